@@ -1,0 +1,209 @@
+//! Spark's configuration: string keys and values under Spark's own names, with typed access and Spark's defaults.
+
+use std::collections::BTreeMap;
+
+use crate::{SparkError, SparkResult};
+
+/// One key that Firesteel reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfKey {
+    pub name: &'static str,
+    pub default: &'static str,
+    pub doc: &'static str,
+    pub kind: ConfKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfKind {
+    Bool,
+    Int,
+    /// Spark's byte strings: `512m`, `4g`; a bare number is bytes.
+    Bytes,
+    /// Spark's time strings: `100ms`, `30s`, `5min`; a bare number is seconds.
+    Duration,
+    Text,
+}
+
+macro_rules! conf_keys {
+    ($($konst:ident = $name:literal, $kind:ident, $default:literal, $doc:literal;)*) => {
+        /// The keys that are read, by name, for typed access and for docs/configuration.md.
+        pub mod keys {
+            use super::{ConfKey, ConfKind};
+            $(
+                #[doc = $doc]
+                pub const $konst: ConfKey =
+                    ConfKey { name: $name, default: $default, doc: $doc, kind: ConfKind::$kind };
+            )*
+            pub const ALL: &[ConfKey] = &[$($konst),*];
+        }
+    };
+}
+
+conf_keys! {
+    ANSI_ENABLED = "spark.sql.ansi.enabled", Bool, "true", "Overflow, division by zero and bad casts are errors instead of nulls.";
+    SESSION_TIME_ZONE = "spark.sql.session.timeZone", Text, "", "Zone that timestamps are read and shown in; empty: the machine's.";
+    CASE_SENSITIVE = "spark.sql.caseSensitive", Bool, "false", "Whether names differ by case.";
+    SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions", Int, "200", "Partitions of an exchange by key.";
+    DEFAULT_PARALLELISM = "spark.default.parallelism", Int, "0", "Partitions of a scan's tasks; 0: the number of task slots.";
+    MAX_PARTITION_BYTES = "spark.sql.files.maxPartitionBytes", Bytes, "134217728", "Most bytes of files that one scan task reads.";
+    AUTO_BROADCAST_THRESHOLD = "spark.sql.autoBroadcastJoinThreshold", Bytes, "10485760", "A join side of at most this size is broadcast; -1: never.";
+    PARTITION_OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode", Text, "STATIC", "What INSERT OVERWRITE of a partitioned table replaces: STATIC or DYNAMIC.";
+    WAREHOUSE_DIR = "spark.sql.warehouse.dir", Text, "spark-warehouse", "Folder of the tables that have no location of their own.";
+    DEFAULT_SOURCE = "spark.sql.sources.default", Text, "parquet", "Format of tables and paths that name none.";
+    PARQUET_COMPRESSION = "spark.sql.parquet.compression.codec", Text, "snappy", "Codec of Parquet files written.";
+    VARIABLE_SUBSTITUTE = "spark.sql.variable.substitute", Bool, "true", "Whether ${key} in SQL text is replaced by the key's value.";
+    TASK_MAX_FAILURES = "spark.task.maxFailures", Int, "4", "Failures of one task after which its job fails.";
+    STAGE_MAX_CONSECUTIVE_ATTEMPTS = "spark.stage.maxConsecutiveAttempts", Int, "4", "Attempts of one stage in a row, for lost map outputs, after which its job fails.";
+    EXECUTOR_INSTANCES = "spark.executor.instances", Int, "2", "Executors of the application.";
+    EXECUTOR_CORES = "spark.executor.cores", Int, "1", "Task slots of an executor.";
+    EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";
+    DRIVER_MEMORY = "spark.driver.memory", Bytes, "1g", "Memory of the driver.";
+    MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
+    LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";
+    IO_COMPRESSION = "spark.io.compression.codec", Text, "lz4", "Codec of shuffle blocks: lz4, zstd or none.";
+    HEARTBEAT_INTERVAL = "spark.executor.heartbeatInterval", Duration, "10s", "How often an executor reports to the driver.";
+    NETWORK_TIMEOUT = "spark.network.timeout", Duration, "120s", "Silence after which the other side is taken for lost.";
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SparkConf(BTreeMap<String, String>);
+
+impl SparkConf {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a key after checking the value's form, if the key is one that Firesteel reads.
+    pub fn set(&mut self, key: impl Into<String>, value: impl Into<String>) -> SparkResult<()> {
+        let (key, value) = (key.into(), value.into());
+        if let Some(known) = keys::ALL.iter().find(|k| k.name == key) {
+            check(known, &value)?;
+        }
+        self.0.insert(key, value);
+        Ok(())
+    }
+
+    pub fn unset(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
+    /// The value that was set, without defaults.
+    pub fn get_raw(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+
+    pub fn text<'a>(&'a self, key: &ConfKey) -> &'a str {
+        // The default lives as long as the program.
+        self.get_raw(key.name).unwrap_or(key.default)
+    }
+
+    pub fn bool(&self, key: &ConfKey) -> bool {
+        self.text(key).trim().eq_ignore_ascii_case("true")
+    }
+
+    pub fn int(&self, key: &ConfKey) -> i64 {
+        self.text(key).trim().parse().unwrap_or_default()
+    }
+
+    /// Bytes; negative values (Spark's "never") are kept.
+    pub fn bytes(&self, key: &ConfKey) -> i64 {
+        parse_bytes(self.text(key)).unwrap_or_default()
+    }
+
+    pub fn millis(&self, key: &ConfKey) -> u64 {
+        parse_millis(self.text(key)).unwrap_or_default()
+    }
+}
+
+impl FromIterator<(String, String)> for SparkConf {
+    fn from_iter<T: IntoIterator<Item = (String, String)>>(iter: T) -> Self {
+        Self(iter.into_iter().collect())
+    }
+}
+
+fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
+    let ok = match key.kind {
+        ConfKind::Bool => matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false"),
+        ConfKind::Int => value.trim().parse::<i64>().is_ok(),
+        ConfKind::Bytes => parse_bytes(value).is_some(),
+        ConfKind::Duration => parse_millis(value).is_some(),
+        ConfKind::Text => true,
+    };
+    if ok {
+        return Ok(());
+    }
+    let wanted = match key.kind {
+        ConfKind::Bool => "boolean",
+        ConfKind::Int => "int",
+        ConfKind::Bytes => "a size such as 512m or 4g",
+        ConfKind::Duration => "a time such as 100ms, 30s or 5min",
+        ConfKind::Text => "text",
+    };
+    Err(SparkError::new(
+        "INVALID_CONF_VALUE.TYPE_MISMATCH",
+        "22022",
+        format!("The value '{value}' in the config \"{}\" is invalid: it should be {wanted}.", key.name),
+    )
+    .param("confName", key.name)
+    .param("confValue", value)
+    .param("confType", wanted))
+}
+
+/// Spark's byte strings: a number with an optional suffix b, k, m, g, t or p (or kb, mb …), powers of 1024.
+pub fn parse_bytes(text: &str) -> Option<i64> {
+    let text = text.trim().to_ascii_lowercase();
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
+    let number: i64 = text[..split].parse().ok()?;
+    let shift = match text[split..].trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" | "ki" => 10,
+        "m" | "mb" | "mib" | "mi" => 20,
+        "g" | "gb" | "gib" | "gi" => 30,
+        "t" | "tb" | "tib" | "ti" => 40,
+        "p" | "pb" | "pib" | "pi" => 50,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
+}
+
+/// Spark's time strings, in milliseconds; a bare number is seconds.
+pub fn parse_millis(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..split].parse().ok()?;
+    let factor = match text[split..].trim() {
+        "us" => return Some(number / 1000),
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_has_the_form_of_its_key() {
+        for key in keys::ALL {
+            check(key, key.default).unwrap();
+        }
+    }
+
+    #[test]
+    fn sizes_and_times_as_spark_writes_them() {
+        assert_eq!(parse_bytes("4g"), Some(4 << 30));
+        assert_eq!(parse_bytes("-1"), Some(-1));
+        assert_eq!(parse_bytes("4x"), None);
+        assert_eq!(parse_millis("5min"), Some(300_000));
+        assert_eq!(parse_millis("10"), Some(10_000));
+    }
+}
