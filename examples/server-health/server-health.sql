@@ -31,7 +31,7 @@ SELECT
   regexp_extract(value, r'\] "([A-Z]+) (\S+) HTTP/[0-9.]+" ', 2) AS path,
   try_cast(regexp_extract(value, r'" (\S+) ([0-9]+|-) "', 1) AS INT) AS status,
   try_cast(regexp_extract(value, r'" (\S+) ([0-9]+|-) "', 2) AS BIGINT) AS bytes,
-  regexp_extract(value, r'"((?:[^"\\]|\\.)*)"$', 1) AS agent
+  regexp_extract(value, r'" "((?:[^"\\]|\\.)*)"$', 1) AS agent
 FROM access_log;
 
 -- 1. Lines that cannot be used are counted and kept, with what is wrong with them.
@@ -228,7 +228,7 @@ FROM (
     zone,
     sum(requests) AS requests,
     sum(errors) AS errors,
-    max_by(named_struct('window_start', window_start, 'error_rate', error_rate), struct(error_rate, window_start)) AS worst
+    max_by(named_struct('window_start', window_start, 'error_rate', error_rate), struct(errors, window_start)) AS worst
   FROM server_windows
   GROUP BY server, service, zone
 ) AS t
