@@ -1,1 +1,3 @@
+//! What tests on a real Kubernetes need beside it.
 
+pub mod s3;
