@@ -1,0 +1,5 @@
+//! Tests of the public face of the crate.
+
+mod crd;
+mod pods;
+mod validate;
