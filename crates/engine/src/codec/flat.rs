@@ -1,0 +1,1 @@
+//! Plans of any depth as a flat table of nodes.

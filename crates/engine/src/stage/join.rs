@@ -1,0 +1,1 @@
+//! Joins whose build side every task reads.
