@@ -30,6 +30,7 @@ pub enum Action {
     DiscardAttemptOutput {
         attempt: TaskAttemptId,
         executor: ExecutorId,
+        shuffle: ShuffleId,
     },
 
     /// The stage has all its inputs and runs. `tasks` is how many it runs in this attempt, which is fewer than it has

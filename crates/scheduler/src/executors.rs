@@ -12,7 +12,9 @@ use firesteel_protocol::ExecutorId;
 #[derive(Debug, Default)]
 pub struct Executors {
     all: Vec<Executor>,
-    alive: HashMap<ExecutorId, u32>,
+    /// The latest of each name, there or gone.
+    by_name: HashMap<ExecutorId, u32>,
+    alive: BTreeSet<u32>,
     /// Free slots and index of the executors that take tasks, the freest first.
     free: BTreeSet<(Reverse<u32>, u32)>,
     /// Executors that take tasks, busy or not.
@@ -38,11 +40,12 @@ impl Executor {
 impl Executors {
     /// False, and nothing done, when it is there already.
     pub(crate) fn add(&mut self, name: ExecutorId, node: Arc<str>, slots: u32) -> bool {
-        if self.alive.contains_key(&name) {
+        if self.index(&name).is_some() {
             return false;
         }
         let index = self.all.len() as u32;
-        self.alive.insert(name.clone(), index);
+        self.by_name.insert(name.clone(), index);
+        self.alive.insert(index);
         self.all.push(Executor { name, node, slots, attempts: Vec::new(), draining: false });
         self.schedulable += 1;
         self.offer(index);
@@ -51,7 +54,7 @@ impl Executors {
 
     /// Stops giving it tasks.
     pub(crate) fn drain(&mut self, name: &ExecutorId) {
-        let Some(&index) = self.alive.get(name) else { return };
+        let Some(index) = self.index(name) else { return };
         self.withdraw(index);
         let executor = &mut self.all[index as usize];
         if !executor.draining {
@@ -60,10 +63,15 @@ impl Executors {
         }
     }
 
-    /// Its index and the attempts that it ran, if it was there.
+    /// Its index and the attempts that it ran; `None` when it was gone already. One that ended before it registered is
+    /// remembered, so that its end counts once.
     pub(crate) fn remove(&mut self, name: &ExecutorId) -> Option<(u32, Vec<u64>)> {
-        let index = self.alive.remove(name)?;
+        if !self.by_name.contains_key(name) {
+            self.add(name.clone(), Arc::from(""), 0);
+        }
+        let index = self.index(name)?;
         self.withdraw(index);
+        self.alive.remove(&index);
         let executor = &mut self.all[index as usize];
         if !executor.draining {
             self.schedulable -= 1;
@@ -94,7 +102,7 @@ impl Executors {
     fn offer(&mut self, index: u32) {
         let executor = &self.all[index as usize];
         let free = executor.free_slots();
-        if free > 0 && !executor.draining && self.alive.contains_key(&executor.name) {
+        if free > 0 && !executor.draining && self.alive.contains(&index) {
             self.free.insert((Reverse(free), index));
         }
     }
@@ -107,8 +115,14 @@ impl Executors {
         &self.all[index as usize].node
     }
 
+    /// Of an executor that is there.
     pub(crate) fn index(&self, name: &ExecutorId) -> Option<u32> {
-        self.alive.get(name).copied()
+        self.latest(name).filter(|index| self.alive.contains(index))
+    }
+
+    /// Of an executor that is or was there.
+    pub(crate) fn latest(&self, name: &ExecutorId) -> Option<u32> {
+        self.by_name.get(name).copied()
     }
 
     pub(crate) fn free_slots(&self, index: u32) -> u32 {
@@ -121,8 +135,22 @@ impl Executors {
         self.free.iter().map(|(_, index)| *index)
     }
 
+    pub(crate) fn freest(&self) -> Option<u32> {
+        self.free.first().map(|(_, index)| *index)
+    }
+
     pub(crate) fn has_free(&self) -> bool {
         !self.free.is_empty()
+    }
+
+    /// Slots of the executors that take tasks, busy or not.
+    pub(crate) fn slots(&self) -> u64 {
+        self.alive
+            .iter()
+            .map(|index| &self.all[*index as usize])
+            .filter(|executor| !executor.draining)
+            .map(|executor| u64::from(executor.slots))
+            .sum()
     }
 
     /// Executors that take tasks, busy or not.
@@ -134,9 +162,9 @@ impl Executors {
         self.alive.is_empty()
     }
 
-    /// Names, slots and running attempts of the executors that are there, in no order.
+    /// Names, slots and occupied slots of the executors that are there, in the order of their coming.
     pub fn alive(&self) -> impl Iterator<Item = (&ExecutorId, u32, usize)> {
-        self.alive.values().map(|index| {
+        self.alive.iter().map(|index| {
             let executor = &self.all[*index as usize];
             (&executor.name, executor.slots, executor.attempts.len())
         })

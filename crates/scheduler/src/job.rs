@@ -1,6 +1,9 @@
 //! What the driver asks for: a job as a graph of stages.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId};
 
@@ -68,4 +71,127 @@ impl StageOutput {
 pub enum Preference {
     Executor(ExecutorId),
     Node(Arc<str>),
+}
+
+/// A running job.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// In the order of the spec.
+    pub stages: Vec<StageId>,
+    pub result_stage: StageId,
+    /// Results that the driver has.
+    pub fetched: u32,
+}
+
+impl JobSpec {
+    /// Says what is wrong with the graph, if something is.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let mut stages = HashMap::with_capacity(self.stages.len());
+        let mut shuffles = HashSet::with_capacity(self.stages.len());
+        for stage in &self.stages {
+            let id = stage.stage;
+            if stages.insert(id, stage).is_some() {
+                return Err(format!("stage {id} is given twice"));
+            }
+            if !shuffles.insert(stage.output.shuffle()) {
+                return Err(format!("shuffle {} is written by two stages", stage.output.shuffle()));
+            }
+            if stage.output.num_reducers() == 0 {
+                return Err(format!("stage {id} writes a shuffle without reducers"));
+            }
+            if stage.output.is_result() && id != self.result_stage {
+                return Err(format!("stage {id} has a result but is not the job's result stage"));
+            }
+            if !stage.preferences.is_empty() && stage.preferences.len() != stage.num_tasks as usize {
+                return Err(format!(
+                    "stage {id} has {} tasks and preferences for {}",
+                    stage.num_tasks,
+                    stage.preferences.len()
+                ));
+            }
+        }
+        if !stages.contains_key(&self.result_stage) {
+            return Err(format!("the result stage {} is not given", self.result_stage));
+        }
+
+        // Depth first from the result; a stage met again while its parents are still being visited closes a cycle.
+        let (mut open, mut closed) = (HashSet::new(), HashSet::new());
+        let mut path = vec![(self.result_stage, 0)];
+        open.insert(self.result_stage);
+        while let Some((id, next)) = path.last_mut() {
+            let id = *id;
+            let Some(stage) = stages.get(&id) else { return Err(format!("parent stage {id} is not given")) };
+            let Some(&parent) = stage.parents.get(*next) else {
+                open.remove(&id);
+                closed.insert(id);
+                path.pop();
+                continue;
+            };
+            *next += 1;
+            if stage.parents.iter().filter(|other| **other == parent).count() > 1 {
+                return Err(format!("stage {id} names its parent {parent} twice"));
+            }
+            if open.contains(&parent) {
+                return Err(format!("stage {parent} depends on itself"));
+            }
+            if !closed.contains(&parent) {
+                open.insert(parent);
+                path.push((parent, 0));
+            }
+        }
+        match self.stages.iter().find(|stage| !closed.contains(&stage.stage)) {
+            Some(stage) => Err(format!("stage {} is not needed for the result", stage.stage)),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(id: u32, parents: &[u32], result: bool) -> StageSpec {
+        let shuffle = ShuffleId(id);
+        StageSpec {
+            stage: StageId(id),
+            parents: parents.iter().map(|parent| StageId(*parent)).collect(),
+            num_tasks: 2,
+            output: if result {
+                StageOutput::Result { shuffle }
+            } else {
+                StageOutput::Shuffle { shuffle, num_reducers: 2 }
+            },
+            preferences: vec![],
+            indeterminate: false,
+        }
+    }
+
+    fn error(stages: Vec<StageSpec>, result: u32) -> String {
+        JobSpec { job: JobId(1), stages, result_stage: StageId(result), retain_shuffles: false }
+            .validate()
+            .expect_err("a wrong graph")
+    }
+
+    #[test]
+    fn diamonds_are_fine() {
+        let stages = vec![stage(0, &[], false), stage(1, &[0], false), stage(2, &[0], false), stage(3, &[1, 2], true)];
+        let spec = JobSpec { job: JobId(1), stages, result_stage: StageId(3), retain_shuffles: false };
+        assert_eq!(spec.validate(), Ok(()));
+    }
+
+    #[test]
+    fn wrong_graphs_are_named() {
+        assert_eq!(error(vec![], 3), "the result stage 3 is not given");
+        assert_eq!(error(vec![stage(0, &[], true), stage(0, &[], true)], 0), "stage 0 is given twice");
+        assert_eq!(error(vec![stage(0, &[7], true)], 0), "parent stage 7 is not given");
+        assert_eq!(error(vec![stage(0, &[0], true)], 0), "stage 0 depends on itself");
+        let cycle = vec![stage(0, &[1], false), stage(1, &[0], false), stage(2, &[1], true)];
+        assert_eq!(error(cycle, 2), "stage 1 depends on itself");
+        let spare = vec![stage(0, &[], false), stage(1, &[], true)];
+        assert_eq!(error(spare, 1), "stage 0 is not needed for the result");
+        let two_results = vec![stage(0, &[], true), stage(1, &[0], true)];
+        assert_eq!(error(two_results, 1), "stage 0 has a result but is not the job's result stage");
+        let twice = vec![stage(0, &[], false), stage(1, &[0, 0], true)];
+        assert_eq!(error(twice, 1), "stage 1 names its parent 0 twice");
+    }
 }

@@ -5,14 +5,20 @@
 //! are there; only missing partitions run; a lost output is made again; one attempt of a task counts.
 
 mod actions;
+mod attempts;
 mod block_sizes;
 mod config;
+mod dag;
 mod events;
 mod executors;
 mod job;
+mod launch;
 mod map_outputs;
+mod pool;
 mod progress;
 mod scheduler;
+mod stage;
+mod task_set;
 
 pub use actions::{Action, JobFailure, KillReason};
 pub use config::SchedulerConfig;

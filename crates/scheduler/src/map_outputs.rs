@@ -1,8 +1,8 @@
 //! Where the outputs of map tasks are and how large they are: one registry for the shuffles and results of all jobs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use firesteel_protocol::{ExecutorId, ShuffleId};
+use firesteel_protocol::{ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
 use crate::{block_sizes::BlockSizes, executors::Executors};
 
@@ -30,7 +30,11 @@ impl Home {
         Self(index)
     }
 
-    fn location(self, executors: &Executors) -> Option<OutputLocation> {
+    pub fn as_executor(self) -> Option<u32> {
+        (self.0 < Self::DRIVER.0).then_some(self.0)
+    }
+
+    pub fn location(self, executors: &Executors) -> Option<OutputLocation> {
         match self {
             Self::NOWHERE => None,
             Self::STORE => Some(OutputLocation::Store),
@@ -48,9 +52,18 @@ pub(crate) struct ShuffleOutputs {
     available: u32,
     /// Kept after its jobs have ended, until released.
     pub retained: bool,
-    homes: Vec<Home>,
-    attempts: Vec<u64>,
+    /// A result: read by the driver alone.
+    pub is_result: bool,
+    maps: Vec<MapEntry>,
     sizes: Vec<BlockSizes>,
+}
+
+/// The output of one map task: who wrote it and where it is.
+#[derive(Debug, Clone, Copy)]
+struct MapEntry {
+    attempt: u64,
+    stage_attempt: u32,
+    home: Home,
 }
 
 impl ShuffleOutputs {
@@ -61,14 +74,14 @@ impl ShuffleOutputs {
             num_reducers,
             available: 0,
             retained: false,
-            homes: vec![Home::NOWHERE; maps],
-            attempts: vec![0; maps],
+            is_result: false,
+            maps: vec![MapEntry { attempt: 0, stage_attempt: 0, home: Home::NOWHERE }; maps],
             sizes: vec![BlockSizes::default(); maps],
         }
     }
 
     pub fn num_maps(&self) -> u32 {
-        self.homes.len() as u32
+        self.maps.len() as u32
     }
 
     pub fn num_reducers(&self) -> u32 {
@@ -76,83 +89,97 @@ impl ShuffleOutputs {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.available as usize == self.homes.len()
+        self.available == self.num_maps()
     }
 
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The attempt whose output counts for this map, if there is one.
+    fn entry(&self, map: u32) -> Option<&MapEntry> {
+        self.maps.get(map as usize).filter(|entry| entry.home != Home::NOWHERE)
+    }
+
+    /// The number of the attempt whose output counts for this map, if there is one.
     pub fn attempt(&self, map: u32) -> Option<u64> {
-        (*self.homes.get(map as usize)? != Home::NOWHERE).then(|| self.attempts[map as usize])
+        Some(self.entry(map)?.attempt)
     }
 
-    pub fn home(&self, map: u32) -> Home {
-        self.homes.get(map as usize).copied().unwrap_or(Home::NOWHERE)
+    /// As [`ShuffleOutputs::attempt`], in full.
+    pub fn attempt_id(&self, stage: StageId, map: u32) -> Option<TaskAttemptId> {
+        let MapEntry { attempt, stage_attempt, .. } = *self.entry(map)?;
+        Some(TaskAttemptId { task: TaskId { stage, partition: map }, stage_attempt, attempt })
     }
 
-    pub fn register(&mut self, map: u32, attempt: u64, home: Home, sizes: &[u64]) {
-        let index = map as usize;
-        if self.homes[index] == Home::NOWHERE {
+    pub fn home(&self, map: u32) -> Option<Home> {
+        Some(self.entry(map)?.home)
+    }
+
+    /// The output of this attempt counts from now on.
+    pub fn register(&mut self, attempt: TaskAttemptId, home: Home, sizes: &[u64]) {
+        let map = attempt.task.partition as usize;
+        if self.maps[map].home == Home::NOWHERE {
             self.available += 1;
         }
-        self.homes[index] = home;
-        self.attempts[index] = attempt;
-        self.sizes[index] = BlockSizes::new(sizes);
+        self.maps[map] = MapEntry { attempt: attempt.attempt, stage_attempt: attempt.stage_attempt, home };
+        self.sizes[map] = BlockSizes::new(sizes);
         self.epoch += 1;
     }
 
     /// Forgets one output. True if there was one.
     pub fn lose(&mut self, map: u32) -> bool {
-        let Some(home) = self.homes.get_mut(map as usize) else { return false };
-        if *home == Home::NOWHERE {
+        if self.entry(map).is_none() {
             return false;
         }
-        *home = Home::NOWHERE;
+        self.maps[map as usize].home = Home::NOWHERE;
         self.sizes[map as usize] = BlockSizes::default();
         self.available -= 1;
         self.epoch += 1;
         true
     }
 
-    /// Forgets every output at `home` that `unless` does not spare, and says which.
-    pub fn lose_at(&mut self, home: Home, unless: impl Fn(u64) -> bool) -> Vec<u32> {
-        let lost: Vec<u32> = (0..self.num_maps())
-            .filter(|map| self.homes[*map as usize] == home && !unless(self.attempts[*map as usize]))
-            .collect();
+    /// Forgets every output. True if there was one.
+    pub fn lose_all(&mut self) -> bool {
+        (0..self.num_maps()).fold(false, |lost, map| self.lose(map) || lost)
+    }
+
+    /// Forgets the outputs at `home` but those whose attempt is to be spared, and says which.
+    pub fn lose_at(&mut self, home: Home, spare: impl Fn(u64) -> bool) -> Vec<u32> {
+        let lost = self.maps_at(home, |entry| !spare(entry.attempt));
         for map in &lost {
             self.lose(*map);
         }
         lost
     }
 
-    /// Moves one output. Its attempt stays.
-    pub fn set_home(&mut self, map: u32, home: Home) {
-        if let Some(old) = self.homes.get_mut(map as usize)
-            && *old != Home::NOWHERE
-        {
-            *old = home;
+    /// The driver has this output now.
+    pub fn fetched(&mut self, map: u32) {
+        if self.entry(map).is_some() {
+            self.maps[map as usize].home = Home::DRIVER;
             self.epoch += 1;
         }
     }
 
-    /// Moves everything that is at `from`. True if there was something.
-    pub fn move_all(&mut self, from: Home, to: Home) -> bool {
-        let mut moved = false;
-        for home in self.homes.iter_mut().filter(|home| **home == from) {
-            *home = to;
-            moved = true;
+    /// Moves everything that is at `from`, and says which.
+    pub fn move_all(&mut self, from: Home, to: Home) -> Vec<u32> {
+        let moved = self.maps_at(from, |_| true);
+        for map in &moved {
+            self.maps[*map as usize].home = to;
         }
-        self.epoch += u64::from(moved);
+        self.epoch += u64::from(!moved.is_empty());
         moved
+    }
+
+    fn maps_at(&self, home: Home, choose: impl Fn(&MapEntry) -> bool) -> Vec<u32> {
+        let there = self.maps.iter().enumerate().filter(|(_, entry)| entry.home == home && choose(entry));
+        there.map(|(map, _)| map as u32).collect()
     }
 }
 
 /// The outputs of all shuffles that somebody may still read.
 #[derive(Debug, Default)]
 pub(crate) struct MapOutputTracker {
-    shuffles: HashMap<ShuffleId, ShuffleOutputs>,
+    shuffles: BTreeMap<ShuffleId, ShuffleOutputs>,
 }
 
 impl MapOutputTracker {
@@ -228,7 +255,7 @@ impl<'a> MapOutputs<'a> {
             Some(MapOutput {
                 map_index,
                 attempt: outputs.attempt(map_index)?,
-                location: outputs.home(map_index).location(executors)?,
+                location: outputs.home(map_index)?.location(executors)?,
                 sizes: &outputs.sizes[map_index as usize],
             })
         })

@@ -1,39 +1,116 @@
-//! The state machine's front: events in, actions out.
+//! The state machine's front: what each event means.
 
-use firesteel_protocol::{JobId, ShuffleId};
+use std::collections::{HashMap, VecDeque};
+
+use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
 use crate::{
-    actions::Action,
+    actions::{Action, JobFailure},
     config::SchedulerConfig,
-    events::Event,
+    events::{Event, ExecutorLossReason, OutputHome},
     executors::Executors,
-    map_outputs::{MapOutputTracker, MapOutputs},
-    progress::{Demand, StageProgress},
+    job::Job,
+    map_outputs::{Home, MapOutputTracker, MapOutputs},
+    pool::Pool,
+    progress::{Demand, StageProgress, StageState},
+    stage::Stage,
 };
 
 /// The scheduler of one application. Owned and called by one thread; never blocks, never fails, never looks at a clock.
 #[derive(Debug)]
 pub struct Scheduler {
-    config: SchedulerConfig,
-    executors: Executors,
-    outputs: MapOutputTracker,
+    pub(crate) config: SchedulerConfig,
+    pub(crate) jobs: HashMap<JobId, Job>,
+    pub(crate) stages: HashMap<StageId, Stage>,
+    /// Which live stage writes a shuffle.
+    pub(crate) writers: HashMap<ShuffleId, StageId>,
+    pub(crate) pool: Pool,
+    pub(crate) executors: Executors,
+    pub(crate) outputs: MapOutputTracker,
+    /// Every attempt that holds a slot, by its number.
+    pub(crate) attempts: HashMap<u64, Attempt>,
+    pub(crate) next_attempt: u64,
+    /// When executors failed, at most one more than the limit.
+    executor_failures: VecDeque<u64>,
+    last_loss: Option<(ExecutorId, ExecutorLossReason)>,
+    /// Since when there has been work and no executor.
+    without_executors_since: Option<u64>,
+}
+
+/// An attempt that holds a slot.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    pub task: TaskId,
+    pub stage_attempt: u32,
+    pub executor: u32,
+    pub shuffle: ShuffleId,
+    /// Nobody wants its result any more.
+    pub void: bool,
+}
+
+impl Attempt {
+    pub fn id(&self, number: u64) -> TaskAttemptId {
+        TaskAttemptId { task: self.task, stage_attempt: self.stage_attempt, attempt: number }
+    }
 }
 
 impl Scheduler {
     pub fn new(config: SchedulerConfig) -> Self {
-        Self { config, executors: Executors::default(), outputs: MapOutputTracker::default() }
+        Self {
+            config,
+            jobs: HashMap::new(),
+            stages: HashMap::new(),
+            writers: HashMap::new(),
+            pool: Pool::default(),
+            executors: Executors::default(),
+            outputs: MapOutputTracker::default(),
+            attempts: HashMap::new(),
+            next_attempt: 0,
+            executor_failures: VecDeque::new(),
+            last_loss: None,
+            without_executors_since: None,
+        }
     }
 
     /// Takes in what happened at `now` (milliseconds of a clock that never goes back) and appends what to do about it
     /// to `actions`, in order.
     pub fn handle(&mut self, now: u64, event: Event, actions: &mut Vec<Action>) {
-        let _ = (now, event, actions);
+        match event {
+            Event::JobSubmitted(spec) => self.submit_job(spec, actions),
+            Event::JobCancelled { job, reason } => {
+                if self.end_job(job, actions) {
+                    actions.push(Action::JobCancelled { job, reason });
+                }
+            }
+            Event::ExecutorRegistered { executor, node, slots } => {
+                self.executors.add(executor, node, slots);
+            }
+            Event::ExecutorDraining { executor } => self.executors.drain(&executor),
+            Event::OutputsMoved { from, to } => self.move_outputs(&from, &to, actions),
+            Event::ExecutorLost { executor, reason, outputs_lost } => {
+                self.executor_lost(now, executor, reason, outputs_lost, actions);
+            }
+            Event::TaskFinished { attempt, executor, output } => {
+                self.task_finished(attempt, executor, &output, actions);
+            }
+            Event::TaskFailed { attempt, executor, failure } => {
+                self.task_failed(attempt, &executor, failure, actions);
+            }
+            Event::ResultFetched { attempt } => self.result_fetched(attempt, actions),
+            Event::ResultFetchFailed { attempt, executor_unreachable, message } => {
+                self.result_fetch_failed(attempt, executor_unreachable, message, actions);
+            }
+            Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
+            Event::Tick => {}
+        }
+        self.launch_tasks(actions);
+        self.watch_for_executors(now, actions);
     }
 
     /// When [`Event::Tick`] should come at the latest, on the clock of [`Scheduler::handle`]; `None` while nothing
     /// depends on time.
     pub fn next_deadline(&self) -> Option<u64> {
-        None
+        self.without_executors_since.map(|since| since.saturating_add(self.config.no_executors_timeout_ms))
     }
 
     /// Where the outputs of this shuffle (or result) are; `None` when no job uses it.
@@ -43,13 +120,18 @@ impl Scheduler {
 
     /// How far the stages of a running job are, in the order of its spec; `None` when it is not running.
     pub fn job_progress(&self, job: JobId) -> Option<Vec<StageProgress>> {
-        let _ = job;
-        None
+        let job = self.jobs.get(&job)?;
+        Some(job.stages.iter().filter_map(|stage| self.stages.get(stage)).map(Stage::progress).collect())
     }
 
     /// What could be used and what there is.
     pub fn demand(&self) -> Demand {
-        Demand::default()
+        let pending = self.pool.iter().filter_map(|(_, stage)| self.stages.get(&stage));
+        Demand {
+            pending_tasks: pending.map(|stage| u64::from(stage.tasks.pending())).sum(),
+            running_attempts: self.attempts.len() as u64,
+            slots: self.executors.slots(),
+        }
     }
 
     pub fn executors(&self) -> &Executors {
@@ -58,5 +140,153 @@ impl Scheduler {
 
     pub fn config(&self) -> &SchedulerConfig {
         &self.config
+    }
+
+    fn move_outputs(&mut self, from: &ExecutorId, to: &OutputHome, actions: &mut Vec<Action>) {
+        let Some(from) = self.executors.latest(from) else { return };
+        let to = match to {
+            OutputHome::Store => Home::STORE,
+            OutputHome::Executor(name) => match self.executors.index(name) {
+                Some(index) => Home::executor(index),
+                None => return,
+            },
+        };
+        for (shuffle, outputs) in self.outputs.iter_mut() {
+            let moved = outputs.move_all(Home::executor(from), to);
+            if moved.is_empty() {
+                continue;
+            }
+            if !outputs.is_result {
+                actions.push(Action::MapOutputsChanged { shuffle, epoch: outputs.epoch() });
+                continue;
+            }
+            let Some(stage) = self.writers.get(&shuffle).and_then(|stage| self.stages.get(stage)) else { continue };
+            for map in moved {
+                if let (Some(attempt), Some(location), Some(job)) =
+                    (outputs.attempt_id(stage.id(), map), to.location(&self.executors), stage.jobs.first())
+                {
+                    actions.push(Action::ResultReady { job: *job, attempt, location });
+                }
+            }
+        }
+    }
+
+    fn executor_lost(
+        &mut self,
+        now: u64,
+        name: ExecutorId,
+        reason: ExecutorLossReason,
+        outputs_lost: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((index, attempts)) = self.executors.remove(&name) else { return };
+        let mut touched = Vec::new();
+        if outputs_lost {
+            self.lose_outputs_of(index, u64::MAX, &mut touched, actions);
+        }
+        self.attempts_lost(&attempts, &name, &reason, &mut touched, actions);
+        self.resubmit_after_loss(touched, actions);
+
+        self.last_loss = Some((name.clone(), reason.clone()));
+        if reason.is_failure() {
+            self.count_executor_failure(now, name, reason, actions);
+        }
+    }
+
+    fn count_executor_failure(
+        &mut self,
+        now: u64,
+        executor: ExecutorId,
+        reason: ExecutorLossReason,
+        actions: &mut Vec<Action>,
+    ) {
+        let failures = &mut self.executor_failures;
+        let limit = self.config.max_executor_failures;
+        failures.push_back(now);
+        if let Some(validity) = self.config.executor_failures_validity_ms {
+            while failures.front().is_some_and(|at| at.saturating_add(validity) <= now) {
+                failures.pop_front();
+            }
+        }
+        if failures.len() as u64 <= u64::from(limit) {
+            return;
+        }
+        if self.jobs.is_empty() {
+            failures.pop_front();
+            return;
+        }
+        // The count begins again: what ends a batch job must not end a session for ever.
+        let failures = std::mem::take(failures).len() as u32;
+        let failure = JobFailure::ExecutorFailures { failures, limit, executor, reason };
+        self.fail_jobs(self.running_jobs(), &failure, actions);
+    }
+
+    /// Fails the jobs that have work left when there has been no executor for too long.
+    fn watch_for_executors(&mut self, now: u64, actions: &mut Vec<Action>) {
+        if !self.executors.is_empty() || !self.jobs.values().any(|job| self.has_work(job)) {
+            self.without_executors_since = None;
+            return;
+        }
+        let since = *self.without_executors_since.get_or_insert(now);
+        let waited_ms = now.saturating_sub(since);
+        if waited_ms < self.config.no_executors_timeout_ms {
+            return;
+        }
+        self.without_executors_since = None;
+        let failure = JobFailure::NoExecutors { waited_ms, last: self.last_loss.clone() };
+        let mut jobs = self.running_jobs();
+        jobs.retain(|job| self.jobs.get(job).is_some_and(|job| self.has_work(job)));
+        self.fail_jobs(jobs, &failure, actions);
+    }
+
+    /// Whether anything is still to be run; not when the results only wait to be fetched.
+    fn has_work(&self, job: &Job) -> bool {
+        self.stages.get(&job.result_stage).is_some_and(|stage| !stage.tasks.is_complete())
+    }
+
+    fn running_jobs(&self) -> Vec<JobId> {
+        let mut jobs: Vec<JobId> = self.jobs.keys().copied().collect();
+        jobs.sort_unstable();
+        jobs
+    }
+
+    fn release_shuffle(&mut self, shuffle: ShuffleId, actions: &mut Vec<Action>) {
+        let Some(outputs) = self.outputs.get_mut(shuffle) else { return };
+        outputs.retained = false;
+        if !self.writers.contains_key(&shuffle) {
+            self.outputs.remove(shuffle);
+            actions.push(Action::RemoveShuffle { shuffle });
+        }
+    }
+
+    /// Whether a stage's outputs are needed now: by the driver, or by a stage that waits or has tasks to launch.
+    pub(crate) fn is_wanted(&self, stage: &Stage) -> bool {
+        let for_a_job = |job: &JobId| self.jobs.get(job).is_some_and(|job| job.result_stage == stage.id());
+        stage.jobs.iter().any(for_a_job)
+            || stage.children.iter().filter_map(|child| self.stages.get(child)).any(|child| match child.state {
+                StageState::Waiting => true,
+                StageState::Running => child.tasks.pending() > 0,
+                StageState::Idle => false,
+            })
+    }
+
+    pub(crate) fn parents_complete(&self, stage: &Stage) -> bool {
+        stage.spec.parents.iter().all(|parent| self.stages.get(parent).is_some_and(|parent| parent.tasks.is_complete()))
+    }
+
+    /// Brings the pool up to date with a stage whose state or pending tasks changed.
+    pub(crate) fn update_turn(&mut self, stage: StageId) {
+        let Some(stage) = self.stages.get_mut(&stage) else { return };
+        let wanted = stage.wanted_turn();
+        if wanted == stage.turn {
+            return;
+        }
+        if let Some(turn) = stage.turn {
+            self.pool.remove(turn);
+        }
+        if let Some(turn) = wanted {
+            self.pool.insert(turn);
+        }
+        stage.turn = wanted;
     }
 }

@@ -1,0 +1,317 @@
+//! What attempts report: which of their results count, and what a failure means.
+
+use firesteel_protocol::{ExecutorId, StageId, TaskAttemptId};
+
+use crate::{
+    actions::{Action, JobFailure},
+    events::{ExecutorLossReason, FetchFailure, TaskFailure, TaskOutput, TaskOutputHome},
+    map_outputs::Home,
+    progress::StageState,
+    scheduler::{Attempt, Scheduler},
+};
+
+/// An attempt that ends without its own fault (killed by its executor, its executor taken away) does not count as a
+/// failure of the task, but no task may go round for ever: after this many, each one counts.
+const MAX_BLAMELESS: u32 = 100;
+
+/// Whose fault a failure is.
+enum Blame {
+    Nobody,
+    Task,
+    /// The task's, and another try would give the same.
+    Final,
+}
+
+impl TaskFailure {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::FetchFailed(_) | Self::Killed { .. } => Blame::Nobody,
+            Self::ExecutorLost { reason, .. } if !reason.blames_tasks() => Blame::Nobody,
+            Self::Query { retryable: false, .. } | Self::Internal { retryable: false, .. } => Blame::Final,
+            Self::Query { .. }
+            | Self::Internal { .. }
+            | Self::OutOfMemory { .. }
+            | Self::DiskFull { .. }
+            | Self::ExecutorLost { .. }
+            | Self::ResultLost { .. } => Blame::Task,
+        }
+    }
+
+    /// Whether the next try had better be somewhere else.
+    fn avoids_executor(&self) -> bool {
+        !matches!(self, Self::FetchFailed(_) | Self::Killed { .. } | Self::ExecutorLost { .. })
+    }
+}
+
+impl Scheduler {
+    /// The attempt no longer holds its slot. `None` when it did not, as with a late or repeated message.
+    fn take_attempt(&mut self, id: TaskAttemptId, executor: &ExecutorId) -> Option<Attempt> {
+        let attempt = self.attempts.get(&id.attempt)?;
+        if attempt.id(id.attempt) != id || self.executors.name(attempt.executor) != executor {
+            tracing::warn!(attempt = %id, %executor, "a message about an attempt that runs elsewhere is ignored");
+            return None;
+        }
+        let attempt = self.attempts.remove(&id.attempt)?;
+        self.executors.release(attempt.executor, id.attempt);
+        Some(attempt)
+    }
+
+    pub(crate) fn task_finished(
+        &mut self,
+        id: TaskAttemptId,
+        executor: ExecutorId,
+        output: &TaskOutput,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(attempt) = self.take_attempt(id, &executor) else {
+            // Not waited for. If it is not the very attempt that counts, what it wrote is of no use.
+            if let Some(stage) = self.stages.get(&id.task.stage) {
+                let shuffle = stage.spec.output.shuffle();
+                if self.outputs.get(shuffle).and_then(|outputs| outputs.attempt(id.task.partition)) != Some(id.attempt)
+                {
+                    actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
+                }
+            }
+            return;
+        };
+        let shuffle = attempt.shuffle;
+        let (Some(stage), false) = (self.stages.get_mut(&id.task.stage), attempt.void) else {
+            actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
+            return;
+        };
+        let Some(outputs) = self.outputs.get_mut(shuffle) else { return };
+        if output.sizes.len() != outputs.num_reducers() as usize {
+            let message = format!("it reported {} blocks and not {}", output.sizes.len(), outputs.num_reducers());
+            let failure = TaskFailure::Internal { message, retryable: true };
+            actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
+            self.attempt_failed(id, &attempt, failure, actions);
+            return;
+        }
+        let home = match output.home {
+            TaskOutputHome::Executor => Home::executor(attempt.executor),
+            TaskOutputHome::Driver => Home::DRIVER,
+        };
+        outputs.register(id, home, &output.sizes);
+        stage.tasks.succeeded(id.task.partition);
+        let complete = stage.tasks.is_complete();
+        if outputs.is_result
+            && let (Some(job), Some(location)) = (stage.jobs.first().copied(), home.location(&self.executors))
+        {
+            actions.push(Action::ResultReady { job, attempt: id, location });
+            if home == Home::DRIVER
+                && let Some(job) = self.jobs.get_mut(&job)
+            {
+                job.fetched += 1;
+            }
+        }
+        if complete {
+            self.finish(id.task.stage, actions);
+        }
+    }
+
+    pub(crate) fn task_failed(
+        &mut self,
+        id: TaskAttemptId,
+        executor: &ExecutorId,
+        failure: TaskFailure,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(attempt) = self.take_attempt(id, executor)
+            && !attempt.void
+        {
+            self.attempt_failed(id, &attempt, failure, actions);
+        }
+    }
+
+    /// An attempt that was wanted has ended without a result; its slot is free.
+    fn attempt_failed(
+        &mut self,
+        id: TaskAttemptId,
+        attempt: &Attempt,
+        failure: TaskFailure,
+        actions: &mut Vec<Action>,
+    ) {
+        let stage = id.task.stage;
+        if !self.requeue(id, attempt, &failure, actions) {
+            return;
+        }
+        if let TaskFailure::FetchFailed(fetch) = failure {
+            self.fetch_failed(id, fetch, actions);
+            return;
+        }
+        self.resubmit_after_loss(vec![stage], actions);
+    }
+
+    /// Puts the task of a failed attempt back into the queue, or fails the jobs that need it. False in the latter case.
+    fn requeue(
+        &mut self,
+        id: TaskAttemptId,
+        attempt: &Attempt,
+        failure: &TaskFailure,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(stage) = self.stages.get_mut(&id.task.stage) else { return false };
+        let task = id.task.partition;
+        if !stage.tasks.is_running(task, id.attempt) {
+            return false;
+        }
+        stage.failed_attempts += 1;
+        stage.tasks.requeue(task, failure.avoids_executor().then_some(attempt.executor));
+        let failures = match failure.blame() {
+            Blame::Nobody if stage.tasks.count_blameless(task) <= MAX_BLAMELESS => return true,
+            Blame::Nobody | Blame::Task => {
+                let failures = stage.tasks.count_failure(task);
+                if failures < self.config.max_task_failures {
+                    return true;
+                }
+                failures
+            }
+            Blame::Final => stage.tasks.count_failure(task),
+        };
+        let jobs = stage.jobs.clone();
+        let executor = self.executors.name(attempt.executor).clone();
+        let failure = JobFailure::Task { attempt: id, executor, failures, failure: failure.clone() };
+        self.fail_jobs(jobs, &failure, actions);
+        false
+    }
+
+    /// Everything that ran on a lost executor has ended.
+    pub(crate) fn attempts_lost(
+        &mut self,
+        numbers: &[u64],
+        executor: &ExecutorId,
+        reason: &ExecutorLossReason,
+        touched: &mut Vec<StageId>,
+        actions: &mut Vec<Action>,
+    ) {
+        for number in numbers {
+            let Some(attempt) = self.attempts.remove(number) else { continue };
+            if attempt.void {
+                continue;
+            }
+            let failure = TaskFailure::ExecutorLost { executor: executor.clone(), reason: reason.clone() };
+            if self.requeue(attempt.id(*number), &attempt, &failure, actions) {
+                touched.push(attempt.task.stage);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+    }
+
+    /// A task could not read its input: what is lost is made again, and the stage goes on after that.
+    fn fetch_failed(&mut self, reader: TaskAttemptId, failure: FetchFailure, actions: &mut Vec<Action>) {
+        let id = reader.task.stage;
+        let mut touched = vec![id];
+        let lost = self.lose_unfetched(reader, &failure, &mut touched, actions);
+
+        // Told of an executor that is known to be gone, nothing new is learned: the task was late, and tries again.
+        let news = lost || self.executors.index(&failure.executor).is_some();
+        let Some(stage) = self.stages.get_mut(&id) else { return };
+        let mut todo = Vec::new();
+        if news && reader.stage_attempt >= stage.fetch_failures_counted {
+            stage.fetch_failures_counted = reader.stage_attempt + 1;
+            stage.fetch_failed_attempts += 1;
+            let attempts = stage.fetch_failed_attempts;
+            if attempts >= self.config.max_consecutive_stage_attempts {
+                let jobs = stage.jobs.clone();
+                let failure = JobFailure::FetchFailures { stage: id, attempts, last: failure };
+                self.fail_jobs(jobs, &failure, actions);
+            } else if stage.state == StageState::Running {
+                self.suspend(id, &mut todo, actions);
+            }
+        }
+        self.submit(todo, actions);
+        self.resubmit_after_loss(touched, actions);
+    }
+
+    /// Forgets the outputs that a reader could not have; adds the stages that must write them again to `touched`. True
+    /// if there were any. Outputs of attempts that began after the reader are not those that it missed.
+    fn lose_unfetched(
+        &mut self,
+        reader: TaskAttemptId,
+        failure: &FetchFailure,
+        touched: &mut Vec<StageId>,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some(executor) = self.executors.latest(&failure.executor) else { return false };
+        if !failure.corrupt || failure.map_indexes.is_empty() {
+            return self.lose_outputs_of(executor, reader.attempt, touched, actions);
+        }
+        let Some(outputs) = self.outputs.get_mut(failure.shuffle) else { return false };
+        let mut lost = failure.map_indexes.clone();
+        lost.retain(|map| {
+            outputs.home(*map) == Some(Home::executor(executor))
+                && outputs.attempt(*map).is_some_and(|writer| writer <= reader.attempt)
+                && outputs.lose(*map)
+        });
+        if lost.is_empty() {
+            return false;
+        }
+        actions.push(Action::MapOutputsChanged { shuffle: failure.shuffle, epoch: outputs.epoch() });
+        if let Some(writer) = self.writers.get(&failure.shuffle).copied() {
+            self.tasks_lost(writer, &lost);
+            touched.push(writer);
+        }
+        true
+    }
+
+    /// The driver has this result; whatever happens to the executor, it need not be made again.
+    pub(crate) fn result_fetched(&mut self, id: TaskAttemptId, actions: &mut Vec<Action>) {
+        let Some(job) = self.unfetched_result(id) else { return };
+        if let Some(stage) = self.stages.get(&id.task.stage)
+            && let Some(outputs) = self.outputs.get_mut(stage.spec.output.shuffle())
+            && let Some(job) = self.jobs.get_mut(&job)
+        {
+            outputs.fetched(id.task.partition);
+            job.fetched += 1;
+        }
+        self.end_job_if_done(job, actions);
+    }
+
+    /// The driver could not get this result: it is made again, which counts as a failure of its task, as in Spark.
+    pub(crate) fn result_fetch_failed(
+        &mut self,
+        id: TaskAttemptId,
+        executor_unreachable: bool,
+        message: String,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.unfetched_result(id).is_none() {
+            return;
+        }
+        let task = id.task.partition;
+        let Some(stage) = self.stages.get_mut(&id.task.stage) else { return };
+        let Some(outputs) = self.outputs.get_mut(stage.spec.output.shuffle()) else { return };
+        let home = outputs.home(task);
+        outputs.lose(task);
+        stage.tasks.output_lost(task);
+        stage.failed_attempts += 1;
+        let failures = stage.tasks.count_failure(task);
+        let executor = home.and_then(Home::as_executor);
+        if failures >= self.config.max_task_failures {
+            let executor = executor.map(|index| self.executors.name(index).clone());
+            let failure = JobFailure::Task {
+                attempt: id,
+                executor: executor.unwrap_or_else(|| ExecutorId::new("none")),
+                failures,
+                failure: TaskFailure::ResultLost { message },
+            };
+            let jobs = stage.jobs.clone();
+            self.fail_jobs(jobs, &failure, actions);
+        }
+        let mut touched = vec![id.task.stage];
+        if let (Some(executor), true) = (executor, executor_unreachable) {
+            self.lose_outputs_of(executor, u64::MAX, &mut touched, actions);
+        }
+        self.resubmit_after_loss(touched, actions);
+    }
+
+    /// The job that this result belongs to, if this attempt is the one that counts and the driver does not have it yet.
+    fn unfetched_result(&self, id: TaskAttemptId) -> Option<firesteel_protocol::JobId> {
+        let stage = self.stages.get(&id.task.stage)?;
+        let outputs = self.outputs.get(stage.spec.output.shuffle()).filter(|outputs| outputs.is_result)?;
+        let counts = outputs.attempt_id(id.task.stage, id.task.partition) == Some(id);
+        let waits = outputs.home(id.task.partition) != Some(Home::DRIVER);
+        if counts && waits { stage.jobs.first().copied() } else { None }
+    }
+}

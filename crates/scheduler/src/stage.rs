@@ -1,0 +1,77 @@
+//! A stage as it runs.
+
+use firesteel_protocol::{JobId, StageId};
+
+use crate::{job::StageSpec, pool::Turn, progress::StageProgress, progress::StageState, task_set::TaskSet};
+
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub spec: StageSpec,
+    /// The running jobs that need it, oldest first; never empty.
+    pub jobs: Vec<JobId>,
+    /// The stages that read it.
+    pub children: Vec<StageId>,
+    pub state: StageState,
+    pub tasks: TaskSet,
+    /// Number of the current attempt, or of the last one.
+    pub attempt: u32,
+    /// Whether there was any attempt.
+    pub submitted: bool,
+    /// Attempts in a row that ended in a fetch failure (`spark.stage.maxConsecutiveAttempts`).
+    pub fetch_failed_attempts: u32,
+    /// Fetch failures of stage attempts below this are counted already: an attempt counts once, however many of its
+    /// tasks report.
+    pub fetch_failures_counted: u32,
+    /// Some task was launched, or done by an earlier job, since the stage (last) began: it may have read its parents.
+    pub began: bool,
+    /// Outputs were lost after a child began.
+    pub read_outputs_lost: bool,
+    pub failed_attempts: u32,
+    /// Its entry in the pool, if it has one.
+    pub turn: Option<Turn>,
+}
+
+impl Stage {
+    pub fn new(spec: StageSpec, job: JobId, is_done: impl Fn(u32) -> bool) -> Self {
+        let tasks = TaskSet::new(spec.num_tasks, is_done, &spec.preferences);
+        Self {
+            jobs: vec![job],
+            children: Vec::new(),
+            state: StageState::Idle,
+            attempt: 0,
+            submitted: false,
+            fetch_failed_attempts: 0,
+            fetch_failures_counted: 0,
+            began: tasks.done() > 0,
+            read_outputs_lost: false,
+            failed_attempts: 0,
+            turn: None,
+            tasks,
+            spec,
+        }
+    }
+
+    pub fn id(&self) -> StageId {
+        self.spec.stage
+    }
+
+    /// Its place among the stages that have a task to launch; `None` when it has none.
+    pub fn wanted_turn(&self) -> Option<Turn> {
+        if self.state != StageState::Running || self.tasks.pending() == 0 {
+            return None;
+        }
+        self.jobs.first().map(|job| (*job, self.id()))
+    }
+
+    pub fn progress(&self) -> StageProgress {
+        StageProgress {
+            stage: self.id(),
+            state: self.state,
+            stage_attempt: self.attempt,
+            tasks: self.tasks.len(),
+            running: self.tasks.running(),
+            done: self.tasks.done(),
+            failed_attempts: self.failed_attempts,
+        }
+    }
+}

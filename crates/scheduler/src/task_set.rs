@@ -1,0 +1,324 @@
+//! The tasks of one stage: which are pending, running or done, and which one goes next.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use firesteel_protocol::ExecutorId;
+
+use crate::job::Preference;
+
+/// No executor is avoided.
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TaskState {
+    Pending,
+    Running { attempt: u64 },
+    Done,
+}
+
+#[derive(Debug, Clone)]
+struct Task {
+    state: TaskState,
+    /// Attempts that failed and count (`spark.task.maxFailures`).
+    failures: u32,
+    /// Attempts that ended without a result and without the task's fault.
+    blameless: u32,
+    launches: u32,
+    /// The executor on which it failed last: it waits in `retries` for another one.
+    avoid: u32,
+}
+
+/// A queue entry may be out of date: what counts is the task's state when it is taken. Every change of state costs O(1).
+#[derive(Debug)]
+pub(crate) struct TaskSet {
+    tasks: Vec<Task>,
+    /// Pending tasks without a wish to avoid an executor, the next one last.
+    fresh: Vec<u32>,
+    /// Pending tasks that failed before, oldest first.
+    retries: VecDeque<u32>,
+    pending: u32,
+    running: u32,
+    done: u32,
+    preferences: Option<Box<PreferenceIndex>>,
+}
+
+/// Pending tasks by the places that they would like.
+#[derive(Debug, Default)]
+struct PreferenceIndex {
+    of_task: Vec<Vec<Preference>>,
+    by_executor: HashMap<ExecutorId, Vec<u32>>,
+    by_node: HashMap<Arc<str>, Vec<u32>>,
+}
+
+impl PreferenceIndex {
+    fn push(&mut self, task: u32) {
+        for preference in self.of_task.get(task as usize).into_iter().flatten() {
+            match preference {
+                Preference::Executor(name) => self.by_executor.entry(name.clone()).or_default().push(task),
+                Preference::Node(name) => self.by_node.entry(name.clone()).or_default().push(task),
+            }
+        }
+    }
+}
+
+impl TaskSet {
+    /// Tasks for which `is_done` are done from the start.
+    pub fn new(len: u32, is_done: impl Fn(u32) -> bool, preferences: &[Vec<Preference>]) -> Self {
+        let task = |state| Task { state, failures: 0, blameless: 0, launches: 0, avoid: NONE };
+        let tasks: Vec<Task> =
+            (0..len).map(|index| task(if is_done(index) { TaskState::Done } else { TaskState::Pending })).collect();
+        let done = tasks.iter().filter(|task| task.state == TaskState::Done).count() as u32;
+        let preferences = preferences
+            .iter()
+            .any(|places| !places.is_empty())
+            .then(|| Box::new(PreferenceIndex { of_task: preferences.to_vec(), ..PreferenceIndex::default() }));
+        let mut set = Self {
+            tasks,
+            fresh: Vec::new(),
+            retries: VecDeque::new(),
+            pending: len - done,
+            running: 0,
+            done,
+            preferences,
+        };
+        set.queue_all_pending();
+        set
+    }
+
+    fn queue_all_pending(&mut self) {
+        self.fresh.clear();
+        self.retries.clear();
+        if let Some(preferences) = &mut self.preferences {
+            preferences.by_executor.clear();
+            preferences.by_node.clear();
+        }
+        for task in (0..self.len()).rev() {
+            if self.tasks[task as usize].state == TaskState::Pending {
+                self.tasks[task as usize].avoid = NONE;
+                self.enqueue(task, NONE);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, task: u32, avoid: u32) {
+        self.tasks[task as usize].avoid = avoid;
+        if avoid == NONE {
+            self.fresh.push(task);
+        } else {
+            self.retries.push_back(task);
+        }
+        if let Some(preferences) = &mut self.preferences {
+            preferences.push(task);
+        }
+    }
+
+    pub fn len(&self) -> u32 {
+        self.tasks.len() as u32
+    }
+
+    pub fn pending(&self) -> u32 {
+        self.pending
+    }
+
+    pub fn running(&self) -> u32 {
+        self.running
+    }
+
+    pub fn done(&self) -> u32 {
+        self.done
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.done == self.len()
+    }
+
+    pub fn has_preferences(&self) -> bool {
+        self.preferences.is_some()
+    }
+
+    pub fn is_running(&self, task: u32, attempt: u64) -> bool {
+        self.tasks.get(task as usize).is_some_and(|task| task.state == TaskState::Running { attempt })
+    }
+
+    fn is_pending(&self, task: u32) -> bool {
+        self.tasks[task as usize].state == TaskState::Pending
+    }
+
+    /// How many pending tasks wait for another executor than the one where they failed, entries out of date included.
+    pub fn retries(&self) -> usize {
+        self.retries.len()
+    }
+
+    /// The retry at this place of the queue and the executor that it avoids; `None`, and the entry gone, when it is out
+    /// of date.
+    pub fn retry(&mut self, at: usize) -> Option<(u32, u32)> {
+        let task = *self.retries.get(at)?;
+        let avoid = self.tasks[task as usize].avoid;
+        if self.is_pending(task) && avoid != NONE {
+            return Some((task, avoid));
+        }
+        self.retries.remove(at);
+        None
+    }
+
+    /// Takes the next task out of the queue for anywhere. The caller launches it.
+    pub fn take_fresh(&mut self) -> Option<u32> {
+        while let Some(task) = self.fresh.pop() {
+            if self.is_pending(task) && self.tasks[task as usize].avoid == NONE {
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    /// Takes a task that would like to run there. The caller launches it.
+    pub fn take_preferring(&mut self, index: u32, executor: &ExecutorId, node: &str) -> Option<u32> {
+        let Self { tasks, preferences, .. } = self;
+        let preferences = preferences.as_mut()?;
+        for list in [preferences.by_executor.get_mut(executor), preferences.by_node.get_mut(node)] {
+            let Some(list) = list else { continue };
+            while let Some(number) = list.pop() {
+                let task = &tasks[number as usize];
+                if task.state == TaskState::Pending && task.avoid != index {
+                    return Some(number);
+                }
+            }
+        }
+        None
+    }
+
+    /// A pending task runs now. Returns how often it was launched before.
+    pub fn launched(&mut self, task: u32, attempt: u64) -> u32 {
+        let entry = &mut self.tasks[task as usize];
+        debug_assert_eq!(entry.state, TaskState::Pending);
+        entry.state = TaskState::Running { attempt };
+        entry.avoid = NONE;
+        entry.launches += 1;
+        self.pending -= 1;
+        self.running += 1;
+        entry.launches - 1
+    }
+
+    /// A running task is done.
+    pub fn succeeded(&mut self, task: u32) {
+        let entry = &mut self.tasks[task as usize];
+        debug_assert!(matches!(entry.state, TaskState::Running { .. }));
+        entry.state = TaskState::Done;
+        self.running -= 1;
+        self.done += 1;
+    }
+
+    /// A running task must run again, on another executor than `avoid` if there is one.
+    pub fn requeue(&mut self, task: u32, avoid: Option<u32>) {
+        let entry = &mut self.tasks[task as usize];
+        debug_assert!(matches!(entry.state, TaskState::Running { .. }));
+        entry.state = TaskState::Pending;
+        self.running -= 1;
+        self.pending += 1;
+        self.enqueue(task, avoid.unwrap_or(NONE));
+    }
+
+    /// The output of a done task is gone: it must run again.
+    pub fn output_lost(&mut self, task: u32) {
+        let entry = &mut self.tasks[task as usize];
+        debug_assert_eq!(entry.state, TaskState::Done);
+        entry.state = TaskState::Pending;
+        self.done -= 1;
+        self.pending += 1;
+        self.enqueue(task, NONE);
+    }
+
+    /// Counts a failure of the task's own and returns how many there are.
+    pub fn count_failure(&mut self, task: u32) -> u32 {
+        let entry = &mut self.tasks[task as usize];
+        entry.failures += 1;
+        entry.failures
+    }
+
+    /// Counts an attempt that ended without a result for no fault of the task, and returns how many there are.
+    pub fn count_blameless(&mut self, task: u32) -> u32 {
+        let entry = &mut self.tasks[task as usize];
+        entry.blameless += 1;
+        entry.blameless
+    }
+
+    /// Every task is pending again. Returns the attempts that were running.
+    pub fn reset(&mut self) -> Vec<u64> {
+        let running = self.running_attempts();
+        for task in &mut self.tasks {
+            task.state = TaskState::Pending;
+        }
+        (self.pending, self.running, self.done) = (self.len(), 0, 0);
+        self.queue_all_pending();
+        running
+    }
+
+    pub fn running_attempts(&self) -> Vec<u64> {
+        if self.running == 0 {
+            return Vec::new();
+        }
+        self.tasks
+            .iter()
+            .filter_map(|task| match task.state {
+                TaskState::Running { attempt } => Some(attempt),
+                TaskState::Pending | TaskState::Done => None,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_go_in_order_and_each_once() {
+        let mut set = TaskSet::new(3, |task| task == 1, &[]);
+        assert_eq!((set.pending(), set.done()), (2, 1));
+        assert_eq!(set.take_fresh(), Some(0));
+        assert_eq!(set.launched(0, 10), 0);
+        assert_eq!(set.take_fresh(), Some(2));
+        assert_eq!(set.launched(2, 11), 0);
+        assert_eq!(set.take_fresh(), None);
+        set.requeue(0, None);
+        assert_eq!(set.take_fresh(), Some(0));
+        assert_eq!(set.launched(0, 12), 1);
+        assert!(set.is_running(0, 12) && !set.is_running(0, 10));
+        set.succeeded(0);
+        set.succeeded(2);
+        assert!(set.is_complete());
+    }
+
+    #[test]
+    fn preferred_tasks_go_to_their_place_and_not_twice() {
+        let here = ExecutorId::new("exec-1");
+        let wishes = vec![vec![], vec![Preference::Executor(here.clone())], vec![Preference::Node("node-a".into())]];
+        let mut set = TaskSet::new(3, |_| false, &wishes);
+        assert_eq!(set.take_preferring(0, &ExecutorId::new("exec-9"), "node-b"), None);
+        assert_eq!(set.take_preferring(0, &here, "node-a"), Some(1));
+        set.launched(1, 0);
+        assert_eq!(set.take_preferring(0, &here, "node-a"), Some(2));
+        set.launched(2, 1);
+        assert_eq!(set.take_preferring(0, &here, "node-a"), None);
+        assert_eq!(set.take_fresh(), Some(0));
+        set.launched(0, 2);
+        assert_eq!(set.take_fresh(), None);
+    }
+
+    #[test]
+    fn retries_leave_the_queue_when_out_of_date() {
+        let mut set = TaskSet::new(1, |_| false, &[]);
+        set.take_fresh();
+        set.launched(0, 0);
+        set.requeue(0, Some(7));
+        assert_eq!(set.take_fresh(), None);
+        assert_eq!(set.retry(0), Some((0, 7)));
+        set.launched(0, 1);
+        assert_eq!((set.retry(0), set.retries()), (None, 0));
+        assert_eq!(set.reset(), vec![1]);
+        assert_eq!((set.pending(), set.take_fresh()), (1, Some(0)));
+    }
+}
