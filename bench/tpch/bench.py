@@ -1,0 +1,236 @@
+"""Compares engines on TPC-H: the same Parquet files, the same two cores, the engines taking turns.
+
+Each round runs all queries once with every engine. Spark, Sail and DuckDB keep their process (and its warm code) from round to round;
+Firesteel is one `firesteel sql` process a round. The time of a query is the median of its rounds, with its result fetched. Memory is the
+peak of the resident sizes of the engine's processes together.
+"""
+
+import argparse
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import tpch
+
+ENGINES = ["firesteel", "spark", "sail", "duckdb"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", default="1")
+    parser.add_argument("--engines", default=",".join(ENGINES), help="the first is the one the others are compared with")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--queries", default="", help="numbers, separated by commas; default all")
+    parser.add_argument("--firesteel", default=default_binary(), help="the release build of the command")
+    parser.add_argument("--json", type=pathlib.Path, help="also write all measurements to this file")
+    options = parser.parse_args()
+    engines = options.engines.split(",")
+    unknown = set(engines) - set(WORKERS)
+    if unknown:
+        parser.error(f"no engine {', '.join(sorted(unknown))}: there are {', '.join(WORKERS)}")
+
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    os.sched_setaffinity(0, cores)
+    folder = tpch.data(options.scale)
+    queries = tpch.queries(options.scale)
+    if options.queries:
+        queries = {int(n): queries[int(n)] for n in options.queries.split(",")}
+    workers = {name: WORKERS[name](name, folder, queries, options) for name in engines}
+    try:
+        for name, worker in workers.items():
+            worker.start()
+        times = {name: {number: [] for number in queries} for name in engines}
+        rows = {name: {} for name in engines}
+        errors = {}
+        for turn in range(options.rounds):
+            # Whoever begins gains or loses from what the machine did before: take turns in that too.
+            order = engines[turn % len(engines):] + engines[: turn % len(engines)]
+            for name in order:
+                began = time.monotonic()
+                for number, seconds, count, error in workers[name].round():
+                    if error:
+                        errors[name, number] = error
+                    else:
+                        times[name][number].append(seconds)
+                        rows[name][number] = count
+                print(f"round {turn + 1}: {name} {time.monotonic() - began:.1f} s", file=sys.stderr)
+    finally:
+        for worker in workers.values():
+            worker.stop()
+    medians = {name: {n: statistics.median(t) for n, t in per_query.items() if t} for name, per_query in times.items()}
+    first = {name: {n: t[0] for n, t in per_query.items() if t} for name, per_query in times.items()}
+    peaks = {name: workers[name].peak_bytes for name in engines}
+    report(options, cores, engines, queries, medians, first, rows, peaks, errors)
+    if options.json:
+        options.json.write_text(json.dumps({"scale": options.scale, "times": times, "rows": rows, "peak_bytes": peaks,
+                                            "errors": {f"{name} q{n}": e for (name, n), e in errors.items()}}, indent=1))
+    sys.exit(1 if errors else 0)
+
+
+def report(options, cores, engines, queries, medians, first, rows, peaks, errors):
+    print(f"TPC-H scale {options.scale}, cores {cores}, median of {options.rounds} rounds, seconds\n")
+    width = max(10, *map(len, engines)) + 2
+    line = lambda label, cells: print(f"{label:<14}" + "".join(f"{cell:>{width}}" for cell in cells))
+    line("", engines)
+    for number in queries:
+        line(f"q{number:02}", [f"{medians[name][number]:.3f}" if number in medians[name] else "failed" for name in engines])
+    line("sum", [f"{sum(medians[name].values()):.2f}" for name in engines])
+    line("sum, 1st round", [f"{sum(first[name].values()):.2f}" for name in engines])
+    line("peak memory", [f"{peaks[name] / 2**20:.0f} MiB" for name in engines])
+    base = engines[0]
+    ratios = []
+    for name in engines:
+        both = [n for n in queries if n in medians[name] and n in medians[base]]
+        mean = math.exp(statistics.fmean(math.log(medians[name][n] / medians[base][n]) for n in both)) if both else math.nan
+        ratios.append(f"{mean:.2f}")
+    line(f"ratio", ratios)
+    print(f"\nratio: geometric mean of the engine's time divided by {base}'s; above 1 means that {base} is faster.")
+    for number in queries:
+        counts = {name: rows[name][number] for name in engines if number in rows[name]}
+        if len(set(counts.values())) > 1:
+            print(f"q{number:02}: the engines answer different numbers of rows: {counts}")
+    for (name, number), error in errors.items():
+        print(f"{name} q{number:02}: {error}")
+
+
+def default_binary():
+    target = os.environ.get("CARGO_TARGET_DIR", tpch.CACHE / "target")
+    return str(pathlib.Path(target) / "release/firesteel")
+
+
+class MemoryWatch(threading.Thread):
+    """Adds up the largest resident size of each process in a tree."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peaks, self.roots, self.ended = {}, set(), threading.Event()
+
+    def run(self):
+        while not self.ended.wait(0.05):
+            self.sample()
+
+    def sample(self):
+        for root in list(self.roots):
+            total = sum(high_water(pid) for pid in tree(root))
+            self.peaks[root] = max(self.peaks.get(root, 0), total)
+
+    def peak(self):
+        return max(self.peaks.values(), default=0)
+
+
+def tree(pid):
+    found, at = [pid], 0
+    while at < len(found):
+        try:
+            for task in os.listdir(f"/proc/{found[at]}/task"):
+                found += map(int, pathlib.Path(f"/proc/{found[at]}/task/{task}/children").read_text().split())
+        except OSError:
+            pass
+        at += 1
+    return found
+
+
+def high_water(pid):
+    """The most memory a process ever had resident, in bytes."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+class Worker:
+    """An engine. `round` yields (query number, seconds, rows, error) for each query."""
+
+    def __init__(self, name, folder, queries, options):
+        self.name, self.folder, self.queries, self.options = name, folder, queries, options
+        self.memory = MemoryWatch()
+
+    def start(self):
+        self.memory.start()
+
+    def stop(self):
+        self.memory.ended.set()
+
+    @property
+    def peak_bytes(self):
+        return self.memory.peak()
+
+
+class PythonWorker(Worker):
+    """An engine with a Python interface, kept in a process of its own (engines.py)."""
+
+    def start(self):
+        super().start()
+        engines = pathlib.Path(__file__).with_name("engines.py")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
+        self.process = subprocess.Popen([sys.executable, engines, self.name, self.folder], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        self.memory.roots.add(self.process.pid)
+        self.answer()
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.name} ended unexpectedly: try `python bench/tpch/engines.py {self.name} {self.folder}`")
+        return json.loads(line)
+
+    def round(self):
+        for number, text in self.queries.items():
+            self.process.stdin.write(json.dumps(text) + "\n")
+            self.process.stdin.flush()
+            answer = self.answer()
+            yield number, answer.get("seconds"), answer.get("rows"), answer.get("error")
+
+    def stop(self):
+        super().stop()
+        if hasattr(self, "process"):
+            self.process.stdin.close()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+class FiresteelWorker(Worker):
+    """`firesteel sql` with one script; its time for each statement comes as JSON lines on standard error."""
+
+    def round(self):
+        script = self.folder / f".bench-{os.getpid()}.sql"
+        statements = [*tpch.views(self.folder), *self.queries.values()]
+        script.write_text("".join(f"{statement};\n" for statement in statements))
+        try:
+            process = subprocess.Popen([self.options.firesteel, "sql", "-f", script, "--output", "json", "--timing", "json"],
+                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self.memory.roots.add(process.pid)
+            measured, said = {}, []
+            for line in process.stderr:
+                if line.startswith('{"statement"'):
+                    timing = json.loads(line)
+                    measured[timing["statement"]] = timing
+                elif line.strip():
+                    said.append(line.strip())
+            process.wait()
+        finally:
+            script.unlink()
+        first = len(tpch.TABLES) + 1
+        for position, number in enumerate(self.queries):
+            timing = measured.get(first + position)
+            if timing and "error" not in timing:
+                yield number, timing["seconds"], timing["rows"], None
+            else:
+                yield number, None, None, (timing or {}).get("error") or " ".join(said)[:500] or f"status {process.returncode}"
+
+
+WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""One engine as a process: engines.py NAME FOLDER. Reads a query as a JSON string a line, answers {"seconds", "rows"} or {"error"}."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+
+import tpch
+
+
+def duckdb(folder):
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET threads = 2")
+    for table in tpch.TABLES:
+        connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{folder}/{table}/*.parquet')")
+    return lambda text: len(connection.execute(text).fetchall())
+
+
+def spark(folder):
+    from pyspark.sql import SparkSession
+
+    scratch = tempfile.mkdtemp(prefix="spark-bench-")
+    session = (
+        SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", os.environ.get("SPARK_BENCH_MEMORY", "6g"))
+        .config("spark.sql.shuffle.partitions", "8")
+        .config("spark.local.dir", scratch)
+        .config("spark.sql.warehouse.dir", f"{scratch}/warehouse")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    return with_views(session, folder)
+
+
+def sail(folder):
+    os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", "2")
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    _, port = server.listening_address
+    run = with_views(SparkSession.builder.remote(f"sc://127.0.0.1:{port}").getOrCreate(), folder)
+    run.server = server  # Keeps it alive.
+    return run
+
+
+def with_views(session, folder):
+    for table in tpch.TABLES:
+        session.read.parquet(f"{folder}/{table}").createOrReplaceTempView(table)
+
+    def run(text):
+        return len(session.sql(text).collect())
+
+    return run
+
+
+def main(name, folder):
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What engines print must not get among the answers.
+
+    def answer(value):
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    run = {"duckdb": duckdb, "spark": spark, "sail": sail}[name](folder)
+    answer({"ready": True})
+    for line in sys.stdin:
+        began = time.monotonic()
+        try:
+            rows = run(json.loads(line))
+            answer({"seconds": time.monotonic() - began, "rows": rows})
+        except Exception as error:
+            answer({"error": f"{type(error).__name__}: {error}"[:500]})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])
