@@ -32,6 +32,11 @@ pub enum Action {
         executor: ExecutorId,
         shuffle: ShuffleId,
     },
+    /// This executor was counted lost, and what it had is made elsewhere: it must end. Others may come in its place,
+    /// under other names.
+    RefuseExecutor {
+        executor: ExecutorId,
+    },
 
     /// The stage has all its inputs and runs. `tasks` is how many it runs in this attempt, which is fewer than it has
     /// when some outputs are there already.
@@ -53,8 +58,10 @@ pub enum Action {
 
     /// The attempt's output is the one that counts of its result task: fetch it, then say
     /// [`crate::Event::ResultFetched`] or [`crate::Event::ResultFetchFailed`]. Nothing to fetch, and nothing to say,
-    /// when the location is [`OutputLocation::Driver`]. A later `ResultReady` of the same task replaces this one if
-    /// this one was not yet fetched.
+    /// when the location is [`OutputLocation::Driver`].
+    ///
+    /// A later `ResultReady` of the same task replaces this one, as long as the scheduler has not heard that it was
+    /// fetched: rows of another attempt than the last one told must then go.
     ResultReady {
         job: JobId,
         attempt: TaskAttemptId,

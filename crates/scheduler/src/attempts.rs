@@ -233,7 +233,7 @@ impl Scheduler {
         touched: &mut Vec<StageId>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(executor) = self.executors.latest(&failure.executor) else { return false };
+        let Some(executor) = self.executors.index_ever(&failure.executor) else { return false };
         if !failure.corrupt || failure.map_indexes.is_empty() {
             return self.lose_outputs_of(executor, reader.attempt, touched, actions);
         }

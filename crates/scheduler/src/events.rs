@@ -14,7 +14,8 @@ pub enum Event {
     /// A user, a timeout or a closed client no longer wants the job.
     JobCancelled { job: JobId, reason: String },
 
-    /// A new executor offers `slots` task slots.
+    /// A new executor offers `slots` task slots. One that was lost cannot come back under its name: it is answered with
+    /// [`crate::Action::RefuseExecutor`].
     ExecutorRegistered { executor: ExecutorId, node: Arc<str>, slots: u32 },
     /// The executor is about to leave: it gets no further tasks, those it has may end.
     ExecutorDraining { executor: ExecutorId },

@@ -12,7 +12,7 @@ use firesteel_protocol::ExecutorId;
 #[derive(Debug, Default)]
 pub struct Executors {
     all: Vec<Executor>,
-    /// The latest of each name, there or gone.
+    /// There or gone.
     by_name: HashMap<ExecutorId, u32>,
     alive: BTreeSet<u32>,
     /// Free slots and index of the executors that take tasks, the freest first.
@@ -38,9 +38,9 @@ impl Executor {
 }
 
 impl Executors {
-    /// False, and nothing done, when it is there already.
+    /// False, and nothing done, when it is there already, or was.
     pub(crate) fn add(&mut self, name: ExecutorId, node: Arc<str>, slots: u32) -> bool {
-        if self.index(&name).is_some() {
+        if self.by_name.contains_key(&name) {
             return false;
         }
         let index = self.all.len() as u32;
@@ -117,11 +117,11 @@ impl Executors {
 
     /// Of an executor that is there.
     pub(crate) fn index(&self, name: &ExecutorId) -> Option<u32> {
-        self.latest(name).filter(|index| self.alive.contains(index))
+        self.index_ever(name).filter(|index| self.alive.contains(index))
     }
 
     /// Of an executor that is or was there.
-    pub(crate) fn latest(&self, name: &ExecutorId) -> Option<u32> {
+    pub(crate) fn index_ever(&self, name: &ExecutorId) -> Option<u32> {
         self.by_name.get(name).copied()
     }
 

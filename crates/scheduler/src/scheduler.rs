@@ -83,7 +83,9 @@ impl Scheduler {
                 }
             }
             Event::ExecutorRegistered { executor, node, slots } => {
-                self.executors.add(executor, node, slots);
+                if !self.executors.add(executor.clone(), node, slots) && self.executors.index(&executor).is_none() {
+                    actions.push(Action::RefuseExecutor { executor });
+                }
             }
             Event::ExecutorDraining { executor } => self.executors.drain(&executor),
             Event::OutputsMoved { from, to } => self.move_outputs(&from, &to, actions),
@@ -143,7 +145,7 @@ impl Scheduler {
     }
 
     fn move_outputs(&mut self, from: &ExecutorId, to: &OutputHome, actions: &mut Vec<Action>) {
-        let Some(from) = self.executors.latest(from) else { return };
+        let Some(from) = self.executors.index_ever(from) else { return };
         let to = match to {
             OutputHome::Store => Home::STORE,
             OutputHome::Executor(name) => match self.executors.index(name) {

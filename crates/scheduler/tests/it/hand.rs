@@ -1,0 +1,139 @@
+//! The scheduler driven by hand: one event, then a look at what it wants.
+
+use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
+use firesteel_scheduler::{
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, Scheduler, SchedulerConfig, StageOutput,
+    StageSpec, TaskFailure, TaskOutput,
+};
+
+pub struct Hand {
+    pub scheduler: Scheduler,
+    pub now: u64,
+    /// Everything since the last look.
+    pub actions: Vec<Action>,
+}
+
+/// A launched attempt and where.
+pub type Launch = (TaskAttemptId, ExecutorId);
+
+impl Hand {
+    pub fn new() -> Self {
+        Self::with(SchedulerConfig::default())
+    }
+
+    pub fn with(config: SchedulerConfig) -> Self {
+        Self { scheduler: Scheduler::new(config), now: 0, actions: Vec::new() }
+    }
+
+    pub fn tell(&mut self, event: Event) {
+        self.scheduler.handle(self.now, event, &mut self.actions);
+    }
+
+    pub fn executor(&mut self, name: &str, slots: u32) {
+        self.tell(Event::ExecutorRegistered { executor: ExecutorId::new(name), node: "node".into(), slots });
+    }
+
+    pub fn lose(&mut self, name: &str, reason: ExecutorLossReason) {
+        self.tell(Event::ExecutorLost { executor: ExecutorId::new(name), reason, outputs_lost: true });
+    }
+
+    pub fn submit(&mut self, spec: JobSpec) {
+        self.tell(Event::JobSubmitted(spec));
+    }
+
+    /// The attempts launched since the last look; forgets all other actions.
+    pub fn launched(&mut self) -> Vec<Launch> {
+        let launched = |action| match action {
+            Action::LaunchTask { attempt, executor, .. } => Some((attempt, executor)),
+            _ => None,
+        };
+        self.actions.drain(..).filter_map(launched).collect()
+    }
+
+    pub fn finish(&mut self, (attempt, executor): &Launch) {
+        let spec_reducers = self.reducers(attempt.task.stage);
+        let output = TaskOutput::on_executor(vec![100; spec_reducers]);
+        self.tell(Event::TaskFinished { attempt: *attempt, executor: executor.clone(), output });
+    }
+
+    /// As in [`map`] and [`result`]: stage n writes shuffle n.
+    fn reducers(&self, stage: StageId) -> usize {
+        let outputs = self.scheduler.map_outputs(ShuffleId(stage.0));
+        outputs.map_or(1, |outputs| outputs.num_reducers() as usize)
+    }
+
+    pub fn fail(&mut self, (attempt, executor): &Launch, failure: TaskFailure) {
+        self.tell(Event::TaskFailed { attempt: *attempt, executor: executor.clone(), failure });
+    }
+
+    pub fn fetch_failed(&mut self, reader: &Launch, shuffle: u32, executor: &str, maps: &[u32], corrupt: bool) {
+        let failure = FetchFailure {
+            shuffle: ShuffleId(shuffle),
+            executor: ExecutorId::new(executor),
+            map_indexes: maps.to_vec(),
+            corrupt,
+            message: "connection refused".into(),
+        };
+        self.fail(reader, TaskFailure::FetchFailed(failure));
+    }
+
+    /// Finishes what is launched, wave after wave, until nothing more is, and says what was launched.
+    pub fn finish_all(&mut self) -> Vec<Launch> {
+        let mut all = Vec::new();
+        loop {
+            let wave = self.launched();
+            if wave.is_empty() {
+                return all;
+            }
+            let mut told = Vec::new();
+            for launch in &wave {
+                self.finish(launch);
+                told.append(&mut self.actions);
+            }
+            self.actions = told;
+            all.extend(wave);
+        }
+    }
+
+    pub fn fetched(&mut self, launch: &Launch) {
+        self.tell(Event::ResultFetched { attempt: launch.0 });
+    }
+
+    pub fn succeeded(&self, job: u64) -> bool {
+        self.actions.contains(&Action::JobSucceeded { job: JobId(job) })
+    }
+
+    pub fn failure(&self, job: u64) -> Option<JobFailure> {
+        self.actions.iter().find_map(|action| match action {
+            Action::JobFailed { job: failed, failure } if failed.0 == job => Some(failure.clone()),
+            _ => None,
+        })
+    }
+}
+
+pub fn partitions(launches: &[Launch]) -> Vec<(u32, u32)> {
+    let mut all: Vec<_> = launches.iter().map(|(id, _)| (id.task.stage.0, id.task.partition)).collect();
+    all.sort_unstable();
+    all
+}
+
+pub fn map(stage: u32, parents: &[u32], tasks: u32) -> StageSpec {
+    StageSpec {
+        stage: StageId(stage),
+        parents: parents.iter().map(|parent| StageId(*parent)).collect(),
+        num_tasks: tasks,
+        output: StageOutput::Shuffle { shuffle: ShuffleId(stage), num_reducers: 3 },
+        preferences: vec![],
+        indeterminate: false,
+    }
+}
+
+pub fn result(stage: u32, parents: &[u32], tasks: u32) -> StageSpec {
+    StageSpec { output: StageOutput::Result { shuffle: ShuffleId(stage) }, ..map(stage, parents, tasks) }
+}
+
+/// The last stage is the result.
+pub fn job(id: u64, stages: Vec<StageSpec>) -> JobSpec {
+    let result_stage = stages.last().expect("a stage").stage;
+    JobSpec { job: JobId(id), stages, result_stage, retain_shuffles: false }
+}

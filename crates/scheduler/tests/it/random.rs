@@ -1,0 +1,206 @@
+//! Properties under random faults.
+
+use firesteel_protocol::{JobId, ShuffleId, StageId};
+use firesteel_scheduler::{
+    ExecutorLossReason, JobFailure, JobSpec, SchedulerConfig, StageOutput, StageSpec, TaskFailure,
+};
+use proptest::{collection::vec, prelude::*, test_runner::Config};
+
+use crate::cluster::{Cluster, Fault, Outcome, Report, Scenario, query_error};
+
+/// Stages by the bits of their parents among the ones before, their tasks, and whether they repeat themselves.
+type Shape = Vec<(u8, u32, bool)>;
+
+fn shape() -> impl Strategy<Value = Shape> {
+    vec((any::<u8>(), 0..9u32, prop::bool::weighted(0.2)), 1..7)
+}
+
+/// Every stage but the last has a reader: those without get the last one.
+fn spec(number: u64, shape: &Shape, first_stage: u32) -> JobSpec {
+    let count = shape.len();
+    let id = |index: usize| StageId(first_stage + index as u32);
+    let mut stages: Vec<StageSpec> = shape
+        .iter()
+        .enumerate()
+        .map(|(index, (parents, tasks, indeterminate))| StageSpec {
+            stage: id(index),
+            parents: (0..index).filter(|parent| parents >> parent & 1 == 1).map(id).collect(),
+            num_tasks: *tasks,
+            output: StageOutput::Shuffle { shuffle: ShuffleId(id(index).0), num_reducers: 2 },
+            preferences: vec![],
+            indeterminate: *indeterminate,
+        })
+        .collect();
+    for index in 0..count - 1 {
+        if !stages.iter().any(|stage| stage.parents.contains(&id(index))) {
+            stages[count - 1].parents.push(id(index));
+        }
+    }
+    stages[count - 1].output = StageOutput::Result { shuffle: ShuffleId(id(count - 1).0) };
+    JobSpec { job: JobId(number), stages, result_stage: id(count - 1), retain_shuffles: false }
+}
+
+/// A job that shares all but the result with another.
+fn sharing(spec: &JobSpec, number: u64, result_stage: u32) -> JobSpec {
+    let mut spec = spec.clone();
+    spec.job = JobId(number);
+    spec.result_stage = StageId(result_stage);
+    if let Some(last) = spec.stages.last_mut() {
+        last.stage = StageId(result_stage);
+        last.output = StageOutput::Result { shuffle: ShuffleId(result_stage) };
+    }
+    spec
+}
+
+fn loss_reason() -> impl Strategy<Value = ExecutorLossReason> {
+    prop_oneof![
+        Just(ExecutorLossReason::OutOfMemory),
+        Just(ExecutorLossReason::Crashed { exit_code: Some(134) }),
+        Just(ExecutorLossReason::TakenByCluster { message: "evicted".into() }),
+        Just(ExecutorLossReason::Unresponsive { message: "no heartbeat".into() }),
+    ]
+}
+
+fn task_failure() -> impl Strategy<Value = TaskFailure> {
+    prop_oneof![
+        4 => Just(TaskFailure::DiskFull { message: "no space".into() }),
+        4 => Just(TaskFailure::OutOfMemory { message: "pool exhausted".into() }),
+        4 => Just(TaskFailure::Killed { reason: "by its executor".into() }),
+        4 => Just(TaskFailure::Internal { message: "storage".into(), retryable: true }),
+        4 => Just(query_error(true)),
+        1 => Just(query_error(false)),
+    ]
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    let executor = 0..8usize;
+    prop_oneof![
+        4 => (executor.clone(), loss_reason()).prop_map(|(index, reason)| Fault::Kill(index, reason)),
+        2 => executor.clone().prop_map(Fault::FalseAlarm),
+        3 => executor.clone().prop_map(Fault::LoseFiles),
+        2 => (executor.clone(), 0..4u32).prop_map(|(index, shuffle)| Fault::Corrupt(index, shuffle)),
+        2 => (executor.clone(), 1..80u64).prop_map(|(index, time)| Fault::Unreachable(index, time)),
+        2 => (executor.clone(), prop::option::of(executor.clone()))
+            .prop_map(|(index, to)| Fault::Decommission(index, to)),
+        2 => (executor, 2..20u64).prop_map(|(index, times)| Fault::Slow(index, times)),
+        4 => (1..4u32).prop_map(Fault::AddExecutor),
+        3 => (1..4u32, task_failure()).prop_map(|(count, failure)| Fault::FailTasks(count, failure)),
+        1 => (0..3usize).prop_map(Fault::Cancel),
+    ]
+}
+
+fn scenario(faults: impl Strategy<Value = Fault>, most: usize) -> impl Strategy<Value = Scenario> {
+    let jobs = (vec((0..60u64, shape()), 1..3), any::<bool>());
+    (jobs, vec(1..4u32, 1..5), vec((0..120u64, faults), 0..=most), 1..9u32, 0..12u64, 0..4u64, any::<u64>()).prop_map(
+        |((shapes, shared), executors, faults, limit, duplicate_every, inline_every, seed)| {
+            let mut jobs: Vec<(u64, JobSpec)> = Vec::new();
+            for (number, (at, shape)) in shapes.iter().enumerate() {
+                jobs.push((*at, spec(number as u64, shape, 100 * number as u32)));
+            }
+            if shared {
+                jobs.push((shapes[0].0 + seed % 40, sharing(&jobs[0].1, 9, 900)));
+            }
+            let config = SchedulerConfig { max_executor_failures: limit, ..SchedulerConfig::default() };
+            Scenario { jobs, executors, faults, config, duplicate_every, inline_every, seed }
+        },
+    )
+}
+
+fn cases(count: u32) -> Config {
+    Config { cases: count, failure_persistence: None, ..Config::default() }
+}
+
+fn all_succeed(report: &Report) -> bool {
+    report.outcomes.values().all(|outcome| *outcome == Outcome::Succeeded)
+}
+
+proptest! {
+    #![proptest_config(cases(12_000))]
+
+    /// The cluster checks itself: no result counts twice or is made of parts that do not go together, every job ends,
+    /// with success or for a reason that there was, no slot, attempt or file is left over.
+    #[test]
+    fn any_faults(scenario in scenario(fault(), 12)) {
+        Cluster::new(&scenario).run();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
+
+    /// Without faults each task runs once.
+    #[test]
+    fn no_faults(mut scenario in scenario(Just(Fault::AddExecutor(2)), 3)) {
+        // Nobody reads for a stage without tasks, so that what it would read need not be made.
+        for (_, job) in &mut scenario.jobs {
+            job.stages.iter_mut().for_each(|stage| stage.num_tasks = stage.num_tasks.max(1));
+        }
+        let report = Cluster::new(&scenario).run();
+        prop_assert!(all_succeed(&report), "{:?}", report.outcomes);
+        if scenario.jobs.len() == 1 {
+            for stage in &scenario.jobs[0].1.stages {
+                prop_assert_eq!(report.launches.get(&stage.stage).copied().unwrap_or(0), stage.num_tasks);
+            }
+        }
+    }
+
+    /// Executors that the cluster takes and replaces never fail a job whose rows can be made again.
+    #[test]
+    fn executors_come_and_go(mut scenario in scenario(
+        (0..8usize).prop_map(|index| {
+            Fault::Kill(index, ExecutorLossReason::TakenByCluster { message: "preempted".into() })
+        }),
+        3,
+    )) {
+        for (at, _) in scenario.faults.clone() {
+            scenario.faults.push((at + 5, Fault::AddExecutor(2)));
+        }
+        scenario.config.max_executor_failures = 100;
+        for (_, job) in &mut scenario.jobs {
+            job.stages.iter_mut().for_each(|stage| stage.indeterminate = false);
+        }
+        let report = Cluster::new(&scenario).run();
+        prop_assert!(all_succeed(&report), "{:?}", report.outcomes);
+    }
+}
+
+/// The mix is not so harsh that nothing succeeds, and harsh enough that every kind of end is seen.
+#[test]
+fn the_mix_is_a_mix() {
+    use std::collections::BTreeMap;
+
+    use proptest::{strategy::ValueTree, test_runner::TestRunner};
+
+    let mut runner = TestRunner::deterministic();
+    let strategy = scenario(fault(), 12);
+    let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut with_reruns = 0u32;
+    for _ in 0..2_000 {
+        let scenario = strategy.new_tree(&mut runner).expect("a scenario").current();
+        let report = Cluster::new(&scenario).run();
+        for outcome in report.outcomes.values() {
+            let name = match outcome {
+                Outcome::Succeeded => "succeeded",
+                Outcome::Cancelled => "cancelled",
+                Outcome::Failed(JobFailure::Task { failure: TaskFailure::ResultLost { .. }, .. }) => "result lost",
+                Outcome::Failed(JobFailure::Task { .. }) => "task failures",
+                Outcome::Failed(JobFailure::FetchFailures { .. }) => "fetch failures",
+                Outcome::Failed(JobFailure::ExecutorFailures { .. }) => "executor failures",
+                Outcome::Failed(JobFailure::NoExecutors { .. }) => "no executors",
+                Outcome::Failed(JobFailure::CannotRollBack { .. }) => "cannot roll back",
+                Outcome::Failed(JobFailure::InvalidSpec(_)) => "invalid spec",
+            };
+            *outcomes.entry(name).or_default() += 1;
+        }
+        let tasks: u32 = scenario.jobs.iter().flat_map(|(_, job)| &job.stages).map(|stage| stage.num_tasks).sum();
+        with_reruns += u32::from(report.launches.values().sum::<u32>() > tasks);
+    }
+    println!("{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules");
+    let kinds =
+        ["cancelled", "task failures", "fetch failures", "executor failures", "no executors", "cannot roll back"];
+    for kind in kinds {
+        assert!(outcomes.contains_key(kind), "{kind} not seen");
+    }
+    let all: u32 = outcomes.values().sum();
+    assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600);
+}
