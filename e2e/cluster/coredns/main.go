@@ -16,7 +16,7 @@ import (
 )
 
 // The order in which the plugins see a query.
-var directives = []string{"bind", "ready", "errors", "log", "cache", "template", "kubernetes"}
+var directives = []string{"bind", "ready", "errors", "log", "cache", "kubernetes", "template"}
 
 func main() {
 	dnsserver.Directives = directives

@@ -59,19 +59,20 @@ image_pause() {
   rm -r "$root"
 }
 
-# A small image with a shell, for tests of the cluster itself and for looking around in it.
+# A small image with a shell, for tests of the cluster itself and for looking around in it. Not the static busybox: that
+# one crashes when it looks up a name, for want of the C library's resolver modules.
 image_busybox() {
-  local archive=$IMAGES/busybox.tar root files applet
+  local archive=$IMAGES/busybox.tar root applet
   [ ! -f "$archive" ] || return 0
-  files=$(mktemp -d)
   root=$(mktemp -d)
   chmod 755 "$root"
-  extract_packages "$files" busybox-static || die "cannot download the package busybox-static"
-  mkdir -p "$root"/{bin,etc,home,root}
+  extract_packages "$root" busybox libc6 || die "cannot download the packages busybox and libc6"
+  rm -rf "$root"/usr/share "$root"/usr/lib/*/gconv
+  mkdir -p "$root"/{etc,home,root}
   mkdir -m 1777 "$root/tmp"
-  cp "$files/bin/busybox" "$root/bin/busybox"
-  for applet in $("$root/bin/busybox" --list); do [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"; done
-  echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+  for applet in $(chroot "$root" /bin/busybox --list); do [ -e "$root/bin/$applet" ] || ln -s busybox "$root/bin/$applet"; done
+  printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
+  printf 'hosts: files dns\n' >"$root/etc/nsswitch.conf"
   oci_image firesteel.local/busybox:1 "$root" '["/bin/sh"]' "$archive"
-  rm -rf "$root" "$files"
+  rm -rf "$root"
 }

@@ -60,7 +60,7 @@ daemon() {
 # Pids of every process of the cluster in RUN. Those inside nodes end with their node.
 member_pids() {
   local environment pid
-  for environment in $(grep -lzxF "FIRESTEEL_CLUSTER_MEMBER=$RUN" /proc/[0-9]*/environ 2>/dev/null); do
+  for environment in $(grep -lzxF "FIRESTEEL_CLUSTER_MEMBER=$RUN" /proc/[0-9]*/environ 2>/dev/null || true); do
     pid=${environment#/proc/}
     echo "${pid%/environ}"
   done

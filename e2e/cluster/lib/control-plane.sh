@@ -50,7 +50,13 @@ EOF
   daemon coredns "$BIN/coredns" -conf "$RUN/Corefile"
 }
 
-key() { openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1" 2>/dev/null; }
+# What the controllers and DNS do after they start.
+control_plane_settled() {
+  wait_until 30 "the default service account" "$RUN/kube-controller-manager.log" kube get serviceaccount default
+  wait_until 30 "DNS" "$RUN/coredns.log" answers "$HOST_ADDRESS" 8181 /ready
+}
+
+key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
 
 make_certificates() {
   local p=$RUN/pki names

@@ -14,24 +14,25 @@ network_up() {
   ip addr add "$HOST_ADDRESS/24" dev "$BRIDGE"
   ip link set "$BRIDGE" up
   sysctl -qw net.ipv4.ip_forward=1
-  local rule
-  for rule in "FORWARD -i" "FORWARD -o" "INPUT -i"; do
-    # shellcheck disable=SC2086
-    iptables -w -I $rule "$BRIDGE" -m comment --comment "$RULE_COMMENT" -j ACCEPT
-  done
+  # Each is put before the ones above it. Nothing leaves the machine: what is not for the cluster is refused at once.
+  rule FORWARD -i "$BRIDGE" -j REJECT
+  rule FORWARD -o "$BRIDGE" -j ACCEPT
+  rule INPUT -i "$BRIDGE" -j ACCEPT
 }
+
+rule() { iptables -w -I "$@" -m comment --comment "$RULE_COMMENT"; }
 
 # Services answer the machine too, through node 1 and its kube-proxy.
 network_route_services() { ip route replace "$SERVICE_CIDR" via "$(node_address 1)"; }
 
 network_down() {
-  local rule
-  iptables-save 2>/dev/null | grep -- "--comment $RULE_COMMENT " | sed 's/^-A/-D/' | while read -r rule; do
+  local rule link
+  { iptables-save 2>/dev/null || true; } | sed -n "/--comment $RULE_COMMENT /s/^-A/-D/p" | while read -r rule; do
     # shellcheck disable=SC2086
     iptables -w $rule
   done
   if ip link show "$BRIDGE" >/dev/null 2>&1; then ip link delete "$BRIDGE"; fi # its routes go with it
-  ip -o link show type veth | sed -n 's/^[0-9]*: \(fsveth[0-9]\)@.*/\1/p' | while read -r link; do
+  for link in $(ip -o link show type veth | sed -n 's/^[0-9]*: \(fsveth[0-9]\)@.*/\1/p'); do
     ip link delete "$link" 2>/dev/null || true # it may be going with its node at this moment
   done
 }

@@ -134,18 +134,23 @@ node_start_kubelet() {
     --hostname-override "node$n" --proxy-mode iptables --cluster-cidr "$POD_CIDR" --conntrack-max-per-core 0
 }
 
-dns_is_ready() { exec 3<>"/dev/tcp/$HOST_ADDRESS/8181" && printf 'GET /ready HTTP/1.0\r\n\r\n' >&3 && head -1 <&3 | grep -q 200; }
+# answers ADDRESS PORT PATH: with 200.
+answers() {
+  exec 3<>"/dev/tcp/$1/$2" && printf 'GET %s HTTP/1.0\r\n\r\n' "$3" >&3 && head -1 <&3 | grep -q ' 200 '
+}
 
+# Ready means: the node takes pods, and Services answer on it.
 wait_for_nodes() {
   local n names=()
-  for n in $(seq 1 "$NODES"); do names+=("node/node$n"); done
-  wait_until 60 "registration of the nodes" "$RUN/node1-kubelet.log" kube get "${names[@]}"
+  for n in "$@"; do names+=("node/node$n"); done
+  wait_until 60 "registration of the nodes" "$RUN/node$1-kubelet.log" kube get "${names[@]}"
   kube wait --for=condition=Ready "${names[@]}" --timeout=90s >/dev/null || {
     kube describe nodes | sed -n '/^Conditions/,/^Addresses/p' >&2
-    die "the nodes do not become ready: see $RUN/node1-kubelet.log"
+    die "the nodes do not become ready: see $RUN/node$1-kubelet.log"
   }
-  wait_until 30 "the default service account" "$RUN/kube-controller-manager.log" kube get serviceaccount default
-  wait_until 30 "DNS" "$RUN/coredns.log" dns_is_ready
+  for n in "$@"; do
+    wait_until 60 "kube-proxy of node$n" "$RUN/node$n-kube-proxy.log" answers "$(node_address "$n")" 10256 /healthz
+  done
 }
 
 # node_load_images N ARCHIVE…: an archive that the node has got already, unchanged, is skipped.

@@ -13,14 +13,18 @@ remember_sysctls() {
 }
 
 tear_down() {
-  local pids n
+  local pids pid n
+  # Nodes first, by their init processes: their parents then see them end.
+  for pid in $(member_pids); do
+    [ "$(cat "/proc/$pid/comm" 2>/dev/null)" != pause ] || kill -KILL "$pid" 2>/dev/null || true
+  done
   # Between a process's start and its mark a child may be missed: look until nothing is found.
   for _ in $(seq 1 50); do
+    sleep 0.1
     pids=$(member_pids)
     [ -n "$pids" ] || break
     # shellcheck disable=SC2086
     kill -KILL $pids 2>/dev/null || true
-    sleep 0.1
   done
   [ -z "$pids" ] || die "these processes of the cluster do not end: $pids"
   if owns_bridge; then
