@@ -230,7 +230,7 @@ class FiresteelWorker(Worker):
                 yield number, None, None, (timing or {}).get("error") or " ".join(said)[:500] or f"status {process.returncode}"
 
 
-WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker}
+WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker, "datafusion": PythonWorker}
 
 if __name__ == "__main__":
     main()

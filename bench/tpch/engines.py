@@ -19,6 +19,17 @@ def duckdb(folder):
     return lambda text: len(connection.execute(text).fetchall())
 
 
+def datafusion(folder):
+    """Plain DataFusion of the version that Firesteel is built on, through its Python package."""
+    from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
+
+    config = SessionConfig().with_target_partitions(2).with_batch_size(int(os.environ.get("DATAFUSION_BATCH_SIZE", "8192")))
+    context = SessionContext(config, RuntimeEnvBuilder())
+    for table in tpch.TABLES:
+        context.register_parquet(table, f"{folder}/{table}")
+    return lambda text: sum(batch.num_rows for batch in context.sql(text).collect())
+
+
 def spark(folder):
     from pyspark.sql import SparkSession
 
@@ -67,7 +78,7 @@ def main(name, folder):
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    run = {"duckdb": duckdb, "spark": spark, "sail": sail}[name](folder)
+    run = {"duckdb": duckdb, "datafusion": datafusion, "spark": spark, "sail": sail}[name](folder)
     answer({"ready": True})
     for line in sys.stdin:
         began = time.monotonic()
