@@ -3,6 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use s3s::dto::*;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
@@ -56,8 +57,16 @@ fn parse_content_range(value: &str) -> Option<(u64, u64)> {
 
 macro_rules! as_the_file_system_does {
     ($($method:ident($input:ident) -> $output:ident;)*) => {
-        $(async fn $method(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
-            self.files.$method(request).await
+        // `async_trait` does not see methods that a macro makes: their signature is written as it would write it.
+        $(fn $method<'s, 'f>(
+            &'s self,
+            request: S3Request<$input>,
+        ) -> Pin<Box<dyn Future<Output = S3Result<S3Response<$output>>> + Send + 'f>>
+        where
+            's: 'f,
+            Self: 'f,
+        {
+            self.files.$method(request)
         })*
     };
 }
