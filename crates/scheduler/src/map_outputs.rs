@@ -140,7 +140,7 @@ impl ShuffleOutputs {
 
     /// Forgets every output. True if there was one.
     pub fn lose_all(&mut self) -> bool {
-        (0..self.num_maps()).fold(false, |lost, map| self.lose(map) || lost)
+        (0..self.num_maps()).filter(|map| self.lose(*map)).count() > 0
     }
 
     /// Forgets the outputs at `home` but those whose attempt is to be spared, and says which.

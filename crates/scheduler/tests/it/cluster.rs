@@ -613,6 +613,9 @@ impl Cluster {
             JobFailure::Task { failure: TaskFailure::Query { retryable: false, .. }, failures, .. } => {
                 assert!(*failures >= 1);
             }
+            JobFailure::Task { failure: TaskFailure::FetchFailed(_) | TaskFailure::Killed { .. }, .. } => {
+                panic!("a task went round: {failure}")
+            }
             JobFailure::Task { failures, .. } => assert_eq!(*failures, config.max_task_failures),
             JobFailure::FetchFailures { attempts, .. } => {
                 assert_eq!(*attempts, config.max_consecutive_stage_attempts);

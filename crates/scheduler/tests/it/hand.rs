@@ -9,7 +9,7 @@ use firesteel_scheduler::{
 pub struct Hand {
     pub scheduler: Scheduler,
     pub now: u64,
-    /// Everything since the last look.
+    /// Everything that it wanted; what was looked at for launches is taken out.
     pub actions: Vec<Action>,
 }
 
@@ -41,13 +41,17 @@ impl Hand {
         self.tell(Event::JobSubmitted(spec));
     }
 
-    /// The attempts launched since the last look; forgets all other actions.
+    /// The attempts launched since the last look. Other actions stay.
     pub fn launched(&mut self) -> Vec<Launch> {
-        let launched = |action| match action {
-            Action::LaunchTask { attempt, executor, .. } => Some((attempt, executor)),
-            _ => None,
-        };
-        self.actions.drain(..).filter_map(launched).collect()
+        let mut launched = Vec::new();
+        self.actions.retain(|action| match action {
+            Action::LaunchTask { attempt, executor, .. } => {
+                launched.push((*attempt, executor.clone()));
+                false
+            }
+            _ => true,
+        });
+        launched
     }
 
     pub fn finish(&mut self, (attempt, executor): &Launch) {
@@ -85,13 +89,15 @@ impl Hand {
             if wave.is_empty() {
                 return all;
             }
-            let mut told = Vec::new();
-            for launch in &wave {
-                self.finish(launch);
-                told.append(&mut self.actions);
-            }
-            self.actions = told;
+            wave.iter().for_each(|launch| self.finish(launch));
             all.extend(wave);
+        }
+    }
+
+    /// Finishes what is launched and goes on until the driver has all rows.
+    pub fn run_to_end(&mut self) {
+        for launch in self.finish_all() {
+            self.fetched(&launch);
         }
     }
 

@@ -1,6 +1,9 @@
 //! Tests of the scheduler through its public face: by hand, event by event (`rules`), and in a virtual cluster under
 //! random faults (`random`).
 
+// The helpers of tests are tests too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod cluster;
 mod hand;
 mod random;
