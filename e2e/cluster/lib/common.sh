@@ -41,11 +41,13 @@ mark_state_folder() {
     /run/* | /var/lib/* | /var/log/* | /proc/* | /sys/*) die "RUN=$RUN: nodes hide that folder; choose another" ;;
   esac
   mkdir -p "$RUN"
-  [ -f "$RUN/.firesteel-cluster" ] || [ -z "$(ls -A "$RUN")" ] || die "RUN=$RUN is not empty and not a cluster's"
+  is_state_folder || [ -z "$(ls -A "$RUN")" ] || die "RUN=$RUN is not empty and not a cluster's; choose another"
   touch "$RUN/.firesteel-cluster"
   echo "$NODES" >"$RUN/nodes"
   echo "$NODE_MEMORY_MIB" >"$RUN/node-memory-mib"
 }
+
+is_state_folder() { [ -f "$RUN/.firesteel-cluster" ] || { [ -d "$RUN" ] && [ "$RUN" = "$CACHE/cluster" ]; }; }
 
 # daemon NAME COMMAND…: a long-running process with a log, a pid file, and a mark in its environment by which `down`
 # finds it even when the pid file is lost.

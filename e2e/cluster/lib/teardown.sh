@@ -1,15 +1,17 @@
 # The way back: whatever `up` made is found by its fixed names and marks, not by a memory of having made it.
 
-# Settings of the whole machine that the kubelet and the network change.
+# Settings of the whole machine that the kubelet and the network change. They are kept beside the state folder, which
+# someone may have removed.
 readonly SYSCTLS="net.ipv4.ip_forward vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
   kernel.keys.root_maxkeys kernel.keys.root_maxbytes"
 
 remember_sysctls() {
   local name
-  [ ! -f "$RUN/sysctls" ] || return 0
+  [ ! -f "$CACHE/cluster.sysctls" ] || return 0
   for name in $SYSCTLS; do
     ! sysctl -n "$name" >/dev/null 2>&1 || echo "$name=$(sysctl -n "$name")"
-  done >"$RUN/sysctls"
+  done >"$CACHE/cluster.sysctls.new"
+  mv "$CACHE/cluster.sysctls.new" "$CACHE/cluster.sysctls"
 }
 
 tear_down() {
@@ -30,9 +32,10 @@ tear_down() {
   if owns_bridge; then
     network_down
     for n in $(seq 1 "$MAX_NODES"); do cgroup_down "$n"; done
+    [ ! -f "$CACHE/cluster.sysctls" ] || sysctl -qp "$CACHE/cluster.sysctls" 2>/dev/null || true
+    rm -f "$CACHE/cluster.sysctls"
   fi
-  [ ! -f "$RUN/sysctls" ] || sysctl -qp "$RUN/sysctls" 2>/dev/null || true
-  if [ -f "$RUN/.firesteel-cluster" ]; then rm -rf --one-file-system "${RUN:?}"; fi
+  if is_state_folder; then rm -rf --one-file-system "${RUN:?}"; fi
 }
 
 # Nothing is touched that a cluster of another state folder uses.
