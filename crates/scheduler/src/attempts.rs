@@ -205,7 +205,8 @@ impl Scheduler {
         let lost = self.lose_unfetched(reader, &failure, &mut touched, actions);
 
         // Told of an executor that is known to be gone, nothing new is learned: the task was late, and tries again.
-        let news = lost || self.executors.index(&failure.executor).is_some();
+        let there = |executor| self.executors.index(executor).is_some();
+        let news = lost || failure.executor.as_ref().is_some_and(there);
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let mut todo = Vec::new();
         if news && reader.stage_attempt >= stage.fetch_failures_counted {
@@ -233,17 +234,20 @@ impl Scheduler {
         touched: &mut Vec<StageId>,
         actions: &mut Vec<Action>,
     ) -> bool {
-        let Some(executor) = self.executors.index_ever(&failure.executor) else { return false };
-        if !failure.corrupt || failure.map_indexes.is_empty() {
+        let home = match &failure.executor {
+            Some(name) => self.executors.index_ever(name).map_or(Home::NOWHERE, Home::executor),
+            None => Home::STORE,
+        };
+        if let Some(executor) = home.as_executor()
+            && !failure.corrupt
+        {
             return self.lose_outputs_of(executor, reader.attempt, touched, actions);
         }
         let Some(outputs) = self.outputs.get_mut(failure.shuffle) else { return false };
-        let mut lost = failure.map_indexes.clone();
-        lost.retain(|map| {
-            outputs.home(*map) == Some(Home::executor(executor))
-                && outputs.attempt(*map).is_some_and(|writer| writer <= reader.attempt)
-                && outputs.lose(*map)
-        });
+        let mut named = failure.map_indexes.clone();
+        named.sort_unstable();
+        let others = |map| !named.is_empty() && named.binary_search(&map).is_err();
+        let lost = outputs.lose_at(home, |map, writer| others(map) || writer > reader.attempt);
         if lost.is_empty() {
             return false;
         }
@@ -262,7 +266,7 @@ impl Scheduler {
             && let Some(outputs) = self.outputs.get_mut(stage.spec.output.shuffle())
             && let Some(job) = self.jobs.get_mut(&job)
         {
-            outputs.fetched(id.task.partition);
+            outputs.set_home(id.task.partition, Home::DRIVER);
             job.fetched += 1;
         }
         self.end_job_if_done(job, actions);

@@ -214,7 +214,7 @@ impl Scheduler {
     ) -> bool {
         let mut all_lost = Vec::new();
         for (shuffle, outputs) in self.outputs.iter_mut() {
-            let lost = outputs.lose_at(Home::executor(executor), |writer| writer > reader);
+            let lost = outputs.lose_at(Home::executor(executor), |_, writer| writer > reader);
             if lost.is_empty() {
                 continue;
             }

@@ -19,8 +19,8 @@ pub enum Event {
     ExecutorRegistered { executor: ExecutorId, node: Arc<str>, slots: u32 },
     /// The executor is about to leave: it gets no further tasks, those it has may end.
     ExecutorDraining { executor: ExecutorId },
-    /// The outputs that `from` held are now to be had at `to`.
-    OutputsMoved { from: ExecutorId, to: OutputHome },
+    /// These outputs are now to be had at `to`.
+    OutputsMoved { outputs: Vec<OutputRef>, to: OutputHome },
     /// The executor is gone and whatever ran there will not report. `outputs_lost` is false when its outputs are still
     /// served under its name (nothing else about them changed).
     ExecutorLost { executor: ExecutorId, reason: ExecutorLossReason, outputs_lost: bool },
@@ -64,6 +64,15 @@ pub enum TaskOutputHome {
     Executor,
     /// In the message itself: the driver has it, it cannot be lost and need not be fetched.
     Driver,
+}
+
+/// The output of one attempt of a map task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputRef {
+    pub shuffle: ShuffleId,
+    pub map_index: u32,
+    /// [`TaskAttemptId::attempt`] of the attempt that wrote it.
+    pub attempt: u64,
 }
 
 /// Where outputs can be moved to.
@@ -114,12 +123,12 @@ pub enum TaskFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchFailure {
     pub shuffle: ShuffleId,
-    /// Where they were thought to be.
-    pub executor: ExecutorId,
-    /// Whose blocks: empty means all that the executor holds of this shuffle.
+    /// Where they were thought to be; `None` for the store, or when no place was known.
+    pub executor: Option<ExecutorId>,
+    /// Whose blocks: empty means all of this shuffle that are there.
     pub map_indexes: Vec<u32>,
     /// The executor answered and the blocks are damaged: only they are lost. Otherwise all that the executor holds
-    /// counts as lost.
+    /// counts as lost, of every shuffle. (Of the store's, only the blocks that are named are ever lost.)
     pub corrupt: bool,
     pub message: String,
 }
@@ -179,7 +188,11 @@ impl fmt::Display for ExecutorLossReason {
 impl fmt::Display for FetchFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = if self.corrupt { "damaged blocks" } else { "blocks not available" };
-        write!(f, "{what} of shuffle {} on executor {}: {}", self.shuffle, self.executor, self.message)
+        write!(f, "{what} of shuffle {}", self.shuffle)?;
+        if let Some(executor) = &self.executor {
+            write!(f, " on executor {executor}")?;
+        }
+        write!(f, ": {}", self.message)
     }
 }
 

@@ -23,7 +23,7 @@ mod task_set;
 pub use actions::{Action, JobFailure, KillReason};
 pub use config::SchedulerConfig;
 pub use events::{
-    Event, ExecutorLossReason, FetchFailure, OutputHome, QueryError, TaskFailure, TaskOutput, TaskOutputHome,
+    Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, TaskFailure, TaskOutput, TaskOutputHome,
 };
 pub use executors::Executors;
 pub use job::{JobSpec, Preference, StageOutput, StageSpec};

@@ -143,36 +143,25 @@ impl ShuffleOutputs {
         (0..self.num_maps()).filter(|map| self.lose(*map)).count() > 0
     }
 
-    /// Forgets the outputs at `home` but those whose attempt is to be spared, and says which.
-    pub fn lose_at(&mut self, home: Home, spare: impl Fn(u64) -> bool) -> Vec<u32> {
-        let lost = self.maps_at(home, |entry| !spare(entry.attempt));
+    /// Forgets the outputs at `home` but those that are to be spared, by map and attempt, and says which.
+    pub fn lose_at(&mut self, home: Home, spare: impl Fn(u32, u64) -> bool) -> Vec<u32> {
+        if home == Home::NOWHERE {
+            return Vec::new();
+        }
+        let there = (0..).zip(&self.maps).filter(|(map, entry)| entry.home == home && !spare(*map, entry.attempt));
+        let lost: Vec<u32> = there.map(|(map, _)| map).collect();
         for map in &lost {
             self.lose(*map);
         }
         lost
     }
 
-    /// The driver has this output now.
-    pub fn fetched(&mut self, map: u32) {
+    /// Moves one output.
+    pub fn set_home(&mut self, map: u32, home: Home) {
         if self.entry(map).is_some() {
-            self.maps[map as usize].home = Home::DRIVER;
+            self.maps[map as usize].home = home;
             self.epoch += 1;
         }
-    }
-
-    /// Moves everything that is at `from`, and says which.
-    pub fn move_all(&mut self, from: Home, to: Home) -> Vec<u32> {
-        let moved = self.maps_at(from, |_| true);
-        for map in &moved {
-            self.maps[*map as usize].home = to;
-        }
-        self.epoch += u64::from(!moved.is_empty());
-        moved
-    }
-
-    fn maps_at(&self, home: Home, choose: impl Fn(&MapEntry) -> bool) -> Vec<u32> {
-        let there = self.maps.iter().enumerate().filter(|(_, entry)| entry.home == home && choose(entry));
-        there.map(|(map, _)| map as u32).collect()
     }
 }
 

@@ -1,13 +1,13 @@
 //! The state machine's front: what each event means.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
 use crate::{
     actions::{Action, JobFailure},
     config::SchedulerConfig,
-    events::{Event, ExecutorLossReason, OutputHome},
+    events::{Event, ExecutorLossReason, OutputHome, OutputRef},
     executors::Executors,
     job::Job,
     map_outputs::{Home, MapOutputTracker, MapOutputs},
@@ -88,7 +88,7 @@ impl Scheduler {
                 }
             }
             Event::ExecutorDraining { executor } => self.executors.drain(&executor),
-            Event::OutputsMoved { from, to } => self.move_outputs(&from, &to, actions),
+            Event::OutputsMoved { outputs, to } => self.move_outputs(&outputs, &to, actions),
             Event::ExecutorLost { executor, reason, outputs_lost } => {
                 self.executor_lost(now, executor, reason, outputs_lost, actions);
             }
@@ -144,8 +144,7 @@ impl Scheduler {
         &self.config
     }
 
-    fn move_outputs(&mut self, from: &ExecutorId, to: &OutputHome, actions: &mut Vec<Action>) {
-        let Some(from) = self.executors.index_ever(from) else { return };
+    fn move_outputs(&mut self, moved: &[OutputRef], to: &OutputHome, actions: &mut Vec<Action>) {
         let to = match to {
             OutputHome::Store => Home::STORE,
             OutputHome::Executor(name) => match self.executors.index(name) {
@@ -153,22 +152,26 @@ impl Scheduler {
                 None => return,
             },
         };
-        for (shuffle, outputs) in self.outputs.iter_mut() {
-            let moved = outputs.move_all(Home::executor(from), to);
-            if moved.is_empty() {
+        let mut changed = BTreeSet::new();
+        for OutputRef { shuffle, map_index, attempt } in moved.iter().copied() {
+            let Some(outputs) = self.outputs.get_mut(shuffle) else { continue };
+            let counts = outputs.attempt(map_index) == Some(attempt) && outputs.home(map_index) != Some(Home::DRIVER);
+            if !counts {
                 continue;
             }
+            outputs.set_home(map_index, to);
             if !outputs.is_result {
-                actions.push(Action::MapOutputsChanged { shuffle, epoch: outputs.epoch() });
-                continue;
+                changed.insert(shuffle);
+            } else if let Some(stage) = self.writers.get(&shuffle).and_then(|stage| self.stages.get(stage))
+                && let (Some(attempt), Some(location), Some(job)) =
+                    (outputs.attempt_id(stage.id(), map_index), to.location(&self.executors), stage.jobs.first())
+            {
+                actions.push(Action::ResultReady { job: *job, attempt, location });
             }
-            let Some(stage) = self.writers.get(&shuffle).and_then(|stage| self.stages.get(stage)) else { continue };
-            for map in moved {
-                if let (Some(attempt), Some(location), Some(job)) =
-                    (outputs.attempt_id(stage.id(), map), to.location(&self.executors), stage.jobs.first())
-                {
-                    actions.push(Action::ResultReady { job: *job, attempt, location });
-                }
+        }
+        for shuffle in changed {
+            if let Some(outputs) = self.outputs.get(shuffle) {
+                actions.push(Action::MapOutputsChanged { shuffle, epoch: outputs.epoch() });
             }
         }
     }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, QueryError,
-    Scheduler, SchedulerConfig, StageSpec, TaskFailure, TaskOutput, TaskOutputHome,
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef,
+    QueryError, Scheduler, SchedulerConfig, StageSpec, TaskFailure, TaskOutput, TaskOutputHome,
 };
 
 /// A test ends as hung after so many messages.
@@ -45,6 +45,8 @@ pub enum Fault {
     /// It takes so many times longer.
     Slow(usize, u64),
     AddExecutor(u32),
+    /// What the store holds is gone.
+    LoseStore,
     /// The next so many tasks to end fail like this.
     FailTasks(u32, TaskFailure),
     Cancel(usize),
@@ -324,6 +326,7 @@ impl Cluster {
                     self.decommission(executor, to);
                 }
             }
+            Fault::LoseStore => self.store.clear(),
             Fault::AddExecutor(slots) => self.add_executor(slots),
             Fault::FailTasks(count, failure) => self.fail_next.extend(vec![failure; count as usize]),
             Fault::Cancel(index) => {
@@ -339,7 +342,13 @@ impl Cluster {
         // Only what counts is worth moving.
         let mut files = std::mem::take(&mut self.nodes.get_mut(&executor).expect("an executor").files);
         files.retain(|(shuffle, map, attempt), _| self.counts(*shuffle, *map) == Some(*attempt));
-        let home = match to {
+        let outputs = files.keys().map(|(shuffle, map_index, attempt)| OutputRef {
+            shuffle: *shuffle,
+            map_index: *map_index,
+            attempt: *attempt,
+        });
+        let outputs = outputs.collect();
+        let to = match to {
             Some(to) => {
                 self.nodes.get_mut(&to).expect("an executor").files.extend(files);
                 OutputHome::Executor(to)
@@ -349,7 +358,7 @@ impl Cluster {
                 OutputHome::Store
             }
         };
-        self.handle(Event::OutputsMoved { from: executor.clone(), to: home });
+        self.handle(Event::OutputsMoved { outputs, to });
         self.stop(&executor);
         self.handle(Event::ExecutorLost { executor, reason: ExecutorLossReason::Released, outputs_lost: true });
     }
@@ -367,7 +376,7 @@ impl Cluster {
                 node.running.remove(&attempt);
                 let failure = FetchFailure {
                     shuffle,
-                    executor: ExecutorId::new(""),
+                    executor: None,
                     map_indexes: vec![],
                     corrupt: false,
                     message: "not registered".into(),
@@ -428,9 +437,9 @@ impl Cluster {
     }
 
     fn read(&self, key: FileKey, location: &OutputLocation) -> Result<Lineage, FetchFailure> {
-        let failure = |executor: &ExecutorId, corrupt| FetchFailure {
+        let failure = |executor: Option<&ExecutorId>, corrupt| FetchFailure {
             shuffle: key.0,
-            executor: executor.clone(),
+            executor: executor.cloned(),
             map_indexes: vec![key.1],
             corrupt,
             message: "cannot read".into(),
@@ -439,17 +448,17 @@ impl Cluster {
             OutputLocation::Executor(executor) => {
                 let node = &self.nodes[executor];
                 if !node.alive || node.unreachable_until > self.now {
-                    return Err(failure(executor, false));
+                    return Err(failure(Some(executor), false));
                 }
                 match node.files.get(&key) {
-                    None => Err(failure(executor, false)),
-                    Some(file) if file.corrupt => Err(failure(executor, true)),
+                    None => Err(failure(Some(executor), false)),
+                    Some(file) if file.corrupt => Err(failure(Some(executor), true)),
                     Some(file) => Ok(file.lineage.clone()),
                 }
             }
             OutputLocation::Store => {
                 let file = self.store.get(&key);
-                file.map(|file| file.lineage.clone()).ok_or_else(|| failure(&ExecutorId::new("store"), false))
+                file.map(|file| file.lineage.clone()).ok_or_else(|| failure(None, false))
             }
             OutputLocation::Driver => Ok(self.inline[&key.2].clone()),
         }

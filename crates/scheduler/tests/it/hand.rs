@@ -2,8 +2,8 @@
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, Scheduler, SchedulerConfig, StageOutput,
-    StageSpec, TaskFailure, TaskOutput,
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef,
+    Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskFailure, TaskOutput,
 };
 
 pub struct Hand {
@@ -73,7 +73,7 @@ impl Hand {
     pub fn fetch_failed(&mut self, reader: &Launch, shuffle: u32, executor: &str, maps: &[u32], corrupt: bool) {
         let failure = FetchFailure {
             shuffle: ShuffleId(shuffle),
-            executor: ExecutorId::new(executor),
+            executor: Some(ExecutorId::new(executor)),
             map_indexes: maps.to_vec(),
             corrupt,
             message: "connection refused".into(),
@@ -99,6 +99,23 @@ impl Hand {
         for launch in self.finish_all() {
             self.fetched(&launch);
         }
+    }
+
+    /// All that this executor holds goes elsewhere, and the executor with it.
+    pub fn hand_over(&mut self, from: &str, to: OutputHome, shuffles: &[u32]) {
+        let from = ExecutorId::new(from);
+        let mut outputs = Vec::new();
+        for shuffle in shuffles.iter().copied().map(ShuffleId) {
+            let held = self.scheduler.map_outputs(shuffle).expect("outputs");
+            let held = held.iter().filter(|output| output.location == OutputLocation::Executor(from.clone()));
+            outputs.extend(held.map(|output| OutputRef {
+                shuffle,
+                map_index: output.map_index,
+                attempt: output.attempt,
+            }));
+        }
+        self.tell(Event::OutputsMoved { outputs, to });
+        self.lose(from.as_str(), ExecutorLossReason::Released);
     }
 
     pub fn fetched(&mut self, launch: &Launch) {

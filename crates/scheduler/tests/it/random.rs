@@ -86,6 +86,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         4 => (1..4u32).prop_map(Fault::AddExecutor),
         3 => (1..4u32, task_failure()).prop_map(|(count, failure)| Fault::FailTasks(count, failure)),
         1 => (0..3usize).prop_map(Fault::Cancel),
+        1 => Just(Fault::LoseStore),
     ]
 }
 

@@ -371,8 +371,7 @@ fn a_job_whose_results_only_wait_to_be_fetched_needs_no_executor() {
     hand.executor("a", 1);
     hand.submit(job(1, vec![result(0, &[], 1)]));
     let tasks = hand.finish_all();
-    hand.tell(Event::OutputsMoved { from: ExecutorId::new("a"), to: OutputHome::Store });
-    hand.lose("a", ExecutorLossReason::Released);
+    hand.hand_over("a", OutputHome::Store, &[0]);
     assert_eq!(hand.scheduler.next_deadline(), None);
     hand.fetched(&tasks[0]);
     assert!(hand.succeeded(1));
@@ -652,18 +651,16 @@ fn outputs_handed_over_are_not_made_again() {
     let reader = hand.launched().remove(0);
     let leaving = if reader.1.as_str() == "a" { "b" } else { "a" };
     hand.tell(Event::ExecutorDraining { executor: ExecutorId::new(leaving) });
-    hand.tell(Event::OutputsMoved { from: ExecutorId::new(leaving), to: OutputHome::Executor(reader.1.clone()) });
+    hand.hand_over(leaving, OutputHome::Executor(reader.1.clone()), &[0]);
     assert!(hand.actions.iter().any(|action| matches!(action, Action::MapOutputsChanged { .. })));
-    hand.lose(leaving, ExecutorLossReason::Released);
     let outputs = hand.scheduler.map_outputs(ShuffleId(0)).expect("outputs");
     assert!(outputs.iter().all(|output| output.location == OutputLocation::Executor(reader.1.clone())));
     // A result that moves is told again with its new place.
     hand.finish(&reader);
     hand.actions.clear();
-    hand.tell(Event::OutputsMoved { from: reader.1.clone(), to: OutputHome::Store });
+    hand.hand_over(reader.1.as_str(), OutputHome::Store, &[0, 1]);
     let ready = Action::ResultReady { job: FIRST, attempt: reader.0, location: OutputLocation::Store };
     assert!(hand.actions.contains(&ready));
-    hand.lose(reader.1.as_str(), ExecutorLossReason::Released);
     assert_eq!(hand.launched(), []);
     hand.fetched(&reader);
     assert!(hand.succeeded(1));
