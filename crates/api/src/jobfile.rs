@@ -16,6 +16,10 @@ pub const FILE_NAME: &str = "job.yaml";
 /// Largest job file in bytes; a Secret holds one MiB with its own overhead.
 pub const MAX_BYTES: usize = 900 * 1024;
 
+/// Annotation of a SparkJob: `key=value` lines that take the place of keys in `sparkConf` where the job runs without a
+/// cluster, so that one file can name a bucket for the cluster and a folder for the laptop. A cluster does not look at it.
+pub const LOCAL_CONF: &str = "firesteel.dev/local-conf";
+
 /// Why a job file could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobFileError {
@@ -97,6 +101,24 @@ impl JobFile {
         self.job.spec.sql = Some(SqlSource { inline: Some(text.clone()), ..SqlSource::default() });
         Ok(())
     }
+
+    /// Puts the keys of the annotation [`LOCAL_CONF`] in place of those in `sparkConf`: for a run without a cluster.
+    ///
+    /// # Errors
+    /// A line that is not `key=value`.
+    pub fn apply_local_conf(&mut self) -> Result<(), JobFileError> {
+        let text =
+            self.job.metadata.annotations.as_ref().and_then(|all| all.get(LOCAL_CONF)).cloned().unwrap_or_default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (key, value) = line.split_once('=').ok_or_else(|| {
+                JobFileError::Field(format!(
+                    "metadata.annotations[\"{LOCAL_CONF}\"]: '{line}' is not of the form key=value"
+                ))
+            })?;
+            self.job.spec.spark_conf.insert(key.trim().to_owned(), value.trim().to_owned());
+        }
+        Ok(())
+    }
 }
 
 fn read_job(value: &Value) -> Result<SparkJob, JobFileError> {
@@ -145,6 +167,35 @@ spec:
         file.inline_config_map().unwrap();
         assert_eq!(file.job.spec.sql.unwrap().inline.as_deref(), Some("SELECT 1"));
         assert_eq!(file.job.spec.executor.role.memory.as_deref(), Some("2g"));
+    }
+
+    #[test]
+    fn local_conf_takes_the_place_of_keys() {
+        let with = |lines: &str| {
+            let metadata = format!("metadata: {{name: a, annotations: {{{LOCAL_CONF}: \"{lines}\"}}}}");
+            let text = FILE
+                .replace("metadata: {name: a}", &metadata)
+                .replace("spec:\n", "spec:\n  sparkConf: {a: bucket, b: kept}\n");
+            let mut file = JobFile::parse(&text).unwrap();
+            file.apply_local_conf().map(|()| file.job.spec.spark_conf)
+        };
+        let conf = with(r"\n# folders\n a = folder=1 \nc=new").unwrap();
+        assert_eq!(
+            conf,
+            [("a", "folder=1"), ("b", "kept"), ("c", "new")].map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+        );
+        assert!(with("just words").unwrap_err().to_string().contains("'just words' is not of the form key=value"));
+    }
+
+    #[test]
+    fn the_example_runs_in_both_places() {
+        let text = include_str!("../../../examples/server-health/job.yaml");
+        let mut file = JobFile::parse(text).unwrap();
+        crate::validate::validate(&file.job, crate::validate::Target::Cluster).unwrap();
+        assert!(file.job.spec.spark_conf["spark.firesteel.example.input"].starts_with("s3a://"));
+        file.apply_local_conf().unwrap();
+        crate::validate::validate(&file.job, crate::validate::Target::Local).unwrap();
+        assert_eq!(file.job.spec.spark_conf["spark.firesteel.example.input"], "examples/server-health/data");
     }
 
     #[test]

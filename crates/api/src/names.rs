@@ -48,9 +48,10 @@ pub fn executor_pod(job: &str, attempt: u32, executor: u64) -> String {
     fitted(job, &format!("-{attempt}-exec-{executor}"))
 }
 
-/// Secret of one attempt: the job file and the token with which driver and executors know each other.
-pub fn attempt_secret(job: &str, attempt: u32) -> String {
-    fitted(job, &format!("-{attempt}-driver"))
+/// Secret of one attempt: the job file and the token with which driver and executors know each other. The name holds a
+/// hash of the job's UID, so that a Secret of that name belongs to this very job and need not be read to find out.
+pub fn attempt_secret(job: &str, uid: &str, attempt: u32) -> String {
+    fitted(job, &format!("-{attempt}-{:08x}", fnv1a(uid.as_bytes())))
 }
 
 /// Labels of the objects of one attempt.

@@ -2,7 +2,10 @@
 //! rest. Everything is bounded: counts and the last attempts, never a map of pods.
 
 use crate::reason::Reason;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -266,6 +269,11 @@ fn attempts(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The instant a Kubernetes `Time` holds; the generated type can be written and not read.
+pub fn instant(time: &Time) -> Timestamp {
+    serde_json::to_value(time).ok().and_then(|text| text.as_str()?.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 /// `text`, cut to `limit` bytes at a character boundary, with an ellipsis when cut.
 pub fn bounded(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -281,6 +289,12 @@ pub fn bounded(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_are_read_to_the_second() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        assert_eq!(instant(&Time::from(now)), now);
+    }
 
     #[test]
     fn messages_are_cut_at_characters() {

@@ -133,7 +133,7 @@ pub struct ExecutorArgs<'a> {
 /// A `podTemplate` that makes the sum no pod.
 pub fn driver_pod(context: &AttemptContext) -> Result<Pod, Problem> {
     let plan = &context.plan.driver;
-    let secret = names::attempt_secret(&context.job, context.attempt);
+    let secret = names::attempt_secret(&context.job, &context.uid, context.attempt);
     let mut fixed = fixed_layer(context, plan, names::driver_pod(&context.job, context.attempt));
     fixed = merge(
         fixed,
@@ -210,7 +210,7 @@ pub fn executor_pod(context: &AttemptContext, args: &ExecutorArgs<'_>) -> Result
 pub fn attempt_secret(context: &AttemptContext, job_file: &str, token: &str) -> Secret {
     Secret {
         metadata: ObjectMeta {
-            name: Some(names::attempt_secret(&context.job, context.attempt)),
+            name: Some(names::attempt_secret(&context.job, &context.uid, context.attempt)),
             namespace: Some(context.namespace.clone()),
             labels: Some(names::attempt_labels(&context.job, &context.uid, context.attempt)),
             owner_references: Some(vec![context.owner()]),
@@ -333,7 +333,7 @@ fn common_env(context: &AttemptContext, plan: &RolePlan) -> Value {
         value(env::MEMORY_OVERHEAD_BYTES, plan.resources.overhead.to_string()),
         value(env::LOCAL_DIRS, LOCAL_DIR.to_owned()),
         { "name": env::AUTH_TOKEN, "valueFrom": { "secretKeyRef": {
-            "name": names::attempt_secret(&context.job, context.attempt), "key": TOKEN_KEY
+            "name": names::attempt_secret(&context.job, &context.uid, context.attempt), "key": TOKEN_KEY
         } } }
     ])
 }

@@ -1,0 +1,213 @@
+//! What a driver pod's status says, in the terms of a job. Pure: a pod and the time in, a state out.
+
+use firesteel_api::{Outcome, Reason, TerminationMessage, status::bounded};
+use k8s_openapi::{
+    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
+    jiff::{SignedDuration, Timestamp},
+};
+
+/// How long after the end of its grace period a pod that will not go is taken for lost with its node.
+const STUCK_AFTER: SignedDuration = SignedDuration::from_secs(60);
+const CONTAINER: &str = "driver";
+
+/// The state of a driver pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DriverState {
+    /// Not running yet, and why.
+    Waiting { reason: Reason, message: String },
+    /// The container runs; `ready` once it answers its readiness probe.
+    Running { ready: bool, node: String },
+    /// Being deleted while it still runs.
+    Leaving,
+    /// Ended. `pod_ended` is false while other containers of the pod go on.
+    Ended { outcome: Outcome, reason: Reason, message: String, pod_ended: bool },
+}
+
+impl DriverState {
+    pub fn of(pod: &Pod, now: Timestamp) -> Self {
+        let empty = PodStatus::default();
+        let status = pod.status.as_ref().unwrap_or(&empty);
+        let phase = status.phase.as_deref().unwrap_or("Pending");
+        let container = status.container_statuses.iter().flatten().find(|c| c.name == CONTAINER);
+        let terminated = container.and_then(|c| c.state.as_ref()).and_then(|s| s.terminated.as_ref());
+
+        if let Some(terminated) = terminated {
+            return ended(status, phase, Some(terminated));
+        }
+        if phase == "Failed" || phase == "Succeeded" {
+            // Evicted and garbage-collected pods may have no container status at all.
+            return ended(status, phase, None);
+        }
+        if let Some(deleted) = &pod.metadata.deletion_timestamp {
+            if now.duration_since(firesteel_api::status::instant(deleted)) > STUCK_AFTER {
+                let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref()).unwrap_or("unknown");
+                return Self::Ended {
+                    outcome: Outcome::Failed,
+                    reason: Reason::NodeLost,
+                    message: format!("the driver pod was deleted and does not go: its node {node} no longer answers"),
+                    pod_ended: true,
+                };
+            }
+            return Self::Leaving;
+        }
+        if container.and_then(|c| c.state.as_ref()).is_some_and(|s| s.running.is_some()) {
+            let ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+            let node = pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default();
+            return Self::Running { ready, node };
+        }
+        waiting(pod, status)
+    }
+}
+
+fn waiting(pod: &Pod, status: &PodStatus) -> DriverState {
+    let node = pod.spec.as_ref().and_then(|s| s.node_name.as_deref());
+    if let Some(scheduled) =
+        status.conditions.iter().flatten().find(|c| c.type_ == "PodScheduled" && c.status == "False")
+        && scheduled.reason.as_deref() == Some("Unschedulable")
+    {
+        let detail = scheduled.message.as_deref().unwrap_or("no node fits");
+        return DriverState::Waiting {
+            reason: Reason::DriverUnschedulable,
+            message: format!("no node takes the driver pod: {detail}"),
+        };
+    }
+    let containers = status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten());
+    for container in containers {
+        if let Some((reason, message)) = container_trouble(container) {
+            return DriverState::Waiting { reason, message };
+        }
+    }
+    let message = match node {
+        Some(node) => format!("the driver pod is being started on {node}"),
+        None => "the driver pod waits for a node".to_owned(),
+    };
+    DriverState::Waiting { reason: Reason::DriverStarting, message }
+}
+
+fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let why = waiting.reason.as_deref()?;
+    let reason = match why {
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => Reason::ImagePullFailed,
+        "CreateContainerConfigError" => Reason::ContainerConfigError,
+        "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => Reason::ContainerStartFailed,
+        _ => return None,
+    };
+    let detail = waiting.message.as_deref().unwrap_or(why);
+    let message = match reason {
+        Reason::ImagePullFailed => format!("cannot pull image '{}' ({why}): {detail}", container.image),
+        _ => format!("cannot start container '{}' ({why}): {detail}", container.name),
+    };
+    Some((reason, bounded(&message, 1024)))
+}
+
+fn ended(status: &PodStatus, phase: &str, terminated: Option<&ContainerStateTerminated>) -> DriverState {
+    let pod_ended = phase == "Failed" || phase == "Succeeded";
+    let said = terminated.and_then(|t| t.message.as_deref()).and_then(TerminationMessage::parse);
+    let exit_code = terminated.map(|t| t.exit_code);
+    let well = exit_code.unwrap_or(if phase == "Succeeded" { 0 } else { 1 }) == 0;
+
+    // A container that ended well and does not say otherwise has succeeded.
+    if well && said.as_ref().is_none_or(|s| s.outcome == Outcome::Succeeded) {
+        let message = said.map(|s| s.message).unwrap_or_default();
+        return DriverState::Ended { outcome: Outcome::Succeeded, reason: Reason::Succeeded, message, pod_ended };
+    }
+    let (reason, message) = failure(status, terminated, said);
+    DriverState::Ended { outcome: Outcome::Failed, reason, message, pod_ended }
+}
+
+fn failure(
+    status: &PodStatus,
+    terminated: Option<&ContainerStateTerminated>,
+    said: Option<TerminationMessage>,
+) -> (Reason, String) {
+    // The driver's own word first, unless all it knows is that it was told to stop: the pod may know by whom.
+    if let Some(said) = said.filter(|s| s.outcome == Outcome::Failed && s.reason != Reason::Stopped) {
+        let message = match &said.error_class {
+            Some(class) if !said.message.contains(class.as_str()) => format!("[{class}] {}", said.message),
+            _ => said.message,
+        };
+        return (said.reason, message);
+    }
+    if terminated.and_then(|t| t.reason.as_deref()) == Some("OOMKilled") {
+        return (
+            Reason::OutOfMemory,
+            "the driver exceeded its memory limit: raise spec.driver.memory or spec.driver.memoryOverhead".to_owned(),
+        );
+    }
+    if let Some(found) = disruption(status) {
+        return found;
+    }
+    let Some(terminated) = terminated else {
+        let detail = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("no container status is left");
+        return (Reason::DriverLost, format!("the driver pod failed without a trace of its container: {detail}"));
+    };
+    match (terminated.reason.as_deref(), terminated.exit_code) {
+        (Some(why @ ("StartError" | "ContainerCannotRun")), code) => {
+            let detail = terminated.message.as_deref().unwrap_or(why);
+            (
+                Reason::ContainerStartFailed,
+                bounded(&format!("the driver container could not be started (exit code {code}): {detail}"), 2048),
+            )
+        }
+        (_, 143) => {
+            (Reason::Stopped, "the driver pod was told to stop before the program ended (exit code 143)".to_owned())
+        }
+        (_, code) => {
+            let tail = terminated.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+            let killed = if code == 137 { ", killed by the node" } else { "" };
+            let message = match tail {
+                Some(tail) => format!("the driver ended with exit code {code}{killed}; its last lines: {tail}"),
+                None => format!("the driver ended with exit code {code}{killed} and no message; see its log"),
+            };
+            (Reason::DriverCrashed, bounded(&message, 2048))
+        }
+    }
+}
+
+/// Whether the cluster, not the program, ended the pod.
+fn disruption(status: &PodStatus) -> Option<(Reason, String)> {
+    let detail = |fallback: &str| status.message.clone().unwrap_or_else(|| fallback.to_owned());
+    match status.reason.as_deref() {
+        Some("Evicted") => {
+            return Some((Reason::Evicted, format!("the node evicted the driver pod: {}", detail("no reason given"))));
+        }
+        Some("Preempting" | "Preempted") => {
+            return Some((
+                Reason::Preempted,
+                format!("the driver pod made room for one of higher priority: {}", detail("")),
+            ));
+        }
+        Some(why @ ("NodeLost" | "NodeShutdown" | "Shutdown" | "Terminated" | "NodeAffinity")) => {
+            return Some((
+                Reason::NodeLost,
+                format!("the driver's node went away ({why}): {}", detail("no reason given")),
+            ));
+        }
+        Some(why) if why.starts_with("OutOf") || why == "UnexpectedAdmissionError" => {
+            return Some((
+                Reason::Evicted,
+                format!("the node turned the driver pod away ({why}): {}", detail("no reason given")),
+            ));
+        }
+        _ => {}
+    }
+    let target = status.conditions.iter().flatten().find(|c| c.type_ == "DisruptionTarget" && c.status == "True")?;
+    let message = target.message.clone().unwrap_or_default();
+    Some(match target.reason.as_deref() {
+        Some("PreemptionByScheduler") => {
+            (Reason::Preempted, format!("the driver pod made room for one of higher priority: {message}"))
+        }
+        Some("DeletionByTaintManager" | "DeletionByPodGC") => {
+            (Reason::NodeLost, format!("the driver's node went away: {message}"))
+        }
+        Some("TerminationByKubelet") => (Reason::NodeLost, format!("the node ended the driver pod: {message}")),
+        _ => (Reason::Evicted, format!("the driver pod was evicted: {message}")),
+    })
+}
