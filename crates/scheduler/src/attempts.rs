@@ -8,6 +8,7 @@ use crate::{
     map_outputs::Home,
     progress::StageState,
     scheduler::{Attempt, Scheduler},
+    stage::Stage,
 };
 
 /// An attempt that ends without its own fault (killed by its executor, its executor taken away) does not count as a
@@ -75,7 +76,8 @@ impl Scheduler {
             return;
         };
         let shuffle = attempt.shuffle;
-        let (Some(stage), false) = (self.stages.get_mut(&id.task.stage), attempt.void) else {
+        let wanted = |stage: &&mut Stage| stage.tasks.is_running(id.task.partition, id.attempt);
+        let Some(stage) = self.stages.get_mut(&id.task.stage).filter(wanted) else {
             actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
             return;
         };
@@ -116,14 +118,12 @@ impl Scheduler {
         failure: TaskFailure,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(attempt) = self.take_attempt(id, executor)
-            && !attempt.void
-        {
+        if let Some(attempt) = self.take_attempt(id, executor) {
             self.attempt_failed(id, &attempt, failure, actions);
         }
     }
 
-    /// An attempt that was wanted has ended without a result; its slot is free.
+    /// An attempt has ended without a result; its slot is free.
     fn attempt_failed(
         &mut self,
         id: TaskAttemptId,
@@ -142,7 +142,8 @@ impl Scheduler {
         self.resubmit_after_loss(vec![stage], actions);
     }
 
-    /// Puts the task of a failed attempt back into the queue, or fails the jobs that need it. False in the latter case.
+    /// Puts the task of a failed attempt back into the queue, or fails the jobs that need it. False in the latter case,
+    /// and when nobody wanted its result any more.
     fn requeue(
         &mut self,
         id: TaskAttemptId,
@@ -186,9 +187,6 @@ impl Scheduler {
     ) {
         for number in numbers {
             let Some(attempt) = self.attempts.remove(number) else { continue };
-            if attempt.void {
-                continue;
-            }
             let failure = TaskFailure::ExecutorLost { executor: executor.clone(), reason: reason.clone() };
             if self.requeue(attempt.id(*number), &attempt, &failure, actions) {
                 touched.push(attempt.task.stage);

@@ -272,12 +272,6 @@ impl Scheduler {
         }
         for id in &all {
             self.submit_if_wanted(*id, todo, actions);
-            // Those that wait already may wait for stages that were complete until now.
-            if let Some(stage) = self.stages.get(id)
-                && stage.state == StageState::Waiting
-            {
-                todo.extend(stage.spec.parents.iter().copied());
-            }
         }
     }
 
@@ -294,14 +288,13 @@ impl Scheduler {
         {
             actions.push(Action::MapOutputsChanged { shuffle, epoch: outputs.epoch() });
         }
-        self.void_attempts(&running, KillReason::RolledBack, actions);
+        self.kill_attempts(&running, KillReason::RolledBack, actions);
         self.update_turn(id);
     }
 
-    pub(crate) fn void_attempts(&mut self, numbers: &[u64], reason: KillReason, actions: &mut Vec<Action>) {
+    fn kill_attempts(&mut self, numbers: &[u64], reason: KillReason, actions: &mut Vec<Action>) {
         for number in numbers {
-            if let Some(attempt) = self.attempts.get_mut(number) {
-                attempt.void = true;
+            if let Some(attempt) = self.attempts.get(number) {
                 let executor = self.executors.name(attempt.executor).clone();
                 actions.push(Action::KillTask { attempt: attempt.id(*number), executor, reason });
             }
@@ -345,7 +338,7 @@ impl Scheduler {
                     parent.children.retain(|child| *child != stage_id);
                 }
             }
-            self.void_attempts(&stage.tasks.running_attempts(), KillReason::JobEnded, actions);
+            self.kill_attempts(&stage.tasks.running_attempts(), KillReason::JobEnded, actions);
             let shuffle = stage.spec.output.shuffle();
             self.writers.remove(&shuffle);
             if self.outputs.get(shuffle).is_some_and(|outputs| !outputs.retained) {

@@ -103,7 +103,6 @@ impl Slots<'_> {
                 stage_attempt: attempt.stage_attempt,
                 executor,
                 shuffle: stage.spec.output.shuffle(),
-                void: false,
             },
         );
         if let Some(job) = stage.jobs.first().copied() {

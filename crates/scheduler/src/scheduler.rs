@@ -37,15 +37,13 @@ pub struct Scheduler {
     without_executors_since: Option<u64>,
 }
 
-/// An attempt that holds a slot.
+/// An attempt that holds a slot. Its result is wanted as long as its task says that it runs in this attempt.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub task: TaskId,
     pub stage_attempt: u32,
     pub executor: u32,
     pub shuffle: ShuffleId,
-    /// Nobody wants its result any more.
-    pub void: bool,
 }
 
 impl Attempt {
@@ -264,15 +262,11 @@ impl Scheduler {
         }
     }
 
-    /// Whether a stage's outputs are needed now: by the driver, or by a stage that waits or has tasks to launch.
+    /// Whether a stage's outputs are needed now: by the driver, or by a stage that waits.
     pub(crate) fn is_wanted(&self, stage: &Stage) -> bool {
         let for_a_job = |job: &JobId| self.jobs.get(job).is_some_and(|job| job.result_stage == stage.id());
-        stage.jobs.iter().any(for_a_job)
-            || stage.children.iter().filter_map(|child| self.stages.get(child)).any(|child| match child.state {
-                StageState::Waiting => true,
-                StageState::Running => child.tasks.pending() > 0,
-                StageState::Idle => false,
-            })
+        let waits = |child: &StageId| self.stages.get(child).is_some_and(|child| child.state == StageState::Waiting);
+        stage.jobs.iter().any(for_a_job) || stage.children.iter().any(waits)
     }
 
     pub(crate) fn parents_complete(&self, stage: &Stage) -> bool {

@@ -1,5 +1,7 @@
 //! The scheduler driven by hand: one event, then a look at what it wants.
 
+use std::collections::HashMap;
+
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
     Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef,
@@ -11,6 +13,8 @@ pub struct Hand {
     pub now: u64,
     /// Everything that it wanted; what was looked at for launches is taken out.
     pub actions: Vec<Action>,
+    /// Blocks that the tasks of each stage leave.
+    reducers: HashMap<StageId, usize>,
 }
 
 /// A launched attempt and where.
@@ -22,7 +26,7 @@ impl Hand {
     }
 
     pub fn with(config: SchedulerConfig) -> Self {
-        Self { scheduler: Scheduler::new(config), now: 0, actions: Vec::new() }
+        Self { scheduler: Scheduler::new(config), now: 0, actions: Vec::new(), reducers: HashMap::new() }
     }
 
     pub fn tell(&mut self, event: Event) {
@@ -38,6 +42,7 @@ impl Hand {
     }
 
     pub fn submit(&mut self, spec: JobSpec) {
+        self.reducers.extend(spec.stages.iter().map(|stage| (stage.stage, stage.output.num_reducers() as usize)));
         self.tell(Event::JobSubmitted(spec));
     }
 
@@ -55,15 +60,8 @@ impl Hand {
     }
 
     pub fn finish(&mut self, (attempt, executor): &Launch) {
-        let spec_reducers = self.reducers(attempt.task.stage);
-        let output = TaskOutput::on_executor(vec![100; spec_reducers]);
+        let output = TaskOutput::on_executor(vec![100; self.reducers[&attempt.task.stage]]);
         self.tell(Event::TaskFinished { attempt: *attempt, executor: executor.clone(), output });
-    }
-
-    /// As in [`map`] and [`result`]: stage n writes shuffle n.
-    fn reducers(&self, stage: StageId) -> usize {
-        let outputs = self.scheduler.map_outputs(ShuffleId(stage.0));
-        outputs.map_or(1, |outputs| outputs.num_reducers() as usize)
     }
 
     pub fn fail(&mut self, (attempt, executor): &Launch, failure: TaskFailure) {

@@ -107,8 +107,11 @@ fn scenario(faults: impl Strategy<Value = Fault>, most: usize) -> impl Strategy<
     )
 }
 
+/// So many schedules, or as many as `PROPTEST_CASES` says.
 fn cases(count: u32) -> Config {
-    Config { cases: count, failure_persistence: None, ..Config::default() }
+    let default = Config::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
+    Config { cases, failure_persistence: None, ..default }
 }
 
 fn all_succeed(report: &Report) -> bool {

@@ -2,8 +2,8 @@
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, JobFailure, JobSpec, OutputHome, OutputLocation, Preference, SchedulerConfig,
-    StageState, TaskFailure, TaskOutput, TaskOutputHome,
+    Action, Event, ExecutorLossReason, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef, Preference,
+    SchedulerConfig, StageSpec, StageState, TaskFailure, TaskOutput, TaskOutputHome,
 };
 
 use crate::{
@@ -204,6 +204,28 @@ fn a_stage_that_finishes_may_fail_to_read_again_later() {
 }
 
 #[test]
+fn readers_of_lost_executors_do_not_use_up_the_attempts_of_their_stage() {
+    let mut hand = Hand::with(SchedulerConfig { max_executor_failures: 100, ..SchedulerConfig::default() });
+    let on = |hand: &mut Hand, name: &str, node: &str| {
+        hand.tell(Event::ExecutorRegistered { executor: ExecutorId::new(name), node: node.into(), slots: 1 });
+    };
+    on(&mut hand, "reader", "kept");
+    on(&mut hand, "e0", "spot");
+    let maps = StageSpec { preferences: vec![vec![Preference::Node("spot".into())]; 2], ..map(0, &[], 2) };
+    let reads = StageSpec { preferences: vec![vec![Preference::Node("kept".into())]], ..result(1, &[0], 1) };
+    hand.submit(job(1, vec![maps, reads]));
+    for number in 0..20 {
+        hand.launched().iter().for_each(|launch| hand.finish(launch));
+        let reader = hand.launched().remove(0);
+        assert_eq!((reader.0.task.stage, reader.1.as_str()), (StageId(1), "reader"));
+        hand.lose(&format!("e{number}"), evicted());
+        on(&mut hand, &format!("e{}", number + 1), "spot");
+        hand.fetch_failed(&reader, 0, &format!("e{number}"), &[], false);
+        assert_eq!(hand.failure(1), None, "after {number}");
+    }
+}
+
+#[test]
 fn a_lost_executor_takes_its_outputs_and_its_tasks() {
     let (mut hand, maps, readers) = reading();
     let mut expected: Vec<_> = on(&maps, "b").iter().map(|(id, _)| (0, id.task.partition)).collect();
@@ -320,6 +342,8 @@ fn late_and_repeated_messages_are_ignored() {
     hand.finish(&second);
     hand.fail(&second, disk_full());
     assert_eq!(hand.actions, []);
+    hand.finish(&first);
+    assert_eq!(hand.actions, [discard(&first)]);
     hand.finish(&reader[0]);
     hand.fetched(&reader[0]);
     assert!(hand.succeeded(1));
@@ -629,15 +653,40 @@ fn a_retained_shuffle_serves_later_jobs() {
     let again = hand.launched();
     let lost: Vec<_> = on(&maps, "b").iter().map(|(id, _)| (7, id.task.partition)).collect();
     assert_eq!(partitions(&again), lost);
-    for (attempt, executor) in again {
-        hand.tell(Event::TaskFinished { attempt, executor, output: TaskOutput::on_executor(vec![1, 2, 3]) });
-    }
+    again.iter().for_each(|launch| hand.finish(launch));
     hand.run_to_end();
     assert!(hand.succeeded(2));
     assert!(!hand.actions.contains(&Action::RemoveShuffle { shuffle: ShuffleId(0) }));
     hand.tell(Event::ShuffleReleased { shuffle: ShuffleId(0) });
     assert!(hand.actions.contains(&Action::RemoveShuffle { shuffle: ShuffleId(0) }));
     assert!(hand.scheduler.map_outputs(ShuffleId(0)).is_none());
+}
+
+#[test]
+fn a_retained_shuffle_that_cannot_be_repeated_takes_its_readers_with_it() {
+    let mut hand = Hand::new();
+    hand.executor("a", 2);
+    hand.executor("b", 2);
+    // The same two shuffles under each job's own stage ids: one that does not repeat itself, one made from it.
+    let random = |stage| {
+        let mut stage = StageSpec { output: map(0, &[], 2).output, ..map(stage, &[], 2) };
+        stage.indeterminate = true;
+        stage
+    };
+    let made_from_it = |stage, parent| StageSpec { output: map(1, &[], 2).output, ..map(stage, &[parent], 2) };
+    hand.submit(JobSpec { retain_shuffles: true, ..job(1, vec![random(10), made_from_it(11, 10)]) });
+    hand.finish_all();
+    assert!(hand.succeeded(1));
+    // A part of the first is gone; the second is whole, but goes with other rows.
+    let outputs = hand.scheduler.map_outputs(ShuffleId(1)).expect("outputs");
+    let kept: Vec<_> = outputs.iter().map(|output| (output.map_index, output.attempt)).collect();
+    let outputs = kept.into_iter().map(|(map_index, attempt)| OutputRef { shuffle: ShuffleId(1), map_index, attempt });
+    hand.tell(Event::OutputsMoved { outputs: outputs.collect(), to: OutputHome::Store });
+    hand.lose("b", evicted());
+    hand.executor("c", 2);
+    hand.submit(job(2, vec![random(20), made_from_it(21, 20), result(22, &[20, 21], 1)]));
+    let again = hand.finish_all();
+    assert_eq!(partitions(&again), [(20, 0), (20, 1), (21, 0), (21, 1), (22, 0)]);
 }
 
 #[test]
