@@ -1,1 +1,30 @@
+//! Spark's types in Arrow, and Spark's casts, operators and functions as DataFusion expressions.
+//!
+//! The analyzer resolves names and calls this crate with typed arguments; it answers typed expressions whose implicit
+//! casts are already inserted by Spark's rules. Where an expression of DataFusion has exactly Spark's meaning it is used,
+//! since the optimizer knows it; elsewhere the expression calls a function defined here. Those functions are stateless:
+//! whatever they need (mode, time zone, target type) is in their name or among their arguments, so that a plan can be
+//! decoded in another process by name ([`all_udfs`], [`all_udafs`], [`all_udwfs`]).
 
+pub mod aggregate;
+mod arrays;
+pub mod cast;
+pub mod coercion;
+mod datetime;
+pub mod errors;
+pub mod generator;
+pub mod literal;
+mod numeric;
+pub mod operators;
+pub mod registry;
+mod scalar;
+mod text;
+mod typed;
+pub mod types;
+mod udf;
+pub mod window;
+
+pub use aggregate::{AggregateArgs, ResolvedAggregate};
+pub use registry::{FunctionDef, FunctionKind};
+pub use typed::{EvalMode, FunctionContext, Typed};
+pub use udf::{all_udafs, all_udfs, all_udwfs};

@@ -1,0 +1,207 @@
+//! Which kernel converts what; dates, times and intervals.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, PrimitiveBuilder, new_null_array},
+    datatypes::{
+        DataType as Arrow, Date32Type, DurationMicrosecondType, IntervalYearMonthType, Time64NanosecondType,
+        TimestampMicrosecondType,
+    },
+};
+use datafusion::{common::exec_err, error::Result as DfResult};
+use firesteel_plan::{
+    DataType, SparkError,
+    types::{DayTimeField, YearMonthField},
+};
+
+use super::{nested, numbers, strings};
+use crate::{
+    EvalMode,
+    datetime::{
+        calendar::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND},
+        zone::Zone,
+    },
+    errors::{self, external},
+    types,
+};
+
+/// What a cast needs to know besides its types.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Env {
+    pub mode: EvalMode,
+    pub zone: Zone,
+    pub function: &'static str,
+}
+
+impl Env {
+    pub(crate) fn new(mode: EvalMode, zone: Zone) -> Self {
+        Self { mode, zone, function: "cast" }
+    }
+
+    /// Null, or in ANSI mode the error.
+    pub(crate) fn fail<T>(&self, error: impl FnOnce() -> SparkError) -> DfResult<Option<T>> {
+        if self.mode == EvalMode::Ansi { Err(external(error())) } else { Ok(None) }
+    }
+}
+
+/// `interval day to second` and its kin, as [`DataType`] displays them.
+pub(super) fn interval_type(text: &str) -> Option<DataType> {
+    let fields = text.strip_prefix("interval ")?;
+    let (start, end) = fields.split_once(" to ").unwrap_or((fields, fields));
+    let day_time = |s: &str| {
+        [DayTimeField::Day, DayTimeField::Hour, DayTimeField::Minute, DayTimeField::Second].into_iter().find(|f| f.name() == s)
+    };
+    let year_month = |s: &str| [YearMonthField::Year, YearMonthField::Month].into_iter().find(|f| f.name() == s);
+    match (day_time(start), day_time(end)) {
+        (Some(start), Some(end)) => Some(DataType::DayTimeInterval { start, end }),
+        _ => Some(DataType::YearMonthInterval { start: year_month(start)?, end: year_month(end)? }),
+    }
+}
+
+/// Applies `f` to every value.
+pub(super) fn map<A: ArrowPrimitiveType, B: ArrowPrimitiveType>(
+    values: &ArrayRef,
+    to: &Arrow,
+    f: impl Fn(A::Native) -> DfResult<Option<B::Native>>,
+) -> DfResult<ArrayRef> {
+    let values: &PrimitiveArray<A> = match values.as_primitive_opt::<A>() {
+        Some(v) => v,
+        None => return exec_err!("cast of {} as {}", values.data_type(), A::DATA_TYPE),
+    };
+    let mut builder = PrimitiveBuilder::<B>::with_capacity(values.len()).with_data_type(to.clone());
+    for value in values {
+        builder.append_option(match value {
+            Some(v) => f(v)?,
+            None => None,
+        });
+    }
+    Ok(Arc::new(builder.finish()))
+}
+
+/// Brings what files' readers answer (other units, views, dictionaries) to this crate's own Arrow types.
+fn own_layout(values: &ArrayRef, from: &DataType) -> DfResult<ArrayRef> {
+    let own = types::to_arrow(from).map_err(external)?;
+    let plain = match (values.data_type(), &own) {
+        (a, b) if a == b => true,
+        (Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View | Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView, _) => true,
+        (Arrow::List(_) | Arrow::Struct(_) | Arrow::Map(..), _) => true,
+        _ => false,
+    };
+    if plain { Ok(Arc::clone(values)) } else { Ok(arrow::compute::cast(values, &own)?) }
+}
+
+pub(crate) fn convert(env: &Env, values: &ArrayRef, from: &DataType, to: &DataType) -> DfResult<ArrayRef> {
+    use DataType::*;
+    let target = types::to_arrow(to).map_err(external)?;
+    if values.data_type() == &Arrow::Null {
+        return Ok(new_null_array(&target, values.len()));
+    }
+    let values = &own_layout(values, from)?;
+    if from == to && values.data_type() == &target {
+        return Ok(Arc::clone(values));
+    }
+    let zone = env.zone;
+    match (from, to) {
+        (_, String) => strings::to_text(env, values, from),
+        (f, Binary) if f.is_string() => Ok(arrow::compute::cast(values, &Arrow::Binary)?),
+        (Binary, Binary) => Ok(arrow::compute::cast(values, &Arrow::Binary)?),
+        (f, _) if f.is_string() => strings::from_text(env, values, to),
+        (Boolean, t) if t.is_numeric() => numbers::from_boolean(env, values, to),
+        (f, Boolean) if f.is_numeric() => numbers::to_boolean(values, from),
+        (Boolean, Timestamp) => {
+            let ints = arrow::compute::cast(values, &Arrow::Int64)?;
+            Ok(arrow::compute::cast(&ints, &target)?)
+        }
+        (Timestamp, Boolean) => numbers::to_boolean(&arrow::compute::cast(values, &Arrow::Int64)?, &Long),
+        (f, t) if f.is_numeric() && t.is_numeric() => numbers::convert(env, values, from, to),
+        (f, Binary) if f.is_integral() => numbers::to_binary(values),
+        (f, Timestamp) if f.is_numeric() => numbers::to_timestamp(env, values, from, &target),
+        (Timestamp, t) if t.is_numeric() => numbers::from_timestamp(env, values, to),
+        (Date, t) if t.is_numeric() || *t == Boolean => Ok(new_null_array(&target, values.len())),
+        (Date, Timestamp) => map::<Date32Type, TimestampMicrosecondType>(values, &target, |d| {
+            midnight(d).map(|local| Some(zone.to_utc(local)))
+        }),
+        (Date, TimestampNtz) => map::<Date32Type, TimestampMicrosecondType>(values, &target, |d| midnight(d).map(Some)),
+        (Timestamp, Date) => map::<TimestampMicrosecondType, Date32Type>(values, &target, |t| {
+            Ok(i32::try_from(zone.to_local(t).div_euclid(MICROS_PER_DAY)).ok())
+        }),
+        (TimestampNtz, Date) => map::<TimestampMicrosecondType, Date32Type>(values, &target, |t| {
+            Ok(i32::try_from(t.div_euclid(MICROS_PER_DAY)).ok())
+        }),
+        (Timestamp, TimestampNtz) => {
+            map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, &target, |t| Ok(Some(zone.to_local(t))))
+        }
+        (TimestampNtz, Timestamp) => {
+            map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, &target, |t| Ok(Some(zone.to_utc(t))))
+        }
+        (Timestamp, Time(_)) => map::<TimestampMicrosecondType, Time64NanosecondType>(values, &target, |t| {
+            Ok(Some(zone.to_local(t).rem_euclid(MICROS_PER_DAY) * 1000))
+        }),
+        (TimestampNtz, Time(_)) => map::<TimestampMicrosecondType, Time64NanosecondType>(values, &target, |t| {
+            Ok(Some(t.rem_euclid(MICROS_PER_DAY) * 1000))
+        }),
+        (DayTimeInterval { .. }, DayTimeInterval { end, .. }) => {
+            let unit = day_time_unit(*end);
+            map::<DurationMicrosecondType, DurationMicrosecondType>(values, &target, |v| {
+                // The last field of the target cuts what is smaller.
+                Ok(Some(if unit == MICROS_PER_SECOND { v } else { v / unit * unit }))
+            })
+        }
+        (YearMonthInterval { .. }, YearMonthInterval { end, .. }) => {
+            let unit = year_month_unit(*end);
+            map::<IntervalYearMonthType, IntervalYearMonthType>(values, &target, |v| Ok(Some(v / unit * unit)))
+        }
+        (DayTimeInterval { end, .. }, t) if t.is_numeric() => {
+            let unit = day_time_unit(*end);
+            let longs = map::<DurationMicrosecondType, arrow::datatypes::Int64Type>(values, &Arrow::Int64, |v| Ok(Some(v / unit)))?;
+            numbers::convert(env, &longs, &Long, to)
+        }
+        (YearMonthInterval { end, .. }, t) if t.is_numeric() => {
+            let unit = year_month_unit(*end);
+            let ints = map::<IntervalYearMonthType, arrow::datatypes::Int32Type>(values, &Arrow::Int32, |v| Ok(Some(v / unit)))?;
+            numbers::convert(env, &ints, &Integer, to)
+        }
+        (f, DayTimeInterval { end, .. }) if f.is_numeric() => {
+            let unit = day_time_unit(*end);
+            let longs = numbers::convert(env, values, from, &Long)?;
+            map::<arrow::datatypes::Int64Type, DurationMicrosecondType>(&longs, &target, |v| match v.checked_mul(unit) {
+                Some(v) => Ok(Some(v)),
+                None => env.fail(|| errors::cast_overflow(v, from, to)),
+            })
+        }
+        (f, YearMonthInterval { end, .. }) if f.is_numeric() => {
+            let unit = year_month_unit(*end);
+            let ints = numbers::convert(env, values, from, &Integer)?;
+            map::<arrow::datatypes::Int32Type, IntervalYearMonthType>(&ints, &target, |v| match v.checked_mul(unit) {
+                Some(v) => Ok(Some(v)),
+                None => env.fail(|| errors::cast_overflow(v, from, to)),
+            })
+        }
+        (Array { .. } | Map { .. } | Struct(_), _) => nested::convert(env, values, from, to),
+        _ => Ok(arrow::compute::cast(values, &target)?),
+    }
+}
+
+fn midnight(days: i32) -> DfResult<i64> {
+    match i64::from(days).checked_mul(MICROS_PER_DAY) {
+        Some(micros) => Ok(micros),
+        None => Err(external(errors::arithmetic_overflow("long overflow", ""))),
+    }
+}
+
+pub(super) fn day_time_unit(field: DayTimeField) -> i64 {
+    match field {
+        DayTimeField::Day => MICROS_PER_DAY,
+        DayTimeField::Hour => MICROS_PER_HOUR,
+        DayTimeField::Minute => MICROS_PER_MINUTE,
+        DayTimeField::Second => MICROS_PER_SECOND,
+    }
+}
+
+fn year_month_unit(field: YearMonthField) -> i32 {
+    match field {
+        YearMonthField::Year => 12,
+        YearMonthField::Month => 1,
+    }
+}

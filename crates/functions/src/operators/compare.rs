@@ -1,0 +1,146 @@
+//! Comparisons.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array},
+    datatypes::{DataType as Arrow, Float32Type, Float64Type},
+};
+use datafusion::{
+    common::not_impl_err,
+    error::Result as DfResult,
+    logical_expr::{Expr, Operator},
+    scalar::ScalarValue,
+};
+use firesteel_plan::{DataType, SparkResult, expr::BinaryOp};
+
+use super::native;
+use crate::{
+    FunctionContext, Typed, coercion, errors,
+    udf::{Args, Ret, Udf, call},
+};
+
+pub(super) fn udfs() -> Vec<Udf> {
+    vec![Udf::new("canonical_float", Ret::Arg(0), canonical_kernel)]
+}
+
+pub(super) fn resolve(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> SparkResult<Typed> {
+    let (left, right) = with_literal_precision(left, right)?;
+    let common = coercion::comparison_type(&left.data_type, &right.data_type, ctx.ansi)
+        .ok_or_else(|| errors::binary_diff_types(op.symbol(), &left, &right))?;
+    if has_map(&common) || (common == DataType::CalendarInterval && !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::NullSafeEqual)) {
+        return Err(errors::datatype_mismatch(
+            "INVALID_ORDERING_TYPE",
+            format!("({} {} {})", left.sql(), op.symbol(), right.sql()),
+            format!("The `{}` does not support ordering on type \"{}\".", op.symbol(), errors::sql_type(&common)),
+        ));
+    }
+    let left = coercion::implicit(ctx, left, &common)?;
+    let right = coercion::implicit(ctx, right, &common)?;
+    let (left, right) = if contains_float(&common) { canonical_sides(left, right)? } else { (left, right) };
+    let operator = match op {
+        BinaryOp::Equal => Operator::Eq,
+        BinaryOp::NotEqual => Operator::NotEq,
+        BinaryOp::Less => Operator::Lt,
+        BinaryOp::LessOrEqual => Operator::LtEq,
+        BinaryOp::Greater => Operator::Gt,
+        BinaryOp::GreaterOrEqual => Operator::GtEq,
+        _ => Operator::IsNotDistinctFrom,
+    };
+    let mut result = native(operator, left, right, DataType::Boolean);
+    if op == BinaryOp::NullSafeEqual {
+        result.nullable = false;
+    }
+    Ok(result)
+}
+
+/// An integral literal beside a decimal has only the digits it is written with.
+fn with_literal_precision(left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {
+    super::arithmetic::literals_as_decimals(left, right)
+}
+
+fn has_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map { .. } => true,
+        DataType::Array { element, .. } => has_map(element),
+        DataType::Struct(fields) => fields.iter().any(|f| has_map(&f.data_type)),
+        _ => false,
+    }
+}
+
+fn contains_float(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Float | DataType::Double => true,
+        DataType::Array { element, .. } => contains_float(element),
+        DataType::Map { key, value, .. } => contains_float(key) || contains_float(value),
+        DataType::Struct(fields) => fields.iter().any(|f| contains_float(&f.data_type)),
+        _ => false,
+    }
+}
+
+/// A plain column beside a literal that is neither zero nor NaN keeps its bare form, which file statistics can prune by.
+fn canonical_sides(left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {
+    let plain = |v: &Typed| match v.literal() {
+        Some(ScalarValue::Float64(Some(x))) => *x != 0.0 && !x.is_nan(),
+        Some(ScalarValue::Float32(Some(x))) => *x != 0.0 && !x.is_nan(),
+        _ => false,
+    };
+    let column = |v: &Typed| matches!(v.expr, Expr::Column(_));
+    if (plain(&left) && column(&right)) || (plain(&right) && column(&left)) {
+        return Ok((left, right));
+    }
+    Ok((canonical(left)?, canonical(right)?))
+}
+
+/// One bit pattern for NaN, and 0.0 for -0.0, so that Arrow's comparison by total order is Spark's.
+pub(crate) fn canonical(value: Typed) -> SparkResult<Typed> {
+    if !contains_float(&value.data_type) {
+        return Ok(value);
+    }
+    let expr = match value.literal() {
+        Some(ScalarValue::Float64(Some(x))) => Expr::Literal(ScalarValue::Float64(Some(canonical_f64(*x))), None),
+        Some(ScalarValue::Float32(Some(x))) => Expr::Literal(ScalarValue::Float32(Some(canonical_f32(*x))), None),
+        _ if matches!(&value.expr, Expr::ScalarFunction(f) if f.func.name() == "canonical_float") => value.expr,
+        _ => call("canonical_float", vec![value.expr])?,
+    };
+    Ok(Typed::new(expr, value.data_type, value.nullable))
+}
+
+#[inline]
+pub(crate) fn canonical_f64(x: f64) -> f64 {
+    if x.is_nan() { f64::NAN } else { x + 0.0 }
+}
+
+#[inline]
+pub(crate) fn canonical_f32(x: f32) -> f32 {
+    if x.is_nan() { f32::NAN } else { x + 0.0 }
+}
+
+fn canonical_kernel(args: &Args<'_>) -> DfResult<ArrayRef> {
+    canonical_array(&args.array(0)?)
+}
+
+fn canonical_array(array: &ArrayRef) -> DfResult<ArrayRef> {
+    Ok(match array.data_type() {
+        Arrow::Float64 => {
+            let a = array.as_primitive::<Float64Type>();
+            Arc::new(a.unary::<_, Float64Type>(canonical_f64)) as Arc<Float64Array>
+        }
+        Arrow::Float32 => {
+            let a = array.as_primitive::<Float32Type>();
+            Arc::new(a.unary::<_, Float32Type>(canonical_f32)) as Arc<Float32Array>
+        }
+        Arrow::Struct(fields) => {
+            let a = array.as_struct();
+            let columns = a.columns().iter().map(canonical_array).collect::<DfResult<Vec<_>>>()?;
+            Arc::new(arrow::array::StructArray::try_new(fields.clone(), columns, a.nulls().cloned())?)
+        }
+        Arrow::List(field) => {
+            let a = array.as_list::<i32>();
+            let values = canonical_array(a.values())?;
+            Arc::new(arrow::array::ListArray::try_new(Arc::clone(field), a.offsets().clone(), values, a.nulls().cloned())?)
+        }
+        Arrow::Map(..) => return not_impl_err!("comparing maps"),
+        _ => Arc::clone(array),
+    })
+}

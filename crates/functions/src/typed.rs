@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use datafusion::{logical_expr::Expr, scalar::ScalarValue};
+use firesteel_plan::DataType;
+
+/// A resolved expression with its Spark type.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typed {
+    pub expr: Expr,
+    pub data_type: DataType,
+    pub nullable: bool,
+}
+
+impl Typed {
+    pub fn new(expr: Expr, data_type: DataType, nullable: bool) -> Self {
+        Self { expr, data_type, nullable }
+    }
+
+    /// The value, when the expression is a literal.
+    pub fn literal(&self) -> Option<&ScalarValue> {
+        match &self.expr {
+            Expr::Literal(value, _) => Some(value),
+            Expr::Alias(alias) => match alias.expr.as_ref() {
+                Expr::Literal(value, _) => Some(value),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The text of a string literal.
+    pub fn literal_text(&self) -> Option<&str> {
+        self.literal().and_then(|v| v.try_as_str()).flatten()
+    }
+
+    pub fn is_null_literal(&self) -> bool {
+        self.literal().is_some_and(ScalarValue::is_null)
+    }
+
+    /// The expression as error messages show it.
+    pub fn sql(&self) -> String {
+        match (self.literal(), &self.data_type) {
+            (Some(v), _) if v.is_null() => "NULL".to_owned(),
+            (Some(v), DataType::String) => v.try_as_str().flatten().unwrap_or_default().to_owned(),
+            (Some(v), _) => v.to_string(),
+            (None, _) => match &self.expr {
+                Expr::Column(column) => column.name.clone(),
+                other => other.to_string(),
+            },
+        }
+    }
+}
+
+/// How an evaluating function treats a value that it has no answer for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EvalMode {
+    /// An error.
+    Ansi,
+    /// What Spark did before ANSI: null, or the value wrapped around.
+    Legacy,
+    /// Null.
+    Try,
+}
+
+impl EvalMode {
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Ansi => "ansi",
+            Self::Legacy => "legacy",
+            Self::Try => "try",
+        }
+    }
+}
+
+/// What functions need to know of the session. All of it is fixed when a statement is analyzed.
+#[derive(Debug, Clone)]
+pub struct FunctionContext {
+    /// `spark.sql.ansi.enabled`
+    pub ansi: bool,
+    /// `spark.sql.session.timeZone`, never empty.
+    pub time_zone: Arc<str>,
+    /// The statement's start, in microseconds since the epoch: what `current_timestamp()` answers.
+    pub now_micros: i64,
+    pub case_sensitive: bool,
+    pub current_user: Arc<str>,
+    pub current_catalog: Arc<str>,
+    pub current_database: Arc<str>,
+}
+
+impl Default for FunctionContext {
+    fn default() -> Self {
+        Self {
+            ansi: true,
+            time_zone: "UTC".into(),
+            now_micros: 0,
+            case_sensitive: false,
+            current_user: "spark".into(),
+            current_catalog: "spark_catalog".into(),
+            current_database: "default".into(),
+        }
+    }
+}
+
+impl FunctionContext {
+    pub fn mode(&self) -> EvalMode {
+        if self.ansi { EvalMode::Ansi } else { EvalMode::Legacy }
+    }
+}
