@@ -207,7 +207,7 @@ spec:
             (FILE.replace("v1alpha1", "v9"), "apiVersion: 'firesteel.dev/v9' is not known"),
             (FILE.replace("SparkJob", "Deployment"), "there is no SparkJob"),
             (format!("{FILE}---{}", FILE.split("---").nth(1).unwrap()), "there are 2 SparkJobs"),
-            ("a: [".into(), "line 1 column"),
+            ("a: [".into(), "at line 2 column 1"),
         ];
         for (text, expected) in table {
             let error = JobFile::parse(&text).and_then(|mut file| file.inline_config_map()).unwrap_err().to_string();
