@@ -202,12 +202,10 @@ impl Scheduler {
         let mut touched = vec![id];
         let lost = self.lose_unfetched(reader, &failure, &mut touched, actions);
 
-        // Told of an executor that is known to be gone, nothing new is learned: the task was late, and tries again.
-        let there = |executor| self.executors.index(executor).is_some();
-        let news = lost || failure.executor.as_ref().is_some_and(there);
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let mut todo = Vec::new();
-        if news && reader.stage_attempt >= stage.fetch_failures_counted {
+        // If nothing was lost by it, the reader was late: what it missed is known, or made again already.
+        if lost && reader.stage_attempt >= stage.fetch_failures_counted {
             stage.fetch_failures_counted = reader.stage_attempt + 1;
             stage.fetch_failed_attempts += 1;
             let attempts = stage.fetch_failed_attempts;
