@@ -146,8 +146,11 @@ async fn copies_and_deletes() {
     for location in &locations {
         store.put(location, "x".into()).await.unwrap();
     }
-    let deleted: Vec<Path> =
-        store.delete_stream(futures::stream::iter(locations.clone().into_iter().map(Ok)).boxed()).try_collect().await.unwrap();
+    let deleted: Vec<Path> = store
+        .delete_stream(futures::stream::iter(locations.clone().into_iter().map(Ok)).boxed())
+        .try_collect()
+        .await
+        .unwrap();
     assert_eq!(deleted, locations);
     assert_eq!(store.list(Some(&Path::from("bulk"))).count().await, 0);
 }
