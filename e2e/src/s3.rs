@@ -63,8 +63,12 @@ impl S3Server {
         &self.root
     }
 
-    /// Makes a bucket; one that exists is no error.
+    /// Makes a bucket; one that exists is no error, a name that S3 does not allow is.
     pub fn create_bucket(&self, name: &str) -> io::Result<()> {
+        if !s3s::path::check_bucket_name(name) {
+            let message = "a bucket's name has 3 to 63 small letters, digits, dots and hyphens";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         std::fs::create_dir_all(self.root.join(name))
     }
 

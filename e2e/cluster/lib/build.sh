@@ -59,8 +59,8 @@ image_pause() {
   rm -r "$root"
 }
 
-# A small image with a shell, for tests of the cluster itself and for looking around in it. Not the static busybox: that
-# one crashes when it looks up a name, for want of the C library's resolver modules.
+# A small image with a shell, for tests of the cluster itself and for looking around in it. With the C library beside it,
+# so that it looks names up as other programs do. (Its `wget` crashes when given -T.)
 image_busybox() {
   local archive=$IMAGES/busybox.tar root applet
   [ ! -f "$archive" ] || return 0
