@@ -128,7 +128,13 @@ fn first_second(options: &Options) -> io::Result<DateTime<Utc>> {
     Ok(options.start.and_hms_opt(0, 0, 0).ok_or_else(out_of_calendar)?.and_utc())
 }
 
-fn write_file(model: &Model, options: &Options, amount: Amount, index: u32, mut out: impl Write) -> io::Result<Summary> {
+fn write_file(
+    model: &Model,
+    options: &Options,
+    amount: Amount,
+    index: u32,
+    mut out: impl Write,
+) -> io::Result<Summary> {
     let mut renderer = Renderer::new(model, options.seed, index, options.malformed);
     let mut made = Summary { files: 1, lines: 0, bytes: 0, malformed: 0 };
     let mut line = Vec::with_capacity(1024);
@@ -180,6 +186,21 @@ mod tests {
         generate(&Options { seed: 8, ..options() }, c.path()).unwrap();
         assert_eq!(everything(a.path()), everything(b.path()));
         assert_ne!(everything(a.path()), everything(c.path()));
+    }
+
+    #[test]
+    fn the_logs_in_the_repository_are_made_by_this_code() {
+        let dir = tempfile::tempdir().unwrap();
+        generate(&Options { size: Some(1800 << 10), files: 4, seed: 1, ..options() }, dir.path()).unwrap();
+        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/server-health/data");
+        for file in ["servers.csv", "logs/access-0000.log", "logs/access-0003.log"] {
+            let (made, kept) =
+                (std::fs::read(dir.path().join(file)).unwrap(), std::fs::read(committed.join(file)).unwrap());
+            assert!(
+                made == kept,
+                "{file}: run `firesteel loggen --size 1800K --days 2 --files 4 examples/server-health/data`"
+            );
+        }
     }
 
     #[test]

@@ -120,7 +120,14 @@ pub struct Server {
     pub base_errors: u32,
 }
 
-const fn server(name: &'static str, service: usize, zone: &'static str, cores: u32, since: &'static str, base_errors: u32) -> Server {
+const fn server(
+    name: &'static str,
+    service: usize,
+    zone: &'static str,
+    cores: u32,
+    since: &'static str,
+    base_errors: u32,
+) -> Server {
     Server { name, service, zone, cores, since, base_errors }
 }
 
@@ -163,7 +170,8 @@ struct Incident {
 const RAMP: i64 = 15 * 60;
 
 /// Requests in each hour of a day, relative to each other (UTC).
-const HOURS: [u32; 24] = [30, 22, 17, 15, 16, 22, 38, 60, 82, 95, 100, 104, 110, 106, 100, 98, 102, 112, 124, 130, 121, 98, 70, 46];
+const HOURS: [u32; 24] =
+    [30, 22, 17, 15, 16, 22, 38, 60, 82, 95, 100, 104, 110, 106, 100, 98, 102, 112, 124, 130, 121, 98, 70, 46];
 
 #[derive(Debug)]
 pub struct Model {
@@ -193,7 +201,8 @@ impl Model {
             incidents.push(incident);
         }
         const STEPS: usize = 2048;
-        let normal: Vec<f64> = (0..=STEPS).map(|step| normal_quantile((step as f64 + 0.5) / (STEPS as f64 + 1.0))).collect();
+        let normal: Vec<f64> =
+            (0..=STEPS).map(|step| normal_quantile((step as f64 + 0.5) / (STEPS as f64 + 1.0))).collect();
         let sizes = SERVICES
             .iter()
             .map(|service| normal.iter().map(|z| service.median_bytes * (service.sigma * z).exp()).collect())

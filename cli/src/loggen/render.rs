@@ -19,7 +19,8 @@ const AGENTS: [&str; 12] = [
     r"legacy\\scanner 1.0",
 ];
 const USERS: [&str; 6] = ["alice", "bob", "carla", "dmitri", "j.smith", r"zo\xc3\xab"];
-const QUERIES: [&str; 5] = ["?page=2", "?q=lamp&sort=price", "?utm_source=mail&utm_campaign=spring", "?q=%22desk%22", "?v=20260301"];
+const QUERIES: [&str; 5] =
+    ["?page=2", "?q=lamp&sort=price", "?utm_source=mail&utm_campaign=spring", "?q=%22desk%22", "?v=20260301"];
 const STATUS_GET: [u16; 64] = statuses(&[(304, 6), (404, 4), (302, 2), (206, 1)]);
 const STATUS_OTHER: [u16; 64] = statuses(&[(201, 14), (400, 2), (401, 3), (409, 1), (204, 6)]);
 
@@ -137,7 +138,10 @@ impl<'a> Renderer<'a> {
         self.second = second;
         let utc = DateTime::<Utc>::from_timestamp(second, 0).unwrap_or_default();
         let local = utc + TimeDelta::hours(1);
-        self.stamps = [utc.format("[%d/%b/%Y:%H:%M:%S +0000]").to_string(), local.format("[%d/%b/%Y:%H:%M:%S +0100]").to_string()];
+        self.stamps = [
+            utc.format("[%d/%b/%Y:%H:%M:%S +0000]").to_string(),
+            local.format("[%d/%b/%Y:%H:%M:%S +0100]").to_string(),
+        ];
         let minute = second.div_euclid(60);
         if minute != self.minute {
             self.minute = minute;
@@ -168,7 +172,12 @@ impl<'a> Renderer<'a> {
         out.push(b' ');
         match damage {
             Some(Damage::BadTime) => {
-                let bad = *self.random.pick(&["[32/Mar/2026:10:11:12 +0000]", "[01/Mar/2026:25:00:00 +0000]", "[-]", "[01/Mrz/2026:08:15:00 +0100]"]);
+                let bad = *self.random.pick(&[
+                    "[32/Mar/2026:10:11:12 +0000]",
+                    "[01/Mar/2026:25:00:00 +0000]",
+                    "[-]",
+                    "[01/Mrz/2026:08:15:00 +0100]",
+                ]);
                 out.extend_from_slice(bad.as_bytes());
             }
             _ => out.extend_from_slice(self.stamps[usize::from(server.zone == ZONE_WITH_LOCAL_TIME)].as_bytes()),
