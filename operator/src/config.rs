@@ -20,9 +20,9 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct CrdsArgs {
-    /// Write one file per definition here instead of printing.
+    /// Write one file per definition into this folder instead of printing; may be given several times.
     #[arg(long)]
-    pub dir: Option<PathBuf>,
+    pub dir: Vec<PathBuf>,
     /// Also write the reference page of the SparkJob to this file.
     #[arg(long)]
     pub reference: Option<PathBuf>,

@@ -142,12 +142,12 @@ fn random_identity() -> String {
 /// A file cannot be written.
 pub fn crds(args: &CrdsArgs) -> Result<(), BoxError> {
     let yaml = crd::sparkjob_yaml()?;
-    match &args.dir {
-        Some(dir) => {
-            std::fs::create_dir_all(dir)?;
-            std::fs::write(dir.join(crd::SPARKJOB_FILE), yaml)?;
-        }
-        None => print!("{yaml}"),
+    if args.dir.is_empty() {
+        print!("{yaml}");
+    }
+    for dir in &args.dir {
+        std::fs::create_dir_all(dir)?;
+        std::fs::write(dir.join(crd::SPARKJOB_FILE), &yaml)?;
     }
     if let Some(path) = &args.reference {
         std::fs::write(path, reference::sparkjob_markdown(&crd::sparkjob_json()?))?;

@@ -208,8 +208,8 @@ async fn announce(context: &Context, job: &SparkJob, status: &SparkJobStatus) {
         attempt = status.attempt.unwrap_or(0),
         phase = status.phase.unwrap_or_default().as_str(),
         reason = reason.as_str(),
-        message,
-        "job"
+        detail = message,
+        "job state"
     );
     let event = Event {
         type_: if reason.is_warning() { EventType::Warning } else { EventType::Normal },

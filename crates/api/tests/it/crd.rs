@@ -12,7 +12,7 @@ fn committed_crd_is_the_generated_one() {
     let committed = std::fs::read_to_string(committed()).unwrap_or_default();
     assert!(
         generated == committed,
-        "crds/{} is out of date: run `cargo run -p firesteel-operator -- crds --dir crds`",
+        "crds/{} is out of date: run `cargo run -p firesteel-operator -- crds --dir crds --dir charts/firesteel/files --reference docs/sparkjob.md`",
         crd::SPARKJOB_FILE
     );
 }
