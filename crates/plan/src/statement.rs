@@ -78,7 +78,46 @@ pub enum StatementKind {
     ShowFunctions {
         pattern: Option<String>,
     },
+    ShowViews {
+        database: Option<MultipartName>,
+        pattern: Option<String>,
+    },
+    ShowTableExtended {
+        database: Option<MultipartName>,
+        pattern: String,
+    },
+    /// `PARTITION (a = 1)` narrows the list where it is given.
+    ShowPartitions {
+        table: MultipartName,
+        partition: Vec<(Ident, Option<Expr>)>,
+    },
+    ShowCreateTable {
+        table: MultipartName,
+    },
+    ShowTableProperties {
+        table: MultipartName,
+        key: Option<String>,
+    },
+    ShowCatalogs {
+        pattern: Option<String>,
+    },
+    /// `SHOW CURRENT DATABASE`
+    ShowCurrentDatabase,
     DescribeTable {
+        name: MultipartName,
+        extended: bool,
+    },
+    /// `DESCRIBE table column`
+    DescribeColumn {
+        table: MultipartName,
+        column: MultipartName,
+        extended: bool,
+    },
+    DescribeDatabase {
+        name: MultipartName,
+        extended: bool,
+    },
+    DescribeFunction {
         name: MultipartName,
         extended: bool,
     },

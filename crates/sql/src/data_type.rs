@@ -1,0 +1,326 @@
+//! Data types, and lists of columns with their types.
+
+use firesteel_plan::{
+    DataType, SparkError, SparkResult,
+    relation::ColumnDefinition,
+    types::{DayTimeField, StructField, YearMonthField},
+};
+
+use crate::{
+    cursor::Parser,
+    error,
+    keyword::Keyword as K,
+    lexer::{Symbol as S, TokenKind},
+};
+
+impl Parser<'_> {
+    pub fn data_type(&mut self) -> SparkResult<DataType> {
+        self.nested(Self::data_type_here)
+    }
+
+    fn data_type_here(&mut self) -> SparkResult<DataType> {
+        let start = self.start();
+        let Some(keyword) = self.keyword() else { return self.unknown_type(start) };
+        self.advance();
+        Ok(match keyword {
+            K::BOOLEAN => DataType::Boolean,
+            K::TINYINT | K::BYTE => DataType::Byte,
+            K::SMALLINT | K::SHORT => DataType::Short,
+            K::INT | K::INTEGER => DataType::Integer,
+            K::BIGINT | K::LONG => DataType::Long,
+            K::FLOAT | K::REAL => DataType::Float,
+            K::DOUBLE => DataType::Double,
+            K::DATE => DataType::Date,
+            K::BINARY => DataType::Binary,
+            K::VOID => DataType::Null,
+            K::VARIANT => DataType::Variant,
+            K::TIMESTAMP_LTZ => DataType::Timestamp,
+            K::TIMESTAMP_NTZ => DataType::TimestampNtz,
+            K::TIMESTAMP => {
+                if self.eat_all(&[K::WITHOUT, K::TIME, K::ZONE]) {
+                    DataType::TimestampNtz
+                } else {
+                    self.eat_all(&[K::WITH, K::LOCAL, K::TIME, K::ZONE]);
+                    DataType::Timestamp
+                }
+            }
+            K::TIME => {
+                let precision = self.type_parameter()?.unwrap_or(6);
+                self.eat_all(&[K::WITHOUT, K::TIME, K::ZONE]);
+                match u8::try_from(precision) {
+                    Ok(precision @ 0..=6) => DataType::Time(precision),
+                    _ => return Err(self.error_from(time_precision(precision), start)),
+                }
+            }
+            K::STRING => {
+                if self.is(K::COLLATE) && self.is_name_at(1) {
+                    self.advance();
+                    let collation = self.multipart_name()?.join(".");
+                    if !collation.eq_ignore_ascii_case("UTF8_BINARY") {
+                        return Err(self.error_from(SparkError::unsupported(format!("collation {collation}")), start));
+                    }
+                }
+                DataType::String
+            }
+            K::CHAR | K::CHARACTER => match self.type_parameter()? {
+                Some(length) => DataType::Char(length),
+                None => return Err(self.error_from(error::missing_length(keyword.text()), start)),
+            },
+            K::VARCHAR => match self.type_parameter()? {
+                Some(length) => DataType::Varchar(length),
+                None => return Err(self.error_from(error::missing_length(keyword.text()), start)),
+            },
+            K::DECIMAL | K::DEC | K::NUMERIC => self.decimal_type(start)?,
+            K::INTERVAL => self.interval_type(start)?,
+            K::ARRAY => {
+                if !self.is_symbol(S::Less) {
+                    let message = "The definition of \"ARRAY\" type is incomplete. You must provide an element type. For example: \"ARRAY<elementType>\".";
+                    return Err(
+                        self.error_from(error::incomplete_type("INCOMPLETE_TYPE_DEFINITION.ARRAY", message), start)
+                    );
+                }
+                self.advance();
+                let element = self.data_type()?;
+                self.expect_symbol(S::Greater)?;
+                DataType::array(element)
+            }
+            K::MAP => {
+                if !self.is_symbol(S::Less) {
+                    let message = "The definition of \"MAP\" type is incomplete. You must provide a key type and a value type. For example: \"MAP<TIMESTAMP, INT>\".";
+                    return Err(
+                        self.error_from(error::incomplete_type("INCOMPLETE_TYPE_DEFINITION.MAP", message), start)
+                    );
+                }
+                self.advance();
+                let key = self.data_type()?;
+                self.expect_symbol(S::Comma)?;
+                let value = self.data_type()?;
+                self.expect_symbol(S::Greater)?;
+                DataType::map(key, value)
+            }
+            K::STRUCT => self.struct_type(start)?,
+            K::GEOGRAPHY | K::GEOMETRY if self.is_symbol(S::OpenParen) => {
+                return Err(self.error_from(SparkError::unsupported(format!("the type {}", keyword.text())), start));
+            }
+            _ => {
+                self.at -= 1;
+                return self.unknown_type(start);
+            }
+        })
+    }
+
+    /// `(n)`
+    fn type_parameter(&mut self) -> SparkResult<Option<u32>> {
+        if !self.eat_symbol(S::OpenParen) {
+            return Ok(None);
+        }
+        let value = self.unsigned_integer()?;
+        self.expect_symbol(S::CloseParen)?;
+        Ok(Some(value))
+    }
+
+    /// An integer without sign, as lengths and numbers of rows and buckets are.
+    pub fn unsigned_integer(&mut self) -> SparkResult<u32> {
+        if self.kind() != TokenKind::Integer {
+            return Err(self.unexpected());
+        }
+        let parsed = self.token_text(self.token(0)).parse().ok();
+        let value = parsed.ok_or_else(|| self.unexpected())?;
+        self.advance();
+        Ok(value)
+    }
+
+    fn decimal_type(&mut self, start: usize) -> SparkResult<DataType> {
+        let (mut precision, mut scale) = (10, 0);
+        if self.eat_symbol(S::OpenParen) {
+            precision = self.unsigned_integer()?;
+            if self.eat_symbol(S::Comma) {
+                scale = self.unsigned_integer()?;
+            }
+            self.expect_symbol(S::CloseParen)?;
+        }
+        if precision > u32::from(DataType::MAX_PRECISION) {
+            let error = SparkError::new(
+                "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
+                "22003",
+                format!("Decimal precision {precision} exceeds max precision {}.", DataType::MAX_PRECISION),
+            )
+            .param("precision", precision.to_string())
+            .param("maxPrecision", DataType::MAX_PRECISION.to_string());
+            return Err(self.error_from(error, start));
+        }
+        if scale > precision {
+            let error = SparkError::new(
+                "INVALID_DECIMAL_PRECISION_SCALE",
+                "42K0L",
+                format!("Decimal scale ({scale}) cannot be greater than precision ({precision})."),
+            );
+            return Err(self.error_from(error, start));
+        }
+        // Both are at most 38.
+        Ok(DataType::Decimal { precision: precision as u8, scale: scale as i8 })
+    }
+
+    fn interval_type(&mut self, start: usize) -> SparkResult<DataType> {
+        let Some(first) = self.keyword().filter(|k| year_month(*k).is_some() || day_time(*k).is_some()) else {
+            return Ok(DataType::CalendarInterval);
+        };
+        self.advance();
+        let last =
+            if self.is(K::TO) && self.keyword_at(1).is_some_and(|k| year_month(k).is_some() || day_time(k).is_some()) {
+                self.advance();
+                self.eat_any(&[K::MONTH, K::YEAR, K::HOUR, K::MINUTE, K::SECOND, K::DAY])
+            } else {
+                Some(first)
+            };
+        interval_type_of(first, last.unwrap_or(first)).ok_or_else(|| {
+            let text = format!("{} TO {}", first.text(), last.unwrap_or(first).text());
+            self.error_from(error::unsupported_data_type(&format!("INTERVAL {text}")), start)
+        })
+    }
+
+    fn struct_type(&mut self, start: usize) -> SparkResult<DataType> {
+        if self.eat_symbol(S::LessGreater) {
+            return Ok(DataType::Struct(Vec::new()));
+        }
+        if !self.eat_symbol(S::Less) {
+            let message = "The definition of \"STRUCT\" type is incomplete. You must provide at least one field type. For example: \"STRUCT<name STRING, age DECIMAL(10, 2)>\".";
+            return Err(self.error_from(error::incomplete_type("INCOMPLETE_TYPE_DEFINITION.STRUCT", message), start));
+        }
+        if self.eat_symbol(S::Greater) {
+            return Ok(DataType::Struct(Vec::new()));
+        }
+        let fields = self.comma_separated(|p| {
+            let name = p.plain_identifier()?;
+            p.eat_symbol(S::Colon);
+            p.struct_field(name)
+        })?;
+        self.expect_symbol(S::Greater)?;
+        Ok(DataType::Struct(fields))
+    }
+
+    /// What follows a field's name: `type [NOT NULL] [COMMENT 'text']`
+    fn struct_field(&mut self, name: String) -> SparkResult<StructField> {
+        let data_type = self.data_type()?;
+        let nullable = !self.eat_not_null()?;
+        let comment = if self.eat(K::COMMENT) { Some(self.string()?) } else { None };
+        Ok(StructField { name, data_type, nullable, comment })
+    }
+
+    fn eat_not_null(&mut self) -> SparkResult<bool> {
+        if self.eat(K::NOT) || self.eat_symbol(S::Bang) {
+            self.expect(K::NULL)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn unknown_type<T>(&mut self, start: usize) -> SparkResult<T> {
+        let name = self.identifier()?;
+        if self.eat_symbol(S::OpenParen) {
+            self.comma_separated(Self::unsigned_integer)?;
+            self.expect_symbol(S::CloseParen)?;
+        }
+        let whole = if self.text_from(start).len() == name.len() { name } else { self.text_from(start).to_owned() };
+        Err(self.error_from(error::unsupported_data_type(&whole), start))
+    }
+
+    /// `a INT, b STRING NOT NULL COMMENT 'x'`: columns of views, of files' schemas and of functions' results.
+    pub fn column_types(&mut self) -> SparkResult<Vec<StructField>> {
+        self.comma_separated(|p| {
+            let name = p.plain_identifier()?;
+            p.struct_field(name)
+        })
+    }
+
+    /// A column of CREATE TABLE: `name type [NOT NULL] [DEFAULT e] [GENERATED ALWAYS AS (e)] [COMMENT 'text']`
+    pub fn column_definition(&mut self) -> SparkResult<ColumnDefinition> {
+        let start = self.start();
+        let mut column = ColumnDefinition {
+            name: self.plain_identifier()?,
+            data_type: self.data_type()?,
+            nullable: true,
+            comment: None,
+            default: None,
+            default_text: None,
+            generated: None,
+            span: firesteel_plan::Span::NONE,
+        };
+        loop {
+            let repeated = if self.is(K::NOT) || self.is_symbol(S::Bang) {
+                let again = !column.nullable;
+                self.eat_not_null()?;
+                column.nullable = false;
+                again.then_some("NOT NULL")
+            } else if self.eat(K::COMMENT) {
+                column.comment.replace(self.string()?).map(|_| "COMMENT")
+            } else if self.eat(K::DEFAULT) {
+                let from = self.start();
+                let again = column.default.replace(self.expression()?).map(|_| "DEFAULT");
+                column.default_text = Some(self.text_from(from).to_owned());
+                again
+            } else if self.are(&[K::GENERATED, K::ALWAYS, K::AS]) && self.is_symbol_at(3, S::OpenParen) {
+                self.at += 4;
+                let again = column.generated.replace(self.expression()?).map(|_| "GENERATED ALWAYS AS");
+                self.expect_symbol(S::CloseParen)?;
+                again
+            } else if self.is_any(&[K::GENERATED, K::CONSTRAINT, K::CHECK, K::UNIQUE, K::PRIMARY, K::REFERENCES]) {
+                let what = self.keyword().map_or("", K::text);
+                return Err(self.error_from(SparkError::unsupported(format!("the column option {what}")), start));
+            } else {
+                break;
+            };
+            if let Some(option) = repeated {
+                let error = SparkError::new(
+                    "CREATE_TABLE_COLUMN_DESCRIPTOR_DUPLICATE",
+                    "42710",
+                    format!(
+                        "CREATE TABLE column {} specifies descriptor \"{option}\" more than once, which is invalid.",
+                        column.name
+                    ),
+                )
+                .param("columnName", column.name.clone())
+                .param("optionName", option);
+                return Err(self.error_from(error, start));
+            }
+        }
+        column.span = self.span_from(start);
+        Ok(column)
+    }
+}
+
+fn time_precision(precision: u32) -> SparkError {
+    SparkError::new(
+        "UNSUPPORTED_TIME_PRECISION",
+        "0A001",
+        format!("The seconds precision {precision} of the TIME data type is out of the supported range [0, 6]."),
+    )
+    .param("precision", precision.to_string())
+}
+
+pub fn year_month(unit: K) -> Option<YearMonthField> {
+    match unit {
+        K::YEAR => Some(YearMonthField::Year),
+        K::MONTH => Some(YearMonthField::Month),
+        _ => None,
+    }
+}
+
+pub fn day_time(unit: K) -> Option<DayTimeField> {
+    match unit {
+        K::DAY => Some(DayTimeField::Day),
+        K::HOUR => Some(DayTimeField::Hour),
+        K::MINUTE => Some(DayTimeField::Minute),
+        K::SECOND => Some(DayTimeField::Second),
+        _ => None,
+    }
+}
+
+/// The type of `INTERVAL first TO last`; none where Spark has no such type.
+pub fn interval_type_of(first: K, last: K) -> Option<DataType> {
+    if let (Some(start), Some(end)) = (year_month(first), year_month(last)) {
+        return (start <= end).then_some(DataType::YearMonthInterval { start, end });
+    }
+    let (start, end) = (day_time(first)?, day_time(last)?);
+    (start <= end).then_some(DataType::DayTimeInterval { start, end })
+}

@@ -1,0 +1,255 @@
+//! What operators join: constants, names, calls, parentheses, CASE and CAST, and what may follow each of them
+//! (`.field`, `[index]`, `::type`, COLLATE).
+
+use firesteel_plan::{
+    Expr, ExprKind, SparkError, SparkResult,
+    expr::{CastMode, Parameter},
+};
+
+use crate::{
+    cursor::Parser,
+    keyword::Keyword as K,
+    lexer::{Symbol as S, TokenKind},
+};
+
+impl Parser<'_> {
+    pub fn primary(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        let mut expr = self.primary_head()?;
+        loop {
+            let kind = match self.kind() {
+                TokenKind::Symbol(S::Dot) => {
+                    if self.is_symbol_at(1, S::Asterisk) {
+                        self.at += 2;
+                        let ExprKind::Attribute { name, .. } = expr.kind else {
+                            self.at -= 1;
+                            return Err(self.unexpected());
+                        };
+                        let except = self.star_except()?;
+                        return Ok(Expr::new(ExprKind::Star { target: Some(name), except }, self.span_from(start)));
+                    }
+                    self.advance();
+                    let field = self.identifier()?;
+                    match expr.kind {
+                        ExprKind::Attribute { mut name, plan_id } if !self.was_parenthesized(start) => {
+                            name.push(field);
+                            ExprKind::Attribute { name, plan_id }
+                        }
+                        _ => {
+                            self.grow()?;
+                            ExprKind::Field { base: Box::new(expr), name: field }
+                        }
+                    }
+                }
+                TokenKind::Symbol(S::OpenBracket) => {
+                    self.advance();
+                    let index = Box::new(self.value()?);
+                    self.expect_symbol(S::CloseBracket)?;
+                    self.grow()?;
+                    ExprKind::Subscript { base: Box::new(expr), index }
+                }
+                TokenKind::Symbol(S::DoubleColon) => {
+                    self.advance();
+                    let data_type = self.data_type()?;
+                    self.grow()?;
+                    ExprKind::Cast { operand: Box::new(expr), data_type, mode: CastMode::Session }
+                }
+                TokenKind::Symbol(S::Colon) => {
+                    let unsupported = SparkError::unsupported("the path operator `:` of VARIANT values");
+                    return Err(self.error_from(unsupported, start));
+                }
+                TokenKind::Keyword(K::COLLATE) if self.is_name_at(1) && self.starts_operand(1) => {
+                    self.advance();
+                    let collation = self.multipart_name()?;
+                    self.grow()?;
+                    ExprKind::Collate { operand: Box::new(expr), collation }
+                }
+                _ => return Ok(expr),
+            };
+            expr = Expr::new(kind, self.span_from(start));
+        }
+    }
+
+    /// `(a).b` takes a field of a; only `a.b` may be a name of two parts.
+    fn was_parenthesized(&self, start: usize) -> bool {
+        self.text.as_bytes().get(start) == Some(&b'(')
+    }
+
+    fn primary_head(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        let kind = match self.kind() {
+            TokenKind::Symbol(S::OpenParen) => return self.parenthesis(),
+            TokenKind::Symbol(S::Asterisk) => {
+                self.advance();
+                ExprKind::Star { target: None, except: self.star_except()? }
+            }
+            TokenKind::Symbol(S::Question) => {
+                self.advance();
+                self.positional_parameters += 1;
+                ExprKind::Parameter(Parameter::Positional(self.positional_parameters - 1))
+            }
+            TokenKind::Symbol(S::Colon) => {
+                self.advance();
+                ExprKind::Parameter(Parameter::Named(self.identifier()?))
+            }
+            _ if self.is_string_at(0) => return self.string_literal(),
+            TokenKind::Symbol(S::Minus) => return self.number_literal(),
+            _ if self.is_number_at(0) => return self.number_literal(),
+            TokenKind::Keyword(keyword) => {
+                if let Some(expr) = self.keyword_form(keyword)? {
+                    return Ok(expr);
+                }
+                return self.name_or_call();
+            }
+            _ => return self.name_or_call(),
+        };
+        Ok(Expr::new(kind, self.span_from(start)))
+    }
+
+    fn star_except(&mut self) -> SparkResult<Vec<Vec<String>>> {
+        if self.is(K::EXCEPT) && self.is_symbol_at(1, S::OpenParen) && !self.starts_query(2) {
+            self.advance();
+            return self.parenthesized(Self::multipart_name);
+        }
+        Ok(Vec::new())
+    }
+
+    /// The forms that a keyword begins; none where the keyword is a name here.
+    fn keyword_form(&mut self, keyword: K) -> SparkResult<Option<Expr>> {
+        let start = self.start();
+        let paren = self.is_symbol_at(1, S::OpenParen);
+        let kind = match keyword {
+            K::NULL | K::TRUE | K::FALSE => return self.word_constant(keyword).map(Some),
+            K::CASE if self.is_at(1, K::WHEN) || self.starts_operand(1) && !paren => self.case()?,
+            K::CASE if paren && self.is_at(self.after_paren(1), K::WHEN) => self.case()?,
+            K::CAST | K::TRY_CAST if paren => self.cast(keyword)?,
+            K::EXISTS if paren && self.starts_query(2) => {
+                self.at += 2;
+                let subquery = Box::new(self.query()?);
+                self.expect_symbol(S::CloseParen)?;
+                ExprKind::Exists { subquery }
+            }
+            K::INTERVAL if self.starts_interval() => return self.interval_literal().map(Some),
+            _ if self.is_string_at(1) => return self.typed_literal().map(Some),
+            _ if paren => return self.special_call(keyword),
+            _ => return Ok(None),
+        };
+        Ok(Some(Expr::new(kind, self.span_from(start))))
+    }
+
+    fn case(&mut self) -> SparkResult<ExprKind> {
+        self.advance();
+        let operand = if self.is(K::WHEN) { None } else { Some(Box::new(self.expression()?)) };
+        let mut branches = Vec::new();
+        while self.eat(K::WHEN) {
+            let condition = self.expression()?;
+            self.expect(K::THEN)?;
+            branches.push((condition, self.expression()?));
+        }
+        if branches.is_empty() {
+            return Err(self.unexpected());
+        }
+        let otherwise = if self.eat(K::ELSE) { Some(Box::new(self.expression()?)) } else { None };
+        self.expect(K::END)?;
+        Ok(ExprKind::Case { operand, branches, otherwise })
+    }
+
+    fn cast(&mut self, keyword: K) -> SparkResult<ExprKind> {
+        self.at += 2;
+        let operand = Box::new(self.expression()?);
+        self.expect(K::AS)?;
+        let data_type = self.data_type()?;
+        self.expect_symbol(S::CloseParen)?;
+        let mode = if keyword == K::TRY_CAST { CastMode::Try } else { CastMode::Session };
+        Ok(ExprKind::Cast { operand, data_type, mode })
+    }
+
+    /// `(query)`, `(x, y) -> body`, `(a, b)` or `(a)`.
+    fn parenthesis(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        let after = self.after_paren(0);
+        if self.is_symbol_at(after, S::Arrow) {
+            let parameters = self.parenthesized(Self::identifier)?;
+            return self.lambda_body(parameters, start);
+        }
+        self.advance();
+        let kind = if self.starts_query(0) {
+            let subquery = Box::new(self.query()?);
+            self.expect_symbol(S::CloseParen)?;
+            ExprKind::ScalarSubquery { subquery }
+        } else {
+            let mut items = vec![self.named_expression()?];
+            while self.eat_symbol(S::Comma) {
+                items.push(self.named_expression()?);
+            }
+            self.expect_symbol(S::CloseParen)?;
+            match (items.pop(), items.is_empty()) {
+                (Some(Expr { kind: ExprKind::Alias { .. }, .. }), true) => {
+                    self.at -= 1;
+                    return Err(self.unexpected());
+                }
+                (Some(Expr { kind, .. }), true) => kind,
+                (last, _) => {
+                    items.extend(last);
+                    ExprKind::Row(items)
+                }
+            }
+        };
+        Ok(Expr::new(kind, self.span_from(start)))
+    }
+
+    fn lambda_body(&mut self, parameters: Vec<String>, start: usize) -> SparkResult<Expr> {
+        self.expect_symbol(S::Arrow)?;
+        let body = Box::new(self.expression()?);
+        Ok(Expr::new(ExprKind::Lambda { parameters, body }, self.span_from(start)))
+    }
+
+    /// A column, a call by name, a lambda of one parameter, or a literal of a type that has none (`name 'text'`).
+    fn name_or_call(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        if !self.is_name() {
+            return Err(self.unexpected());
+        }
+        if self.is_symbol_at(1, S::Arrow) {
+            let parameter = self.identifier()?;
+            return self.lambda_body(vec![parameter], start);
+        }
+        if self.is_string_at(1) && self.kind() == TokenKind::Word {
+            return self.typed_literal();
+        }
+        // A call's name may have several parts.
+        let mut parts = 1;
+        while self.is_symbol_at(parts, S::Dot) && self.is_name_at(parts + 1) {
+            parts += 2;
+        }
+        if self.is_symbol_at(parts, S::OpenParen)
+            && !(parts == 1 && self.is_at(0, K::IDENTIFIER) && self.is_string_at(2))
+        {
+            let name = self.multipart_name_of_call(parts)?;
+            return self.call(name, start);
+        }
+        let first = self.multipart_head()?;
+        if self.is_symbol(S::OpenParen) {
+            return self.call(first, start);
+        }
+        Ok(Expr::new(ExprKind::Attribute { name: first, plan_id: None }, self.span_from(start)))
+    }
+
+    fn multipart_name_of_call(&mut self, tokens: usize) -> SparkResult<Vec<String>> {
+        let end = self.at + tokens;
+        let mut name = vec![self.identifier()?];
+        while self.at < end {
+            self.expect_symbol(S::Dot)?;
+            name.push(self.identifier()?);
+        }
+        Ok(name)
+    }
+
+    /// The first part of a column's name, which IDENTIFIER('a.b') may make several.
+    fn multipart_head(&mut self) -> SparkResult<Vec<String>> {
+        if self.is(K::IDENTIFIER) && self.is_symbol_at(1, S::OpenParen) {
+            return self.identifier_reference();
+        }
+        Ok(vec![self.identifier()?])
+    }
+}

@@ -1,0 +1,132 @@
+//! UNION, EXCEPT, INTERSECT, and what they combine.
+
+use firesteel_plan::{Relation, RelationKind, SparkError, SparkResult, relation::SetOp};
+
+use crate::{
+    cursor::Parser,
+    keyword::Keyword as K,
+    lexer::{Symbol as S, TokenKind},
+    name::AliasOf,
+};
+
+impl Parser<'_> {
+    /// UNION, EXCEPT and MINUS group from the left; INTERSECT binds tighter.
+    pub(super) fn query_term(&mut self) -> SparkResult<Relation> {
+        let start = self.start();
+        let mut left = self.intersection()?;
+        loop {
+            if self.is_symbol(S::PipeOperator) {
+                let place = self.start();
+                self.advance();
+                return Err(self.error_from(SparkError::unsupported("the pipe operator `|>`"), place));
+            }
+            let Some(op) = self.set_operator(&[K::UNION, K::EXCEPT, K::MINUS]) else { return Ok(left) };
+            let all = self.set_quantifier();
+            let right = self.intersection()?;
+            left = self.combined(left, right, op, all, start)?;
+        }
+    }
+
+    fn intersection(&mut self) -> SparkResult<Relation> {
+        let start = self.start();
+        let mut left = self.query_primary()?;
+        while let Some(op) = self.set_operator(&[K::INTERSECT]) {
+            let all = self.set_quantifier();
+            let right = self.query_primary()?;
+            left = self.combined(left, right, op, all, start)?;
+        }
+        Ok(left)
+    }
+
+    fn set_operator(&mut self, operators: &[K]) -> Option<SetOp> {
+        let keyword = self.keyword().filter(|k| operators.contains(k))?;
+        self.advance();
+        Some(match keyword {
+            K::UNION => SetOp::Union,
+            K::INTERSECT => SetOp::Intersect,
+            _ => SetOp::Except,
+        })
+    }
+
+    fn set_quantifier(&mut self) -> bool {
+        self.eat_any(&[K::ALL, K::DISTINCT]) == Some(K::ALL)
+    }
+
+    fn combined(
+        &mut self,
+        left: Relation,
+        right: Relation,
+        op: SetOp,
+        all: bool,
+        start: usize,
+    ) -> SparkResult<Relation> {
+        self.grow()?;
+        let kind = RelationKind::SetOperation {
+            left: Box::new(left),
+            right: Box::new(right),
+            op,
+            all,
+            by_name: false,
+            allow_missing_columns: false,
+        };
+        Ok(Relation::new(kind, self.span_from(start)))
+    }
+
+    fn query_primary(&mut self) -> SparkResult<Relation> {
+        let start = self.start();
+        match self.kind() {
+            TokenKind::Keyword(K::SELECT) => self.select(None),
+            TokenKind::Keyword(K::FROM) => self.from_first(),
+            TokenKind::Keyword(K::TABLE) => {
+                self.advance();
+                let name = self.identifier_reference()?;
+                Ok(Relation::new(RelationKind::Table { name, options: Vec::new() }, self.span_from(start)))
+            }
+            TokenKind::Keyword(K::VALUES) => self.inline_table(),
+            TokenKind::Keyword(K::MAP | K::REDUCE) if self.is_name_at(1) => Err(self.script_transformation(start)),
+            TokenKind::Symbol(S::OpenParen) => {
+                self.advance();
+                let query = self.query()?;
+                self.expect_symbol(S::CloseParen)?;
+                Ok(query)
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    pub(super) fn script_transformation(&mut self, start: usize) -> SparkError {
+        self.advance();
+        self.error_from(SparkError::unsupported("TRANSFORM … USING a script"), start)
+    }
+
+    /// `VALUES row, row, … [AS alias(columns)]`; a row in parentheses has several columns.
+    pub(super) fn inline_table(&mut self) -> SparkResult<Relation> {
+        let start = self.start();
+        self.expect(K::VALUES)?;
+        let rows = self.comma_separated(|p| {
+            let expr = p.expression()?;
+            Ok(match expr.kind {
+                firesteel_plan::ExprKind::Row(items) => items,
+                _ => vec![expr],
+            })
+        })?;
+        let values = Relation::new(RelationKind::Values { rows }, self.span_from(start));
+        self.table_alias(values, start)
+    }
+
+    /// `[AS] alias [(columns)]` after a relation, if it stands here.
+    pub(super) fn table_alias(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
+        if self.is_as(AliasOf::Table)
+            && self.keyword_at(1).is_none_or(|k| !k.joins_relations())
+            && !self.is_symbol_at(1, S::OpenParen)
+        {
+            self.advance();
+        } else if !self.is_bare_alias(AliasOf::Table) {
+            return Ok(input);
+        }
+        let alias = self.identifier()?;
+        let columns = if self.is_symbol(S::OpenParen) { self.identifier_list()? } else { Vec::new() };
+        let kind = RelationKind::SubqueryAlias { input: Box::new(input), alias, columns };
+        Ok(Relation::new(kind, self.span_from(start)))
+    }
+}

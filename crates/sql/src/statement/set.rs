@@ -1,0 +1,140 @@
+//! SET and RESET. Their values are not SQL: the rest of the statement counts as it is written.
+
+use firesteel_plan::{Expr, SparkError, SparkResult, expr::Literal, statement::StatementKind};
+
+use crate::{
+    cursor::Parser,
+    keyword::Keyword as K,
+    lexer::{Symbol as S, TokenKind},
+};
+
+impl Parser<'_> {
+    pub(super) fn set(&mut self) -> SparkResult<StatementKind> {
+        let start = self.start();
+        self.advance();
+        if self.are(&[K::TIME, K::ZONE]) {
+            return self.set_time_zone(start);
+        }
+        if self.is(K::CATALOG) && (self.is_name_at(1) || self.is_string_at(1)) {
+            return Ok(self.not_yet("SET CATALOG"));
+        }
+        if self.is_any(&[K::VARIABLE, K::VAR]) && (self.is_name_at(1) || self.is_symbol_at(1, S::OpenParen)) {
+            return Ok(self.not_yet("SET VARIABLE"));
+        }
+        if self.kind() == TokenKind::QuotedName {
+            let key = self.identifier()?;
+            if self.is_end() || self.is_symbol(S::Semicolon) {
+                return Ok(StatementKind::Set { key: Some(key), value: None });
+            }
+            if !self.eat_symbol(S::Equal) {
+                self.rest();
+                return Err(self.error_from(invalid_set(), start));
+            }
+            let value = self.value_text()?;
+            return Ok(StatementKind::Set { key: Some(key), value: Some(value) });
+        }
+        let value_is_quoted = self.last_is_quoted_value();
+        let text = self.rest();
+        if text.is_empty() {
+            return Ok(StatementKind::Set { key: None, value: None });
+        }
+        let (key, value) = match text.split_once('=') {
+            Some((key, value)) => (key.trim_end(), Some(value.trim())),
+            None => (text, None),
+        };
+        if !is_key(key) && !(key == "-v" && value.is_none()) {
+            return Err(self.error_from(invalid_set(), start));
+        }
+        let value = value
+            .map(|value| if value_is_quoted { value[1..value.len() - 1].replace("``", "`") } else { value.to_owned() });
+        Ok(StatementKind::Set { key: Some(key.to_owned()), value })
+    }
+
+    /// `key = `value``: the quotes around a whole value are not part of it.
+    fn last_is_quoted_value(&self) -> bool {
+        let mut ahead = 0;
+        while self.kind_at(ahead) != TokenKind::End && !self.is_symbol_at(ahead, S::Equal) {
+            ahead += 1;
+        }
+        self.kind_at(ahead + 1) == TokenKind::QuotedName && self.kind_at(ahead + 2) == TokenKind::End
+    }
+
+    fn value_text(&mut self) -> SparkResult<String> {
+        if self.kind() == TokenKind::QuotedName && self.kind_at(1) == TokenKind::End {
+            return self.identifier();
+        }
+        Ok(self.rest().to_owned())
+    }
+
+    /// The text of all that is left, without semicolons at its end.
+    fn rest(&mut self) -> &str {
+        if self.is_end() {
+            return "";
+        }
+        let start = self.start();
+        self.skip_to_end();
+        self.text_from(start).trim_end_matches([';', ' ', '\t', '\r', '\n'])
+    }
+
+    fn set_time_zone(&mut self, start: usize) -> SparkResult<StatementKind> {
+        self.at += 2;
+        let place = self.start();
+        let value = if self.is_string_at(0) {
+            let zone = self.string()?;
+            Some(Expr::new(firesteel_plan::ExprKind::Literal(Literal::String(zone)), self.span_from(place)))
+        } else if self.is(K::LOCAL) {
+            self.advance();
+            Some(Expr::new(
+                firesteel_plan::ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None },
+                self.span_from(place),
+            ))
+        } else if self.is(K::INTERVAL) {
+            Some(self.value()?)
+        } else {
+            None
+        };
+        match value {
+            Some(value) if self.is_end() || self.is_symbol(S::Semicolon) => Ok(StatementKind::SetTimeZone { value }),
+            _ => {
+                self.skip_to_end();
+                let error = SparkError::new("_LEGACY_ERROR_TEMP_0045", "", "Invalid time zone displacement value.");
+                Err(self.error_from(error, start))
+            }
+        }
+    }
+
+    pub(super) fn reset(&mut self) -> SparkResult<StatementKind> {
+        let start = self.start();
+        self.advance();
+        if self.kind() == TokenKind::QuotedName && self.kind_at(1) == TokenKind::End {
+            return Ok(StatementKind::Reset { key: Some(self.identifier()?) });
+        }
+        let text = self.rest().to_owned();
+        if text.is_empty() {
+            return Ok(StatementKind::Reset { key: None });
+        }
+        if !is_key(&text) {
+            let error = SparkError::new(
+                "INVALID_RESET_COMMAND_FORMAT",
+                "42000",
+                "Expected format is 'RESET' or 'RESET key'. If you want to include special characters in key, please use \
+                 quotes, e.g., RESET `key`.",
+            );
+            return Err(self.error_from(error, start));
+        }
+        Ok(StatementKind::Reset { key: Some(text) })
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'\\'))
+}
+
+fn invalid_set() -> SparkError {
+    SparkError::new(
+        "INVALID_SET_SYNTAX",
+        "42000",
+        "Expected format is 'SET', 'SET key', or 'SET key=value'. If you want to include special characters in key, or include \
+         semicolon in value, please use backquotes, e.g., SET `key`=`value`.",
+    )
+}

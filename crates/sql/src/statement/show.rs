@@ -1,0 +1,148 @@
+//! SHOW.
+
+use firesteel_plan::{SparkResult, expr::MultipartName, statement::StatementKind};
+
+use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S};
+
+impl Parser<'_> {
+    pub(super) fn show(&mut self) -> SparkResult<StatementKind> {
+        self.advance();
+        let Some(keyword) = self.keyword() else { return self.show_functions() };
+        if self.is_at(1, K::FUNCTIONS) && keyword != K::FUNCTIONS {
+            return self.show_functions();
+        }
+        match keyword {
+            K::TABLES => {
+                self.advance();
+                Ok(StatementKind::ShowTables { database: self.in_database()?, pattern: self.like_pattern()? })
+            }
+            K::VIEWS => {
+                self.advance();
+                Ok(StatementKind::ShowViews { database: self.in_database()?, pattern: self.like_pattern()? })
+            }
+            K::TABLE if self.is_at(1, K::EXTENDED) => {
+                self.at += 2;
+                let database = self.in_database()?;
+                self.expect(K::LIKE)?;
+                let pattern = self.string()?;
+                if self.is(K::PARTITION) {
+                    return Ok(self.not_yet("SHOW TABLE EXTENDED … PARTITION"));
+                }
+                Ok(StatementKind::ShowTableExtended { database, pattern })
+            }
+            K::DATABASES | K::SCHEMAS | K::NAMESPACES => {
+                self.advance();
+                if self.in_database()?.is_some() {
+                    return Ok(self.not_yet("SHOW DATABASES IN a catalog"));
+                }
+                Ok(StatementKind::ShowDatabases { pattern: self.like_pattern()? })
+            }
+            K::COLUMNS => {
+                self.advance();
+                if !self.is_any(&[K::FROM, K::IN]) {
+                    return Err(self.unexpected());
+                }
+                self.advance();
+                let mut table = self.identifier_reference()?;
+                // The database may be given apart from the table.
+                if let Some(database) = self.in_database()? {
+                    if table.len() == 1 {
+                        table.splice(0..0, database);
+                    }
+                }
+                Ok(StatementKind::ShowColumns { table })
+            }
+            K::PARTITIONS => {
+                self.advance();
+                let table = self.identifier_reference()?;
+                let partition = if self.is(K::PARTITION) { self.partition_spec()? } else { Vec::new() };
+                Ok(StatementKind::ShowPartitions { table, partition })
+            }
+            K::CREATE => {
+                self.advance();
+                self.expect(K::TABLE)?;
+                let table = self.identifier_reference()?;
+                if self.is(K::AS) {
+                    return Ok(self.not_yet("SHOW CREATE TABLE … AS SERDE"));
+                }
+                Ok(StatementKind::ShowCreateTable { table })
+            }
+            K::TBLPROPERTIES => {
+                self.advance();
+                let table = self.identifier_reference()?;
+                let mut key = None;
+                if self.eat_symbol(S::OpenParen) {
+                    key = Some(self.property_key()?);
+                    self.expect_symbol(S::CloseParen)?;
+                }
+                Ok(StatementKind::ShowTableProperties { table, key })
+            }
+            K::CATALOGS => {
+                self.advance();
+                Ok(StatementKind::ShowCatalogs { pattern: self.like_pattern()? })
+            }
+            K::CURRENT if self.is_any_at(1, &[K::DATABASE, K::SCHEMA, K::NAMESPACE]) => {
+                self.at += 2;
+                Ok(StatementKind::ShowCurrentDatabase)
+            }
+            K::PROCEDURES => Ok(self.not_yet("SHOW PROCEDURES")),
+            K::COLLATIONS => Ok(self.not_yet("SHOW COLLATIONS")),
+            _ => self.show_functions(),
+        }
+    }
+
+    /// `SHOW [USER | SYSTEM | ALL] FUNCTIONS [IN database] [LIKE name or pattern]`
+    fn show_functions(&mut self) -> SparkResult<StatementKind> {
+        if self.is_at(1, K::FUNCTIONS) && self.is_name() {
+            let place = self.start();
+            let scope = self.identifier()?.to_lowercase();
+            match scope.as_str() {
+                "all" => {}
+                "user" | "system" => return Ok(self.not_yet(format!("SHOW {} FUNCTIONS", scope.to_uppercase()))),
+                _ => {
+                    let error = firesteel_plan::SparkError::new(
+                        "INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_SCOPE",
+                        "42000",
+                        format!("Invalid SQL syntax: SHOW {scope} FUNCTIONS not supported."),
+                    )
+                    .param("scope", scope);
+                    return Err(self.error_from(error, place));
+                }
+            }
+        }
+        if !self.is(K::FUNCTIONS) {
+            // A word is taken for the scope, which FUNCTIONS must follow.
+            return Err(if self.is_name() { self.unexpected_at(1) } else { self.unexpected() });
+        }
+        self.advance();
+        if self.in_database()?.is_some() {
+            return Ok(self.not_yet("SHOW FUNCTIONS IN a database"));
+        }
+        let like = self.eat(K::LIKE);
+        let pattern = if self.is_string_at(0) {
+            Some(self.string()?)
+        } else if like || self.is_name() {
+            Some(self.multipart_name()?.join("."))
+        } else {
+            None
+        };
+        Ok(StatementKind::ShowFunctions { pattern })
+    }
+
+    /// `FROM database` or `IN database`
+    fn in_database(&mut self) -> SparkResult<Option<MultipartName>> {
+        if !self.is_any(&[K::FROM, K::IN]) {
+            return Ok(None);
+        }
+        self.advance();
+        self.identifier_reference().map(Some)
+    }
+
+    /// `[LIKE] 'pattern'`
+    fn like_pattern(&mut self) -> SparkResult<Option<String>> {
+        if self.eat(K::LIKE) || self.is_string_at(0) {
+            return self.string().map(Some);
+        }
+        Ok(None)
+    }
+}
