@@ -2,7 +2,7 @@
 //! or come late, and with faults. It keeps files and what they were made from, so that a wrong decision becomes a wrong
 //! result, and checks after every event that the scheduler's books agree with what is really there.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
@@ -15,8 +15,9 @@ const MAX_STEPS: usize = 100_000;
 
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// When each job is submitted.
-    pub jobs: Vec<(u64, JobSpec)>,
+    /// Jobs and when each is submitted; of several in a row, each one when the one before has succeeded. What such a row
+    /// retains is released at its end.
+    pub jobs: Vec<(u64, Vec<JobSpec>)>,
     pub executors: Vec<u32>,
     pub faults: Vec<(u64, Fault)>,
     pub config: SchedulerConfig,
@@ -125,6 +126,8 @@ pub struct Cluster {
     stages: BTreeMap<StageId, StageSpec>,
     specs: BTreeMap<JobId, JobSpec>,
     submitted: BTreeSet<JobId>,
+    /// What is to follow a job, and the shuffles to release at the end.
+    rows: BTreeMap<JobId, (VecDeque<JobSpec>, BTreeSet<ShuffleId>)>,
     /// The driver's rows: for each result, the attempt told last, and the one whose rows it has.
     ready: BTreeMap<(JobId, u32), TaskAttemptId>,
     held: BTreeMap<(JobId, u32), (TaskAttemptId, Lineage)>,
@@ -155,6 +158,7 @@ impl Cluster {
             stages: BTreeMap::new(),
             specs: BTreeMap::new(),
             submitted: BTreeSet::new(),
+            rows: BTreeMap::new(),
             ready: BTreeMap::new(),
             held: BTreeMap::new(),
             launched: BTreeSet::new(),
@@ -170,12 +174,17 @@ impl Cluster {
         for slots in &scenario.executors {
             cluster.add_executor(*slots);
         }
-        for (at, spec) in &scenario.jobs {
-            cluster.specs.insert(spec.job, spec.clone());
-            for stage in &spec.stages {
+        for (at, row) in &scenario.jobs {
+            let mut shuffles = BTreeSet::new();
+            for stage in row.iter().flat_map(|spec| &spec.stages) {
                 cluster.stages.insert(stage.stage, stage.clone());
+                shuffles.insert(stage.output.shuffle());
             }
-            cluster.send(*at, Message::ToScheduler(Event::JobSubmitted(spec.clone())));
+            let mut row: VecDeque<JobSpec> = row.iter().cloned().collect();
+            let first = row.pop_front().expect("a job");
+            cluster.send(*at, Message::ToScheduler(Event::JobSubmitted(first.clone())));
+            cluster.rows.insert(first.job, (row, shuffles));
+            cluster.specs.insert(first.job, first);
         }
         for (at, fault) in &scenario.faults {
             cluster.send(*at, Message::Fault(fault.clone()));
@@ -594,8 +603,23 @@ impl Cluster {
     }
 
     fn job_ended(&mut self, job: JobId, outcome: Outcome) {
-        let before = self.report.outcomes.insert(job, outcome);
+        let before = self.report.outcomes.insert(job, outcome.clone());
         assert_eq!(before, None, "job {job} ends twice");
+        let (mut row, shuffles) = self.rows.remove(&job).unwrap_or_default();
+        match row.pop_front() {
+            Some(next) if outcome == Outcome::Succeeded => {
+                self.rows.insert(next.job, (row, shuffles));
+                self.specs.insert(next.job, next.clone());
+                let at = self.soon(8);
+                self.send(at, Message::ToScheduler(Event::JobSubmitted(next)));
+            }
+            _ => {
+                for shuffle in shuffles {
+                    let at = self.soon(8);
+                    self.send(at, Message::ToScheduler(Event::ShuffleReleased { shuffle }));
+                }
+            }
+        }
         assert!(self.scheduler.job_progress(job).is_none());
     }
 
@@ -603,6 +627,9 @@ impl Cluster {
     fn check_result(&self, job: JobId) {
         let spec = &self.specs[&job];
         let result = spec.stages.iter().find(|stage| stage.stage == spec.result_stage).expect("a result stage");
+        if !result.output.is_result() {
+            return;
+        }
         let mut all = Lineage::new();
         for partition in 0..result.num_tasks {
             let (held, lineage) = self.held.get(&(job, partition)).expect("rows of every result");

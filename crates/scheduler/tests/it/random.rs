@@ -52,6 +52,37 @@ fn sharing(spec: &JobSpec, number: u64, result_stage: u32) -> JobSpec {
     spec
 }
 
+/// The same job as adaptive execution asks for it: each map stage by itself first, its shuffle retained, under stage ids
+/// of its own; in the end all of it, with the shuffles that are there already.
+fn adaptive(spec: JobSpec) -> Vec<JobSpec> {
+    let (last, maps) = spec.stages.split_last().expect("a stage");
+    let mut row = Vec::new();
+    for (number, map) in maps.iter().enumerate() {
+        let mut needed = vec![map.stage];
+        let mut next = 0;
+        while let Some(id) = needed.get(next) {
+            let stage = maps.iter().find(|stage| stage.stage == *id).expect("a stage");
+            needed.extend(stage.parents.iter().filter(|parent| !needed.contains(parent)).copied().collect::<Vec<_>>());
+            next += 1;
+        }
+        let id = |stage: &StageId| StageId(stage.0 + 10 * (1 + number as u32));
+        let own = maps.iter().filter(|stage| needed.contains(&stage.stage)).map(|stage| StageSpec {
+            stage: id(&stage.stage),
+            parents: stage.parents.iter().map(id).collect(),
+            ..stage.clone()
+        });
+        row.push(JobSpec {
+            job: JobId(spec.job.0 + 10 * (1 + number as u64)),
+            stages: own.collect(),
+            result_stage: id(&map.stage),
+            retain_shuffles: true,
+        });
+    }
+    debug_assert!(last.output.is_result());
+    row.push(spec);
+    row
+}
+
 fn loss_reason() -> impl Strategy<Value = ExecutorLossReason> {
     prop_oneof![
         Just(ExecutorLossReason::OutOfMemory),
@@ -91,15 +122,16 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 fn scenario(faults: impl Strategy<Value = Fault>, most: usize) -> impl Strategy<Value = Scenario> {
-    let jobs = (vec((0..60u64, shape()), 1..3), any::<bool>());
+    let jobs = (vec((0..60u64, prop::bool::weighted(0.3), shape()), 1..3), any::<bool>());
     (jobs, vec(1..4u32, 1..5), vec((0..120u64, faults), 0..=most), 1..9u32, 0..12u64, 0..4u64, any::<u64>()).prop_map(
         |((shapes, shared), executors, faults, limit, duplicate_every, inline_every, seed)| {
-            let mut jobs: Vec<(u64, JobSpec)> = Vec::new();
-            for (number, (at, shape)) in shapes.iter().enumerate() {
-                jobs.push((*at, spec(number as u64, shape, 100 * number as u32)));
+            let mut jobs: Vec<(u64, Vec<JobSpec>)> = Vec::new();
+            for (number, (at, is_adaptive, shape)) in shapes.iter().enumerate() {
+                let spec = spec(number as u64, shape, 100 * number as u32);
+                jobs.push((*at, if *is_adaptive { adaptive(spec) } else { vec![spec] }));
             }
-            if shared {
-                jobs.push((shapes[0].0 + seed % 40, sharing(&jobs[0].1, 9, 900)));
+            if shared && jobs[0].1.len() == 1 {
+                jobs.push((shapes[0].0 + seed % 40, vec![sharing(&jobs[0].1[0], 9, 900)]));
             }
             let config = SchedulerConfig { max_executor_failures: limit, ..SchedulerConfig::default() };
             Scenario { jobs, executors, faults, config, duplicate_every, inline_every, seed }
@@ -136,15 +168,15 @@ proptest! {
     #[test]
     fn no_faults(mut scenario in scenario(Just(Fault::AddExecutor(2)), 3)) {
         // Nobody reads for a stage without tasks, so that what it would read need not be made.
-        for (_, job) in &mut scenario.jobs {
+        for job in scenario.jobs.iter_mut().flat_map(|(_, row)| row) {
             job.stages.iter_mut().for_each(|stage| stage.num_tasks = stage.num_tasks.max(1));
         }
         let report = Cluster::new(&scenario).run();
         prop_assert!(all_succeed(&report), "{:?}", report.outcomes);
         if scenario.jobs.len() == 1 {
-            for stage in &scenario.jobs[0].1.stages {
-                prop_assert_eq!(report.launches.get(&stage.stage).copied().unwrap_or(0), stage.num_tasks);
-            }
+            let row = &scenario.jobs[0].1;
+            let tasks: u32 = row[row.len() - 1].stages.iter().map(|stage| stage.num_tasks).sum();
+            prop_assert_eq!(report.launches.values().sum::<u32>(), tasks);
         }
     }
 
@@ -160,7 +192,7 @@ proptest! {
             scenario.faults.push((at + 5, Fault::AddExecutor(2)));
         }
         scenario.config.max_executor_failures = 100;
-        for (_, job) in &mut scenario.jobs {
+        for job in scenario.jobs.iter_mut().flat_map(|(_, row)| row) {
             job.stages.iter_mut().for_each(|stage| stage.indeterminate = false);
         }
         let report = Cluster::new(&scenario).run();
@@ -196,7 +228,13 @@ fn the_mix_is_a_mix() {
             };
             *outcomes.entry(name).or_default() += 1;
         }
-        let tasks: u32 = scenario.jobs.iter().flat_map(|(_, job)| &job.stages).map(|stage| stage.num_tasks).sum();
+        let tasks: u32 = scenario
+            .jobs
+            .iter()
+            .filter_map(|(_, row)| row.last())
+            .flat_map(|job| &job.stages)
+            .map(|stage| stage.num_tasks)
+            .sum();
         with_reruns += u32::from(report.launches.values().sum::<u32>() > tasks);
     }
     println!("{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules");
