@@ -1,1 +1,22 @@
+//! From Spark's unresolved plan to DataFusion's: names are looked up, types decided and casts inserted by Spark's rules,
+//! statements checked and, where they only change or show the catalog, done.
+//!
+//! Every column of a plan has a unique name, `name#id`; the [`scope::Scope`] kept beside the plan says what people call
+//! it. So DataFusion never has to choose between two columns, and a self-join is nothing special.
 
+mod analyzed;
+pub mod catalog;
+mod display;
+mod errors;
+mod expression;
+pub mod optimizer;
+mod query;
+mod relation;
+mod scope;
+mod session;
+mod statement;
+mod tables;
+mod visit;
+
+pub use analyzed::{Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn};
+pub use session::Session;

@@ -1,0 +1,204 @@
+//! Names of columns, and access to what is inside structs, arrays and maps.
+
+use std::sync::Arc;
+
+use datafusion::{
+    common::Column,
+    logical_expr::{Expr as DfExpr, lit},
+};
+use firesteel_functions::{Typed, types};
+use firesteel_plan::{DataType, SparkError, SparkResult};
+
+use super::{AliasTarget, Env};
+use crate::{
+    errors,
+    query::Analyzer,
+    scope::{self, Attribute, same_name},
+};
+
+impl Analyzer<'_> {
+    pub(super) fn attribute_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Typed> {
+        if let Some(found) = self.lambda_variable(name, env)? {
+            return Ok(found);
+        }
+        if env.aliases_first
+            && !env.in_aggregate
+            && let Some(found) = self.alias_ref(name, env)?
+        {
+            return Ok(found);
+        }
+        if let Some(found) = self.scope_ref(name, env)? {
+            return Ok(found);
+        }
+        if (!env.aliases_first || env.in_aggregate)
+            && let Some(found) = self.alias_ref(name, env)?
+        {
+            return Ok(found);
+        }
+        if let Some(found) = self.outer_ref(name, env)? {
+            return Ok(found);
+        }
+        // `current_date` and its kin may be written without parentheses.
+        if let [function] = name
+            && is_bare_function(function)
+        {
+            return self.call_typed(&function.to_lowercase(), Vec::new());
+        }
+        let mut suggestions: Vec<Vec<String>> = Vec::new();
+        for scope in env.scopes {
+            suggestions.extend(scope.attributes.iter().map(Attribute::full_name));
+        }
+        Err(errors::unresolved_column(name, &scope::suggest(name, suggestions)))
+    }
+
+    fn scope_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        for scope in env.scopes {
+            if let Some(found) = scope.find(name, self.case_sensitive())? {
+                let base = typed(found.attribute);
+                return self.fields(base, found.fields, &found.attribute.name).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn alias_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        let Some((first, fields)) = name.split_first() else { return Ok(None) };
+        let mut found: Option<Typed> = None;
+        let mut count = 0;
+        for alias in env.aliases.iter().filter(|a| same_name(&a.name, first, self.case_sensitive())) {
+            let value = match &alias.target {
+                AliasTarget::Typed(typed) => typed.clone(),
+                // What an alias stands for sees no aliases: `SELECT a + 1 AS a … GROUP BY a`.
+                AliasTarget::Unresolved(expr) => self.expr(expr, &Env { aliases: &[], ..*env })?,
+            };
+            if found.as_ref().is_none_or(|f| f.expr != value.expr) {
+                count += 1;
+            }
+            found = Some(value);
+        }
+        if count > 1 {
+            if env.aliases_first {
+                let names = vec![vec![first.clone()]; count];
+                return Err(errors::ambiguous_reference(name, &names));
+            }
+            return Err(SparkError::new(
+                "AMBIGUOUS_LATERAL_COLUMN_ALIAS",
+                "42702",
+                format!("Lateral column alias {} is ambiguous and has {count} matches.", errors::id(first)),
+            )
+            .param("name", errors::id(first))
+            .param("n", count.to_string()));
+        }
+        found.map(|base| self.fields(base, fields, first)).transpose()
+    }
+
+    /// A name that belongs to the query around a subquery.
+    fn outer_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        let mut outer = env.rel.outer;
+        let mut depth = 1;
+        while let Some(around) = outer {
+            for scope in around.scopes {
+                let Some(found) = scope.find(name, self.case_sensitive())? else { continue };
+                if depth > 1 {
+                    return Err(SparkError::unsupported(format_args!(
+                        "the reference {} to a query more than one level around the subquery",
+                        errors::ids(name)
+                    )));
+                }
+                let attribute = found.attribute;
+                let field = types::field_to_arrow(&attribute.column, &attribute.data_type, attribute.nullable)?;
+                let expr =
+                    DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
+                let base = Typed::new(expr, attribute.data_type.clone(), attribute.nullable);
+                return self.fields(base, found.fields, &attribute.name).map(Some);
+            }
+            outer = around.rel.outer;
+            depth += 1;
+        }
+        Ok(None)
+    }
+
+    fn lambda_variable(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        let Some((first, fields)) = name.split_first() else { return Ok(None) };
+        let mut scope = env.lambda;
+        while let Some(lambda) = scope {
+            if let Some((_, variable)) =
+                lambda.parameters.iter().find(|(n, _)| same_name(n, first, self.case_sensitive()))
+            {
+                return self.fields(variable.clone(), fields, first).map(Some);
+            }
+            scope = lambda.parent;
+        }
+        Ok(None)
+    }
+
+    fn fields(&self, base: Typed, fields: &[String], shown: &str) -> SparkResult<Typed> {
+        let mut shown = shown.to_owned();
+        let mut value = base;
+        for field in fields {
+            value = self.field(value, field, &shown)?;
+            shown = format!("{shown}.{field}");
+        }
+        Ok(value)
+    }
+
+    /// `base.name`: a struct's field, that field of every struct in an array, or a map's value.
+    pub(super) fn field(&self, base: Typed, name: &str, shown: &str) -> SparkResult<Typed> {
+        match &base.data_type {
+            DataType::Struct(fields) => {
+                let (_, field) = scope::find_field(fields, name, self.case_sensitive())?;
+                let nullable = base.nullable || field.nullable;
+                let (data_type, field_name) = (field.data_type.clone(), field.name.clone());
+                let expr = datafusion::functions::core::get_field().call(vec![base.expr, lit(field_name)]);
+                Ok(Typed::new(expr, data_type, nullable))
+            }
+            DataType::Map { .. } => {
+                let key = Typed::new(lit(name), DataType::String, false);
+                self.call_typed("element_at", vec![base, key])
+            }
+            DataType::Array { element, .. } if matches!(element.as_ref(), DataType::Struct(_)) => {
+                Err(SparkError::unsupported(format_args!("the field {} of an array of structs", errors::id(name))))
+            }
+            other => Err(errors::invalid_extract_base(shown, other)),
+        }
+    }
+
+    /// `base[index]`
+    pub(super) fn subscript(&self, base: Typed, shown: &str, index: Typed) -> SparkResult<Typed> {
+        match &base.data_type {
+            DataType::Map { .. } => self.call_typed("element_at", vec![base, index]),
+            DataType::Array { .. } => self.call_typed("get", vec![base, index]),
+            DataType::Struct(_) => match index.literal_text() {
+                Some(name) => {
+                    let name = name.to_owned();
+                    self.field(base, &name, shown)
+                }
+                None => Err(SparkError::new(
+                    "INVALID_EXTRACT_FIELD",
+                    "42601",
+                    format!("Cannot extract a field of {}: the field's name must be a string literal.", errors::sql_expr(shown)),
+                )),
+            },
+            other => Err(errors::invalid_extract_base(shown, other)),
+        }
+    }
+
+    pub(super) fn struct_of(&self, items: Vec<Typed>) -> SparkResult<Typed> {
+        let mut args = Vec::with_capacity(items.len() * 2);
+        for (i, item) in items.into_iter().enumerate() {
+            args.push(Typed::new(lit(format!("col{}", i + 1)), DataType::String, false));
+            args.push(item);
+        }
+        self.call_typed("named_struct", args)
+    }
+}
+
+pub(crate) fn typed(attribute: &Attribute) -> Typed {
+    Typed::new(attribute.expr(), attribute.data_type.clone(), attribute.nullable)
+}
+
+fn is_bare_function(name: &str) -> bool {
+    ["current_date", "current_timestamp", "localtimestamp", "current_time", "current_user", "user", "session_user", "current_catalog", "current_database", "current_schema"]
+        .iter()
+        .any(|f| f.eq_ignore_ascii_case(name))
+}

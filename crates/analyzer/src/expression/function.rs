@@ -1,0 +1,297 @@
+//! Calls of functions: which function it is, what kind, and where that kind may stand.
+
+use datafusion::logical_expr::expr::Sort as DfSort;
+use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, registry};
+use firesteel_plan::{
+    DataType, Expr, ExprKind, SparkError, SparkResult,
+    expr::FunctionCall,
+};
+
+use super::{Clause, Env};
+use crate::{
+    errors,
+    query::Analyzer,
+    relation::{GROUPING_TYPE, grouping_bits},
+    visit::any_expr,
+};
+
+/// Where functions are looked for, as error messages list it.
+fn search_path(database: &str) -> Vec<Vec<String>> {
+    let path = |parts: &[&str]| parts.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();
+    vec![path(&["system", "builtin"]), path(&["system", "session"]), path(&["spark_catalog", database])]
+}
+
+impl Analyzer<'_> {
+    pub(super) fn function(&self, call: &FunctionCall, whole: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        let name = match call.name.as_slice() {
+            [name] => name,
+            // Built-ins may be called by their full name.
+            [first, .., name]
+                if ["system", "builtin"].iter().any(|s| s.eq_ignore_ascii_case(first)) && call.name.len() <= 3 =>
+            {
+                name
+            }
+            other => return Err(errors::unresolved_routine(other, &search_path(env.rel.database))),
+        };
+        let lower = name.to_lowercase();
+        if lower == "grouping" || lower == "grouping_id" {
+            return self.grouping_call(&lower, call, env);
+        }
+        let Some(definition) = registry::lookup(&lower) else {
+            return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
+        };
+        if let Some(spec) = &call.over {
+            if !matches!(definition.kind, FunctionKind::Aggregate | FunctionKind::Window) {
+                let shown = self.show(&Expr::new(ExprKind::Function(Box::new(FunctionCall { over: None, ..call.clone() })), whole.span), env);
+                return Err(SparkError::new(
+                    "UNSUPPORTED_EXPR_FOR_WINDOW",
+                    "42P20",
+                    format!("Expression {} not supported within a window function.", errors::sql_expr(&shown)),
+                )
+                .param("sqlExpr", errors::sql_expr(&shown)));
+            }
+            return self.window_call(definition, call, whole, spec, env);
+        }
+        match definition.kind {
+            FunctionKind::Scalar => {
+                if call.distinct || call.filter.is_some() {
+                    let what = if call.distinct { "DISTINCT" } else { "FILTER" };
+                    return Err(SparkError::new(
+                        "INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX",
+                        "42000",
+                        format!("Invalid SQL syntax: The function {} does not support {what}.", errors::id(&lower)),
+                    )
+                    .param("prettyName", errors::id(&lower))
+                    .param("syntax", what));
+                }
+                if call.args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
+                    return Err(SparkError::unsupported(format_args!("the higher-order function {lower}")));
+                }
+                let args = self.arguments(&call.args, env)?;
+                let args = if lower == "struct" { self.named_struct_args(&call.args, args, env) } else { args };
+                let definition = match lower.as_str() {
+                    "struct" => registry::lookup("named_struct").unwrap_or(definition),
+                    _ => definition,
+                };
+                self.scalar(definition, args).map_err(|e| self.with_call(e, whole, env))
+            }
+            FunctionKind::Aggregate => self.aggregate_call(definition, call, whole, env),
+            FunctionKind::Window => Err(SparkError::new(
+                "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
+                "42601",
+                format!("Window function {} requires an OVER clause.", errors::sql_expr(&self.show(whole, env))),
+            )
+            .param("funcName", errors::sql_expr(&self.show(whole, env)))),
+            FunctionKind::Generator => Err(SparkError::new(
+                "UNSUPPORTED_GENERATOR.NESTED_IN_EXPRESSIONS",
+                "42K0E",
+                format!(
+                    "The generator is not supported: nested in expressions {}.",
+                    errors::sql_expr(&self.show(whole, env))
+                ),
+            )
+            .param("expression", errors::sql_expr(&self.show(whole, env)))),
+        }
+    }
+
+    pub(super) fn scalar(&self, definition: &FunctionDef, args: Vec<Typed>) -> SparkResult<Typed> {
+        definition.resolve_scalar(&self.functions, args)
+    }
+
+    /// Errors of functions name the call as it is written where they could not know it.
+    fn with_call(&self, error: SparkError, whole: &Expr, env: &Env<'_>) -> SparkError {
+        match error.parameters().get("sqlExpr") {
+            Some(vague) if vague.contains('…') => {
+                let shown = errors::sql_expr(&self.show(whole, env));
+                let message = error.message().replace(vague.as_str(), &shown);
+                let mut named = SparkError::new(error.class(), error.sql_state(), message);
+                for (key, value) in error.parameters() {
+                    named = named.param(key, if key == "sqlExpr" { shown.clone() } else { value.clone() });
+                }
+                named
+            }
+            _ => error,
+        }
+    }
+
+    /// A call's arguments; `*` stands for all columns.
+    pub(super) fn arguments(&self, args: &[Expr], env: &Env<'_>) -> SparkResult<Vec<Typed>> {
+        let mut typed = Vec::with_capacity(args.len());
+        for arg in args {
+            match &arg.kind {
+                ExprKind::Star { target, except } if except.is_empty() => {
+                    let Some(scope) = env.scopes.first() else { continue };
+                    let Some(attributes) = scope.star(target.as_deref(), self.case_sensitive()) else {
+                        return Err(errors::unresolved_column(target.as_deref().unwrap_or_default(), &[]));
+                    };
+                    typed.extend(attributes.iter().map(super::attribute::typed));
+                }
+                _ => typed.push(self.expr(arg, env)?),
+            }
+        }
+        Ok(typed)
+    }
+
+    /// `struct(a, b + 1 AS c)` is `named_struct('a', a, 'c', b + 1)`.
+    fn named_struct_args(&self, written: &[Expr], args: Vec<Typed>, env: &Env<'_>) -> Vec<Typed> {
+        let mut names: Vec<String> = Vec::with_capacity(args.len());
+        for e in written {
+            match &e.kind {
+                ExprKind::Star { target, .. } => {
+                    if let Some(scope) = env.scopes.first() {
+                        let attributes = scope.star(target.as_deref(), self.case_sensitive()).unwrap_or_default();
+                        names.extend(attributes.into_iter().map(|a| a.name));
+                    }
+                }
+                ExprKind::Alias { names: alias, .. } => names.extend(alias.first().cloned()),
+                ExprKind::Attribute { name, .. } => names.extend(name.last().cloned()),
+                ExprKind::Field { name, .. } => names.push(name.clone()),
+                _ => names.push(format!("col{}", names.len() + 1)),
+            }
+        }
+        let mut pairs = Vec::with_capacity(args.len() * 2);
+        for (i, arg) in args.into_iter().enumerate() {
+            let name = names.get(i).cloned().unwrap_or_else(|| format!("col{}", i + 1));
+            pairs.push(Typed::new(datafusion::logical_expr::lit(name), DataType::String, false));
+            pairs.push(arg);
+        }
+        pairs
+    }
+
+    fn aggregate_call(
+        &self,
+        definition: &'static FunctionDef,
+        call: &FunctionCall,
+        whole: &Expr,
+        env: &Env<'_>,
+    ) -> SparkResult<Typed> {
+        if env.in_aggregate {
+            return Err(errors::nested_aggregate());
+        }
+        match env.clause {
+            Clause::Where => return Err(errors::invalid_where(&[self.show(whole, env)])),
+            Clause::GroupBy => return Err(errors::group_by_aggregate(&self.show(whole, env))),
+            _ => {}
+        }
+        let Some(collected) = env.select else {
+            return Err(SparkError::new(
+                "UNSUPPORTED_EXPR_FOR_OPERATOR",
+                "42K0E",
+                format!(
+                    "A query operator contains one or more unsupported expressions. Consider to rewrite it to avoid \
+                     window functions, aggregate functions, and generator functions in the WHERE clause.\nInvalid \
+                     expressions: [{}]",
+                    errors::sql_expr(&self.show(whole, env))
+                ),
+            )
+            .param("invalidExprSqls", errors::sql_expr(&self.show(whole, env))));
+        };
+        let inner = Env { in_aggregate: true, ..*env };
+        let is_count = definition.name == "count";
+        let args = match call.args.as_slice() {
+            [Expr { kind: ExprKind::Star { target: None, except }, .. }]
+                if is_count && !call.distinct && except.is_empty() =>
+            {
+                Vec::new()
+            }
+            args => self.arguments(args, &inner)?,
+        };
+        let filter = call
+            .filter
+            .as_ref()
+            .map(|f| self.condition(f, &inner, errors::filter_not_boolean))
+            .transpose()?;
+        let mut order_by = Vec::with_capacity(call.within_group.len());
+        for item in &call.within_group {
+            let key = self.expr(&item.expr, &inner)?;
+            order_by.push((DfSort::new(key.expr.clone(), item.ascending, item.nulls_first()), key));
+        }
+        let args = AggregateArgs { args, distinct: call.distinct, filter, order_by, ignore_nulls: call.ignore_nulls };
+        let resolved =
+            definition.resolve_aggregate(&self.functions, args).map_err(|e| self.with_call(e, whole, env))?;
+        let column = {
+            let mut collected = collected.borrow_mut();
+            let known = collected.aggregates.iter().find(|(e, _)| *e == resolved.aggregate.expr);
+            match known {
+                Some((_, attribute)) => attribute.expr(),
+                None => {
+                    let attribute = self.attribute_of(definition.name, &resolved.aggregate);
+                    let column = attribute.expr();
+                    collected.aggregates.push((resolved.aggregate.expr.clone(), attribute));
+                    column
+                }
+            }
+        };
+        resolved.finished(column)
+    }
+
+    fn grouping_call(&self, name: &str, call: &FunctionCall, env: &Env<'_>) -> SparkResult<Typed> {
+        let no_sets = || {
+            SparkError::new(
+                "UNSUPPORTED_GROUPING_EXPRESSION",
+                "42K0E",
+                "grouping()/grouping_id() can only be used with GroupingSets/Cube/Rollup.",
+            )
+        };
+        let Some(collected) = env.select else { return Err(no_sets()) };
+        let (id, grouping) = {
+            let collected = collected.borrow();
+            let Some(id) = collected.grouping_id.clone() else { return Err(no_sets()) };
+            (id, collected.grouping.clone())
+        };
+        let mut args = self.exprs(&call.args, &Env { select: None, aliases: &[], ..*env })?;
+        if name == "grouping_id" && args.is_empty() {
+            args.clone_from(&grouping);
+        }
+        let Some(bits) = grouping_bits(&id, &grouping, &args) else {
+            let columns = grouping.iter().map(Typed::sql).collect::<Vec<_>>().join(", ");
+            let shown = call.args.first().map(|a| self.show(a, env)).unwrap_or_default();
+            return Err(SparkError::new(
+                "GROUPING_COLUMN_MISMATCH",
+                "42803",
+                format!("Column of grouping ({}) can't be found in grouping columns {columns}.", errors::sql_expr(&shown)),
+            )
+            .param("grouping", errors::sql_expr(&shown))
+            .param("groupingColumns", columns));
+        };
+        let long = Typed::new(bits, DataType::Long, false);
+        if name == "grouping" {
+            if args.len() != 1 {
+                return Err(firesteel_functions::errors::wrong_num_args("grouping", 1, args.len()));
+            }
+            return coercion::implicit(&self.functions, long, &GROUPING_TYPE);
+        }
+        Ok(long)
+    }
+}
+
+/// Whether the expression calls an aggregate function (not as a window function), outside of subqueries.
+pub(crate) fn has_aggregate(e: &Expr) -> bool {
+    any_expr(e, &mut |e| match &e.kind {
+        ExprKind::Function(call) => {
+            let is_aggregate = call.over.is_none() && kind(call) == Some(FunctionKind::Aggregate);
+            let is_grouping = call.name.len() == 1
+                && ["grouping", "grouping_id"].iter().any(|n| n.eq_ignore_ascii_case(&call.name[0]));
+            Some(is_aggregate || is_grouping)
+        }
+        _ => Some(false),
+    })
+}
+
+/// Whether the expression calls a window function.
+pub(crate) fn has_window(e: &Expr) -> bool {
+    any_expr(e, &mut |e| Some(matches!(&e.kind, ExprKind::Function(call) if call.over.is_some())))
+}
+
+/// Whether the expression is a generator, with or without aliases.
+pub(crate) fn is_generator(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Alias { operand, .. } => is_generator(operand),
+        ExprKind::Function(call) => call.over.is_none() && kind(call) == Some(FunctionKind::Generator),
+        _ => false,
+    }
+}
+
+fn kind(call: &FunctionCall) -> Option<FunctionKind> {
+    registry::lookup(&call.name.last()?.to_lowercase()).map(|d| d.kind)
+}

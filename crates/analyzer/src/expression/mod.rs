@@ -1,0 +1,410 @@
+//! Expressions: names become columns, operators and functions get Spark's types and casts.
+
+mod attribute;
+mod function;
+mod predicate;
+mod subquery;
+mod window;
+
+use std::cell::RefCell;
+
+use datafusion::{
+    common::Column,
+    logical_expr::{Expr as DfExpr, expr::Case},
+};
+use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
+use firesteel_plan::{
+    DataType, Expr, ExprKind, SparkError, SparkResult,
+    expr::{BinaryOp, CastMode, UnaryOp},
+};
+
+pub(crate) use function::{has_aggregate, has_window, is_generator};
+
+use crate::{
+    display, errors,
+    query::{Analyzer, RelEnv},
+    scope::{Attribute, Scope},
+};
+
+/// What an expression may see and use.
+#[derive(Clone, Copy)]
+pub(crate) struct Env<'a> {
+    pub rel: &'a RelEnv<'a>,
+    /// Where names are looked up, in this order.
+    pub scopes: &'a [&'a Scope],
+    /// Names that stand for expressions of the SELECT list.
+    pub aliases: &'a [Alias<'a>],
+    /// Whether `aliases` come before `scopes` (ORDER BY, HAVING) or after (lateral aliases, GROUP BY).
+    pub aliases_first: bool,
+    /// Where aggregates and window functions are collected; `None` where they are not allowed.
+    pub select: Option<&'a RefCell<Collected>>,
+    pub clause: Clause,
+    pub in_aggregate: bool,
+    pub in_window: bool,
+    pub position: Position,
+    pub lambda: Option<&'a LambdaScope<'a>>,
+}
+
+/// What becomes of a boolean expression's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    /// One of the conditions, joined by AND, that all must hold for a row to stay.
+    Conjunct,
+    /// Below AND and OR only: unknown is as good as false.
+    Predicate,
+    /// The value is seen.
+    Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clause {
+    Select,
+    Where,
+    GroupBy,
+    Having,
+    Qualify,
+    OrderBy,
+    JoinOn,
+    Other,
+}
+
+pub(crate) struct Alias<'a> {
+    pub name: String,
+    pub target: AliasTarget<'a>,
+}
+
+pub(crate) enum AliasTarget<'a> {
+    Typed(Typed),
+    Unresolved(&'a Expr),
+}
+
+/// Parameters of the lambda functions around an expression.
+pub(crate) struct LambdaScope<'a> {
+    pub parent: Option<&'a LambdaScope<'a>>,
+    pub parameters: Vec<(String, Typed)>,
+}
+
+/// Aggregates and window functions of a SELECT, each computed once and stood for by an attribute.
+#[derive(Default)]
+pub(crate) struct Collected {
+    pub aggregates: Vec<(DfExpr, Attribute)>,
+    pub windows: Vec<(DfExpr, Attribute)>,
+    /// The grouping expressions, for `grouping()`.
+    pub grouping: Vec<Typed>,
+    /// The attribute of the grouping id: there where GROUP BY has several grouping sets.
+    pub grouping_id: Option<Attribute>,
+}
+
+impl<'a> Env<'a> {
+    /// An environment that sees `scopes` and nothing else.
+    pub fn new(rel: &'a RelEnv<'a>, scopes: &'a [&'a Scope], clause: Clause) -> Self {
+        Self {
+            rel,
+            scopes,
+            aliases: &[],
+            aliases_first: false,
+            select: None,
+            clause,
+            in_aggregate: false,
+            in_window: false,
+            position: Position::Value,
+            lambda: None,
+        }
+    }
+}
+
+impl Analyzer<'_> {
+    /// Resolves `e`. Errors say where in the text they are.
+    pub fn expr(&self, e: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        let position = below(e, env.position);
+        let result = if position == env.position {
+            self.expr_inner(e, env)
+        } else {
+            self.expr_inner(e, &Env { position, ..*env })
+        };
+        result.map_err(|error| env.rel.locate(error, e.span))
+    }
+
+    pub fn exprs<'e>(&self, list: impl IntoIterator<Item = &'e Expr>, env: &Env<'_>) -> SparkResult<Vec<Typed>> {
+        list.into_iter().map(|e| self.expr(e, env)).collect()
+    }
+
+    fn expr_inner(&self, e: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        let ctx = &self.functions;
+        match &e.kind {
+            ExprKind::Literal(value) => literal::literal(ctx, value),
+            ExprKind::Attribute { name, .. } => self.attribute_ref(name, env),
+            ExprKind::Star { .. } => Err(SparkError::new(
+                "INVALID_USAGE_OF_STAR_OR_REGEX",
+                "42000",
+                "Invalid usage of '*' in this expression.",
+            )
+            .param("elem", "'*'")),
+            ExprKind::Function(call) => self.function(call, e, env),
+            ExprKind::NamedArgument { value, .. } => self.expr(value, env),
+            ExprKind::Unary { op, operand } => self.unary(*op, operand, env),
+            ExprKind::Binary { op, left, right } => self.binary(*op, left, right, env),
+            ExprKind::IsNull { operand, negated } => {
+                Ok(operators::is_null(self.expr(operand, env)?, *negated))
+            }
+            ExprKind::IsBoolean { operand, value, negated } => {
+                operators::is_boolean(ctx, self.expr(operand, env)?, *value, *negated)
+            }
+            ExprKind::Between { operand, low, high, negated } => {
+                let (low, high) = (self.expr(low, env)?, self.expr(high, env)?);
+                operators::between(ctx, self.expr(operand, env)?, low, high, *negated)
+            }
+            ExprKind::InList { operand, list, negated } => self.in_list(operand, list, *negated, env),
+            ExprKind::InSubquery { operand, subquery, negated } => {
+                self.in_subquery(operand, subquery, *negated, env)
+            }
+            ExprKind::Exists { subquery } => self.exists(subquery, env),
+            ExprKind::ScalarSubquery { subquery } => self.scalar_subquery(subquery, env),
+            ExprKind::Like { kind, operand, pattern, escape, negated } => {
+                let (operand, pattern) = (self.expr(operand, env)?, self.expr(pattern, env)?);
+                operators::like(ctx, *kind, operand, pattern, *escape, *negated)
+            }
+            ExprKind::LikeMany { kind, all, operand, patterns, negated } => {
+                self.like_many(*kind, *all, operand, patterns, *negated, env)
+            }
+            ExprKind::Case { operand, branches, otherwise } => {
+                self.case(e, operand.as_deref(), branches, otherwise.as_deref(), env)
+            }
+            ExprKind::Cast { operand, data_type, mode } => {
+                let operand = self.expr(operand, env)?;
+                let mode = match mode {
+                    CastMode::Session => ctx.mode(),
+                    CastMode::Ansi => EvalMode::Ansi,
+                    CastMode::Legacy => EvalMode::Legacy,
+                    CastMode::Try => EvalMode::Try,
+                };
+                // In a query char(n) and varchar(n) are strings; only tables know their lengths.
+                let data_type = match data_type {
+                    DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
+                    other => other,
+                };
+                cast::cast(ctx, operand, data_type, mode)
+            }
+            ExprKind::Extract { field, operand } => {
+                let field = Expr::new(
+                    ExprKind::Literal(firesteel_plan::expr::Literal::String(field.clone())),
+                    e.span,
+                );
+                self.call("date_part", &[&field, operand], env)
+            }
+            ExprKind::Subscript { base, index } => {
+                let (base_text, base) = (self.show(base, env), self.expr(base, env)?);
+                let index_value = self.expr(index, env)?;
+                self.subscript(base, &base_text, index_value)
+            }
+            ExprKind::Field { base, name } => {
+                let (base_text, base) = (self.show(base, env), self.expr(base, env)?);
+                self.field(base, name, &base_text)
+            }
+            ExprKind::Lambda { .. } => Err(SparkError::new(
+                "INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION",
+                "42K0D",
+                "A lambda function should only be used in a higher order function.",
+            )),
+            ExprKind::Row(items) => {
+                let items = self.exprs(items, env)?;
+                self.struct_of(items)
+            }
+            ExprKind::Alias { operand, .. } => self.expr(operand, env),
+            ExprKind::Parameter(parameter) => {
+                let name = match parameter {
+                    firesteel_plan::expr::Parameter::Named(name) => name.clone(),
+                    firesteel_plan::expr::Parameter::Positional(at) => format!("_{at}"),
+                };
+                Err(SparkError::new(
+                    "UNBOUND_SQL_PARAMETER",
+                    "42P02",
+                    format!(
+                        "Found the unbound parameter: {name}. Please, fix `args` and provide a mapping of the \
+                         parameter to either a SQL literal or collection constructor functions such as `map()`, \
+                         `array()`, `struct()`."
+                    ),
+                )
+                .param("name", name))
+            }
+            ExprKind::IntervalOf { .. } => Err(SparkError::unsupported("INTERVAL with an expression for its amount")),
+            ExprKind::Collate { .. } => Err(SparkError::unsupported("COLLATE")),
+        }
+    }
+
+    fn unary(&self, op: UnaryOp, operand: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        // NOT IN and NOT EXISTS have plans of their own.
+        if op == UnaryOp::Not {
+            match &operand.kind {
+                ExprKind::InSubquery { operand, subquery, negated } => {
+                    return self.in_subquery(operand, subquery, !negated, env);
+                }
+                ExprKind::Exists { subquery } => return self.not_exists(subquery, env),
+                _ => {}
+            }
+        }
+        let operand = self.expr(operand, env)?;
+        operators::unary(&self.functions, op, operand)
+    }
+
+    fn binary(&self, op: BinaryOp, left: &Expr, right: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        // A long chain of ANDs leans to the left: it is walked, not descended into.
+        if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Plus | BinaryOp::Concat) {
+            let mut rights = vec![right];
+            let mut first = left;
+            while let ExprKind::Binary { op: inner, left, right } = &first.kind
+                && *inner == op
+            {
+                rights.push(right);
+                first = left;
+            }
+            let mut value = self.expr(first, env)?;
+            for right in rights.into_iter().rev() {
+                let right = self.expr(right, env)?;
+                value = operators::binary(&self.functions, op, value, right)?;
+            }
+            return Ok(value);
+        }
+        let (left, right) = (self.expr(left, env)?, self.expr(right, env)?);
+        operators::binary(&self.functions, op, left, right)
+    }
+
+    fn case(
+        &self,
+        whole: &Expr,
+        operand: Option<&Expr>,
+        branches: &[(Expr, Expr)],
+        otherwise: Option<&Expr>,
+        env: &Env<'_>,
+    ) -> SparkResult<Typed> {
+        let ctx = &self.functions;
+        let operand = operand.map(|o| self.expr(o, env)).transpose()?;
+        let mut conditions = Vec::with_capacity(branches.len());
+        let mut values = Vec::with_capacity(branches.len());
+        for (i, (when, then)) in branches.iter().enumerate() {
+            let condition = self.expr(when, env)?;
+            conditions.push(match &operand {
+                Some(operand) => operators::binary(ctx, BinaryOp::Equal, operand.clone(), condition)?,
+                None if matches!(condition.data_type, DataType::Boolean | DataType::Null) => {
+                    coercion::implicit(ctx, condition, &DataType::Boolean)?
+                }
+                None => {
+                    return Err(errors::mismatch(
+                        "UNEXPECTED_INPUT_TYPE",
+                        &self.show(whole, env),
+                        format!(
+                            "The {} parameter requires the \"BOOLEAN\" type, however {} has the type {}.",
+                            ordinal(2 * i + 1),
+                            errors::sql_expr(&self.show(when, env)),
+                            errors::sql_type(&condition.data_type)
+                        ),
+                    )
+                    .param("paramIndex", ordinal(2 * i + 1))
+                    .param("requiredType", "\"BOOLEAN\"")
+                    .param("inputSql", errors::sql_expr(&self.show(when, env)))
+                    .param("inputType", errors::sql_type(&condition.data_type)));
+                }
+            });
+            values.push(self.expr(then, env)?);
+        }
+        let otherwise = otherwise.map(|o| self.expr(o, env)).transpose()?;
+        let types: Vec<_> = values.iter().chain(&otherwise).map(|v| v.data_type.clone()).collect();
+        let branches = conditions.into_iter().zip(values).collect();
+        operators::case_when(ctx, branches, otherwise).map_err(|error| match error.class() {
+            "DATATYPE_MISMATCH.DATA_DIFF_TYPES" => {
+                errors::data_diff_types("casewhen", &types, &self.show(whole, env))
+            }
+            _ => error,
+        })
+    }
+
+    /// Calls a built-in by its name.
+    fn call(&self, name: &str, args: &[&Expr], env: &Env<'_>) -> SparkResult<Typed> {
+        let args = self.exprs(args.iter().copied(), env)?;
+        self.call_typed(name, args)
+    }
+
+    pub fn call_typed(&self, name: &str, args: Vec<Typed>) -> SparkResult<Typed> {
+        match registry::lookup(name) {
+            Some(definition) => self.scalar(definition, args),
+            None => Err(SparkError::internal(format!("no function {name}"))),
+        }
+    }
+
+    /// The text of `e` as error messages and column names show it.
+    pub fn show(&self, e: &Expr, env: &Env<'_>) -> String {
+        display::expr(e, &|name| self.pretty_name(name, env))
+    }
+
+    /// An attribute's name without the table in front of it.
+    pub fn pretty_name(&self, name: &[String], env: &Env<'_>) -> String {
+        for scope in env.scopes {
+            if let Ok(Some(found)) = scope.find(name, self.case_sensitive()) {
+                let mut parts = vec![found.attribute.name.clone()];
+                parts.extend(found.fields.iter().cloned());
+                return parts.join(".");
+            }
+        }
+        match name {
+            [_, rest @ ..] if !rest.is_empty() && env.rel.outer.is_some() => rest.join("."),
+            _ => name.join("."),
+        }
+    }
+
+    /// A condition: a boolean, or NULL.
+    pub fn condition(
+        &self,
+        e: &Expr,
+        env: &Env<'_>,
+        error: fn(&str, &DataType) -> SparkError,
+    ) -> SparkResult<Typed> {
+        let condition = self.expr(e, env)?;
+        match condition.data_type {
+            DataType::Boolean => Ok(condition),
+            DataType::Null => coercion::implicit(&self.functions, condition, &DataType::Boolean),
+            ref other => Err(env.rel.locate(error(&self.show(e, env), other), e.span)),
+        }
+    }
+
+    /// The common type of several values and the values cast to it.
+    pub fn unify(&self, name: &str, values: Vec<Typed>) -> SparkResult<(Vec<Typed>, DataType)> {
+        coercion::unify(&self.functions, name, values)
+    }
+}
+
+/// The position of what is in `e`, or of `e` itself where that is a subquery predicate.
+fn below(e: &Expr, position: Position) -> Position {
+    match &e.kind {
+        _ if position == Position::Value => Position::Value,
+        ExprKind::Binary { op: BinaryOp::And, .. } | ExprKind::InSubquery { .. } | ExprKind::Exists { .. } => position,
+        ExprKind::Binary { op: BinaryOp::Or, .. } => Position::Predicate,
+        ExprKind::Unary { op: UnaryOp::Not, operand }
+            if matches!(operand.kind, ExprKind::InSubquery { .. } | ExprKind::Exists { .. }) =>
+        {
+            position
+        }
+        _ => Position::Value,
+    }
+}
+
+pub(crate) fn boolean(expr: DfExpr, nullable: bool) -> Typed {
+    Typed::new(expr, DataType::Boolean, nullable)
+}
+
+pub(crate) fn column(name: &str) -> DfExpr {
+    DfExpr::Column(Column::new_unqualified(name))
+}
+
+pub(crate) fn ordinal(n: usize) -> String {
+    const NAMES: [&str; 10] =
+        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
+    match n.checked_sub(1).and_then(|i| NAMES.get(i)) {
+        Some(name) => (*name).to_owned(),
+        None => format!("{n}th"),
+    }
+}
+
+/// `CASE WHEN condition THEN value ELSE otherwise END`
+pub(crate) fn when(condition: DfExpr, value: DfExpr, otherwise: DfExpr) -> DfExpr {
+    DfExpr::Case(Case::new(None, vec![(Box::new(condition), Box::new(value))], Some(Box::new(otherwise))))
+}

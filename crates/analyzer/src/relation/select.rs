@@ -1,0 +1,457 @@
+//! SELECT: the list, with what GROUP BY, HAVING, windows, QUALIFY and ORDER BY add around it.
+//!
+//! All expressions are resolved against the input first; aggregates and window functions met on the way are collected and
+//! stood for by attributes. Then the plan is put together from below: aggregate, HAVING, windows, QUALIFY, the list, sort.
+
+use std::cell::RefCell;
+
+use datafusion::{
+    common::Column,
+    logical_expr::{Expr as DfExpr, LogicalPlan, LogicalPlanBuilder, expr::Sort as DfSort},
+};
+use firesteel_functions::Typed;
+use firesteel_plan::{
+    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
+    expr::SortItem,
+    relation::{Grouping, OrderAll},
+};
+
+use super::{filter_plan, generator, sort_plan};
+use crate::{
+    display, errors,
+    expression::{Alias, AliasTarget, Clause, Collected, Env, Position, has_aggregate, is_generator},
+    query::{Analyzer, RelEnv},
+    scope::{Attribute, Planned, Scope, project},
+};
+
+/// ORDER BY that stands on a SELECT, which may sort by more than the list shows.
+pub(crate) struct SortRequest<'a> {
+    pub items: &'a [SortItem],
+    pub all: Option<OrderAll>,
+}
+
+/// The parts of a SELECT.
+struct Parts<'a> {
+    input: &'a Relation,
+    exprs: &'a [Expr],
+    grouping: Option<&'a Grouping>,
+    having: Option<&'a Expr>,
+    qualify: Option<&'a Expr>,
+}
+
+/// One column of the list.
+pub(crate) struct Item<'a> {
+    pub name: String,
+    pub source: ItemSource<'a>,
+}
+
+pub(crate) enum ItemSource<'a> {
+    /// From a star.
+    Attribute(Attribute),
+    Expr(&'a Expr),
+}
+
+/// A resolved column of the list.
+pub(crate) struct Output {
+    pub name: String,
+    pub typed: Typed,
+    /// Set where the column is an attribute of the input as it is: it keeps its identity.
+    pub same_as: Option<Attribute>,
+    pub shown: String,
+    pub span: firesteel_plan::Span,
+}
+
+fn parts(relation: &Relation) -> SparkResult<Parts<'_>> {
+    match &relation.kind {
+        RelationKind::Project { input, exprs } => {
+            Ok(Parts { input, exprs, grouping: None, having: None, qualify: None })
+        }
+        RelationKind::Aggregate { input, grouping, aggregates, having } => {
+            Ok(Parts { input, exprs: aggregates, grouping: Some(grouping), having: having.as_ref(), qualify: None })
+        }
+        RelationKind::Qualify { input, condition } => {
+            let mut inner = parts(input)?;
+            inner.qualify = Some(condition);
+            Ok(inner)
+        }
+        _ => Err(SparkError::unsupported("QUALIFY without a SELECT list")),
+    }
+}
+
+impl Analyzer<'_> {
+    pub(super) fn select(
+        &self,
+        relation: &Relation,
+        sort: Option<&SortRequest<'_>>,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        let parts = parts(relation)?;
+        let input = self.relation(parts.input, env)?;
+        let exprs = parts.exprs;
+        if parts.grouping.is_none()
+            && let Some(at) = exprs.iter().position(is_generator)
+        {
+            let generator::Generated { planned, generated } = self.generate(input, exprs, at, env)?;
+            return self.select_from(planned, &parts, Some((at, generated)), sort, env);
+        }
+        self.select_from(input, &parts, None, sort, env)
+    }
+
+    fn select_from(
+        &self,
+        input: Planned,
+        parts: &Parts<'_>,
+        generated: Option<(usize, Vec<Attribute>)>,
+        sort: Option<&SortRequest<'_>>,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        let Planned { plan, scope } = input;
+        let items = self.items(parts.exprs, generated, &scope, env)?;
+        let sort_items = sort.map_or(&[][..], |s| s.items);
+        let is_aggregate = parts.grouping.is_some()
+            || parts.having.is_some()
+            || items.iter().any(|i| matches!(i.source, ItemSource::Expr(e) if has_aggregate(e)))
+            || sort_items.iter().any(|i| has_aggregate(&i.expr));
+
+        let scopes = [&scope];
+        let collected = RefCell::new(Collected::default());
+        let base = Env { select: Some(&collected), ..Env::new(env, &scopes, Clause::Select) };
+
+        let grouped = if is_aggregate {
+            let grouping = parts.grouping.unwrap_or(&Grouping::None);
+            let grouped = self.grouping(grouping, &items, &base)?;
+            let mut collected = collected.borrow_mut();
+            collected.grouping = grouped.exprs.clone();
+            if grouped.sets.is_some() {
+                let id = self.attribute("grouping_id", firesteel_plan::DataType::Long, false);
+                collected.grouping_id = Some(id);
+            }
+            Some(grouped)
+        } else {
+            None
+        };
+
+        let mut outputs = self.outputs(&items, &base)?;
+        // HAVING, QUALIFY and ORDER BY see the list's names first, then the input.
+        let aliases: Vec<Alias<'_>> = outputs
+            .iter()
+            .map(|o| Alias { name: o.name.clone(), target: AliasTarget::Typed(o.typed.clone()) })
+            .collect();
+        let after = Env { aliases: &aliases, aliases_first: true, ..base };
+        let conjunct = Env { position: Position::Conjunct, ..after };
+        let having = parts
+            .having
+            .map(|e| {
+                let env = Env { clause: Clause::Having, ..conjunct };
+                self.condition(e, &env, errors::filter_not_boolean).map(|t| (t, e))
+            })
+            .transpose()?;
+        let qualify = parts
+            .qualify
+            .map(|e| {
+                let env = Env { clause: Clause::Qualify, ..conjunct };
+                self.condition(e, &env, errors::filter_not_boolean).map(|t| (t, e))
+            })
+            .transpose()?;
+        let mut keys = Vec::new();
+        if let Some(sort) = sort {
+            let sort_env = Env { clause: Clause::OrderBy, ..after };
+            keys = self.sort_keys(sort, &outputs, &sort_env)?;
+        }
+        drop(aliases);
+
+        // From here on the plan is built.
+        let collected = collected.into_inner();
+        let mut plan = plan;
+        let mut having = having.map(|(t, e)| (t.expr, e));
+        let mut qualify = qualify.map(|(t, e)| (t.expr, e));
+        let mut windows = collected.windows;
+        if let Some(grouped) = grouped {
+            let (aggregated, rewrite) =
+                self.aggregate_plan(plan, &grouped, collected.aggregates, collected.grouping_id)?;
+            plan = aggregated;
+            for output in &mut outputs {
+                let expr = std::mem::take(&mut output.typed.expr);
+                output.typed.expr = rewrite
+                    .apply(expr, &output.shown, grouped.has_keys())
+                    .map_err(|e| env.locate(e, output.span))?;
+                if rewrite.changes_nulls {
+                    output.same_as = None;
+                    output.typed.nullable |= rewrite.has_key(&output.typed.expr);
+                }
+            }
+            for (key, shown, span) in &mut keys {
+                let expr = std::mem::take(&mut key.expr);
+                key.expr = rewrite.apply(expr, shown, grouped.has_keys()).map_err(|e| env.locate(e, *span))?;
+            }
+            for (expr, e) in having.iter_mut().chain(&mut qualify) {
+                let shown = self.show(e, &Env::new(env, &scopes, Clause::Having));
+                let taken = std::mem::take(expr);
+                *expr = rewrite.apply(taken, &shown, grouped.has_keys()).map_err(|err| env.locate(err, e.span))?;
+            }
+            for (expr, attribute) in &mut windows {
+                let taken = std::mem::take(expr);
+                *expr = rewrite.apply(taken, &attribute.name, grouped.has_keys())?;
+            }
+        }
+        if let Some((having, _)) = having {
+            plan = filter_plan(plan, having)?;
+        }
+        if !windows.is_empty() {
+            plan = window_plan(plan, windows)?;
+        }
+        if let Some((qualify, _)) = qualify {
+            plan = filter_plan(plan, qualify)?;
+        }
+        self.list(plan, outputs, keys.into_iter().map(|(key, ..)| key).collect())
+    }
+
+    /// The list's columns, stars written out.
+    fn items<'e>(
+        &self,
+        exprs: &'e [Expr],
+        mut generated: Option<(usize, Vec<Attribute>)>,
+        scope: &Scope,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Vec<Item<'e>>> {
+        let scopes = [scope];
+        let names_env = Env::new(env, &scopes, Clause::Select);
+        let mut items = Vec::with_capacity(exprs.len());
+        for (i, e) in exprs.iter().enumerate() {
+            if let Some((at, columns)) = &mut generated
+                && *at == i
+            {
+                items.extend(std::mem::take(columns).into_iter().map(|a| Item {
+                    name: a.name.clone(),
+                    source: ItemSource::Attribute(a),
+                }));
+                continue;
+            }
+            match &e.kind {
+                ExprKind::Star { target, except } => {
+                    // What a generator added is not the input's.
+                    items.extend(
+                        self.star(target.as_deref(), except, scope)
+                            .map_err(|error| env.locate(error, e.span))?
+                            .into_iter()
+                            .map(|a| Item { name: a.name.clone(), source: ItemSource::Attribute(a) }),
+                    );
+                }
+                ExprKind::Alias { operand, names } => match names.as_slice() {
+                    [name] => items.push(Item { name: name.clone(), source: ItemSource::Expr(operand) }),
+                    _ => {
+                        return Err(env.locate(
+                            SparkError::new(
+                                "MULTI_ALIAS_WITHOUT_GENERATOR",
+                                "42K0E",
+                                format!(
+                                    "Multi part aliasing ({}) is not supported with {} as it is not a generator function.",
+                                    names.join(", "),
+                                    self.show(operand, &names_env)
+                                ),
+                            ),
+                            e.span,
+                        ));
+                    }
+                },
+                _ => {
+                    let name = self.column_name(e, &names_env);
+                    items.push(Item { name, source: ItemSource::Expr(e) });
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    fn star(&self, target: Option<&[String]>, except: &[Vec<String>], scope: &Scope) -> SparkResult<Vec<Attribute>> {
+        let Some(mut attributes) = scope.star(target, self.case_sensitive()) else {
+            let target = target.unwrap_or_default();
+            // `s.*` of a struct column is not written out yet.
+            if scope.find(target, self.case_sensitive())?.is_some() {
+                return Err(SparkError::unsupported("expanding a struct with .*"));
+            }
+            let columns = scope.names().iter().map(|n| errors::id(n)).collect::<Vec<_>>().join(", ");
+            return Err(SparkError::new(
+                "CANNOT_RESOLVE_STAR_EXPAND",
+                "42704",
+                format!(
+                    "Cannot resolve {}.* given input columns {columns}. Please check that the specified table or \
+                     struct exists and is accessible in the input columns.",
+                    errors::ids(target)
+                ),
+            )
+            .param("targetString", errors::ids(target))
+            .param("columns", columns));
+        };
+        for name in except {
+            let Some(found) = scope.find(name, self.case_sensitive())? else {
+                return Err(errors::unresolved_column(name, &scope.suggestions(name)));
+            };
+            if !found.fields.is_empty() {
+                return Err(SparkError::unsupported("EXCEPT of a struct's field"));
+            }
+            let id = found.attribute.id;
+            attributes.retain(|a| a.id != id);
+        }
+        Ok(attributes)
+    }
+
+    /// The name of a column without an alias.
+    pub(crate) fn column_name(&self, e: &Expr, env: &Env<'_>) -> String {
+        // A plain column keeps the name that its table gave it.
+        if let ExprKind::Attribute { name, .. } = &e.kind {
+            for scope in env.scopes {
+                if let Ok(Some(found)) = scope.find(name, self.case_sensitive())
+                    && found.fields.is_empty()
+                {
+                    return name.last().cloned().unwrap_or_default();
+                }
+            }
+        }
+        if let ExprKind::Function(call) = &e.kind
+            && call.over.is_none()
+            && let [name] = call.name.as_slice()
+            && name.eq_ignore_ascii_case("window")
+        {
+            return "window".to_owned();
+        }
+        display::column_name(e, &|name| self.pretty_name(name, env))
+    }
+
+    fn outputs(&self, items: &[Item<'_>], base: &Env<'_>) -> SparkResult<Vec<Output>> {
+        let mut outputs: Vec<Output> = Vec::with_capacity(items.len());
+        let mut aliases: Vec<Alias<'_>> = Vec::new();
+        for item in items {
+            let output = match &item.source {
+                ItemSource::Attribute(a) => Output {
+                    name: item.name.clone(),
+                    typed: Typed::new(a.expr(), a.data_type.clone(), a.nullable),
+                    same_as: Some(a.clone()),
+                    shown: a.name.clone(),
+                    span: firesteel_plan::Span::NONE,
+                },
+                ItemSource::Expr(e) => {
+                    let env = Env { aliases: &aliases, ..*base };
+                    let typed = self.expr(e, &env)?;
+                    let same_as = match &typed.expr {
+                        DfExpr::Column(column) => base
+                            .scopes
+                            .iter()
+                            .flat_map(|s| s.attributes.iter().chain(&s.hidden))
+                            .find(|a| a.column == column.name)
+                            .cloned(),
+                        _ => None,
+                    };
+                    Output { name: item.name.clone(), typed, same_as, shown: self.show(e, base), span: e.span }
+                }
+            };
+            // Later items may use the name; a plain column's name is in scope anyway.
+            if matches!(item.source, ItemSource::Expr(_)) {
+                aliases.push(Alias { name: output.name.clone(), target: AliasTarget::Typed(output.typed.clone()) });
+            }
+            outputs.push(output);
+        }
+        Ok(outputs)
+    }
+
+    fn sort_keys(
+        &self,
+        sort: &SortRequest<'_>,
+        outputs: &[Output],
+        env: &Env<'_>,
+    ) -> SparkResult<Vec<(DfSort, String, firesteel_plan::Span)>> {
+        let mut keys = Vec::new();
+        if let Some(all) = sort.all {
+            let nulls_first = all.nulls_first.unwrap_or(all.ascending);
+            keys.extend(outputs.iter().map(|o| {
+                (DfSort::new(o.typed.expr.clone(), all.ascending, nulls_first), o.shown.clone(), o.span)
+            }));
+        }
+        for item in sort.items {
+            let (expr, shown) = match self.sort_position(item, outputs.len(), env.rel)? {
+                Some(at) => (outputs[at].typed.expr.clone(), outputs[at].shown.clone()),
+                None => {
+                    let typed = self.expr(&item.expr, env)?;
+                    self.check_orderable(&typed.data_type, item, env)?;
+                    (typed.expr, self.show(&item.expr, env))
+                }
+            };
+            keys.push((DfSort::new(expr, item.ascending, item.nulls_first()), shown, item.expr.span));
+        }
+        Ok(keys)
+    }
+
+    /// The projection of the list, sorted by `keys`, which may be more than the list shows.
+    fn list(&self, plan: LogicalPlan, outputs: Vec<Output>, mut keys: Vec<DfSort>) -> SparkResult<Planned> {
+        let mut exprs = Vec::with_capacity(outputs.len());
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            let mut attribute = match output.same_as {
+                Some(same) => Attribute { name: output.name, nullable: output.typed.nullable, ..same },
+                None => self.attribute_of(output.name, &output.typed),
+            };
+            if attributes.iter().any(|a| a.column == attribute.column) {
+                // The same column twice: one value, two names in the plan.
+                attribute.column = format!("{}#{}", attribute.name, self.next_id());
+            }
+            let expr = output.typed.expr;
+            let plain = matches!(&expr, DfExpr::Column(c) if c.name == attribute.column);
+            exprs.push(if plain { expr } else { expr.alias(&attribute.column) });
+            attributes.push(attribute);
+        }
+        let width = exprs.len();
+        for key in &mut keys {
+            let at = exprs.iter().position(|e| unaliased(e) == &key.expr);
+            let name = match at {
+                Some(at) => name_of(&exprs[at]),
+                None => {
+                    let name = format!("sort#{}", self.next_id());
+                    exprs.push(std::mem::take(&mut key.expr).alias(&name));
+                    name
+                }
+            };
+            key.expr = DfExpr::Column(Column::new_unqualified(name));
+        }
+        let hidden = exprs.len() > width;
+        let mut plan = project(plan, exprs)?;
+        if !keys.is_empty() {
+            plan = sort_plan(plan, keys);
+        }
+        if hidden {
+            plan = project(plan, attributes.iter().map(Attribute::expr).collect())?;
+        }
+        Ok(Planned { plan, scope: Scope::new(attributes) })
+    }
+}
+
+fn unaliased(expr: &DfExpr) -> &DfExpr {
+    match expr {
+        DfExpr::Alias(alias) => &alias.expr,
+        other => other,
+    }
+}
+
+fn name_of(expr: &DfExpr) -> String {
+    match expr {
+        DfExpr::Alias(alias) => alias.name.clone(),
+        DfExpr::Column(column) => column.name.clone(),
+        other => other.schema_name().to_string(),
+    }
+}
+
+/// Computes the window functions and gives them their attributes' names.
+fn window_plan(plan: LogicalPlan, windows: Vec<(DfExpr, Attribute)>) -> SparkResult<LogicalPlan> {
+    let mut columns: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();
+    let mut exprs: Vec<DfExpr> = Vec::with_capacity(windows.len());
+    for (expr, attribute) in windows {
+        columns.push(
+            DfExpr::Column(Column::new_unqualified(expr.schema_name().to_string())).alias(&attribute.column),
+        );
+        if !exprs.contains(&expr) {
+            exprs.push(expr);
+        }
+    }
+    let plan = LogicalPlanBuilder::window_plan(plan, exprs).map_err(errors::from_datafusion)?;
+    project(plan, columns)
+}
+

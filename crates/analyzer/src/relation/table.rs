@@ -1,0 +1,221 @@
+//! Tables, views, files and table-valued functions.
+
+use datafusion::{
+    common::Column,
+    datasource::provider_as_source,
+    functions_table::generate_series::RangeFunc,
+    logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder, lit},
+    catalog::{TableFunctionArgs, TableFunctionImpl},
+};
+use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
+use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
+
+use super::{constant, rename};
+use crate::{
+    catalog::View,
+    errors,
+    expression::{Clause, Env},
+    query::{Analyzer, MAX_VIEW_DEPTH, RelEnv, build},
+    scope::{Attribute, Planned, Scope, project},
+    tables::{Found, OpenTable},
+};
+
+impl Analyzer<'_> {
+    pub(super) fn table(
+        &self,
+        name: &[String],
+        options: &[(String, String)],
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        if let [single] = name
+            && let Some((cte, before)) = env.ctes.and_then(|c| c.find(single, self.case_sensitive()))
+        {
+            if let Some(planned) = cte.planned.borrow_mut().take() {
+                return Ok(planned);
+            }
+            let inner = RelEnv { ctes: Some(&before), windows: None, outer: None, ..*env };
+            let planned = self.relation(cte.query, &inner)?;
+            return rename(planned, cte.name, cte.columns);
+        }
+        match self.tables.get(name, options, env.database)? {
+            Some(Found::Files(table)) => self.scan(&table),
+            Some(Found::View { view, qualifier, .. }) => {
+                let planned = self.view(&view, env)?;
+                let scope = planned.scope.with_qualifier(&qualifier);
+                Ok(Planned { plan: planned.plan, scope })
+            }
+            None => Err(errors::table_not_found(name)),
+        }
+    }
+
+    pub(super) fn data_source(&self, kind: &RelationKind) -> SparkResult<Planned> {
+        match self.tables.data_source(kind)? {
+            Some(Found::Files(table)) => self.scan(&table),
+            _ => Err(SparkError::internal("a data source that was not opened")),
+        }
+    }
+
+    fn view(&self, view: &View, env: &RelEnv<'_>) -> SparkResult<Planned> {
+        if env.view_depth >= MAX_VIEW_DEPTH {
+            return Err(SparkError::new(
+                "VIEW_EXCEED_MAX_NESTED_DEPTH",
+                "54K00",
+                format!("The depth of the view exceeds the maximum view resolution depth ({MAX_VIEW_DEPTH})."),
+            ));
+        }
+        let inner = RelEnv {
+            text: &view.text,
+            database: &view.database,
+            ctes: None,
+            outer: None,
+            windows: None,
+            view_depth: env.view_depth + 1,
+        };
+        let analyzer = self.with_conf(&view.conf);
+        let mut planned = analyzer.relation(&view.query, &inner)?.exact()?;
+        if !view.columns.is_empty() {
+            if view.columns.len() != planned.scope.attributes.len() {
+                return Err(errors::alias_column_count(view.columns.len(), planned.scope.attributes.len()));
+            }
+            for (attribute, (name, _)) in planned.scope.attributes.iter_mut().zip(&view.columns) {
+                attribute.name.clone_from(name);
+            }
+        }
+        Ok(planned)
+    }
+
+    /// A scan whose columns have Spark's types and names of their own.
+    fn scan(&self, table: &OpenTable) -> SparkResult<Planned> {
+        let arrow = table.provider.schema();
+        // The name is for people who read plans.
+        let name = table.qualifier.last().filter(|n| !n.is_empty()).map_or("files", String::as_str);
+        let reference = datafusion::common::TableReference::bare(name.to_owned());
+        let scan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(table.provider.clone()), None);
+        let plan = build(scan)?;
+        let mut exprs = Vec::with_capacity(table.schema.len());
+        let mut attributes = Vec::with_capacity(table.schema.len());
+        for (i, field) in table.schema.iter().enumerate() {
+            let Some(column) = arrow.fields().get(i) else {
+                return Err(SparkError::internal(format!("the scan of {name} has no column {}", field.name)));
+            };
+            let raw = DfExpr::Column(Column::new(Some(reference.clone()), column.name()));
+            let wanted = types::to_arrow(&field.data_type)?;
+            let is_text = matches!(types::from_arrow(column.data_type()), Ok(DataType::String));
+            let expr = if *column.data_type() == wanted {
+                raw
+            } else if is_text && !field.data_type.is_string() {
+                let text = Typed::new(raw, DataType::String, true);
+                cast::cast(&self.functions, text, &field.data_type, EvalMode::Try)?.expr
+            } else {
+                DfExpr::Cast(Cast::new(Box::new(raw), wanted))
+            };
+            // char(n) and varchar(n) are strings in queries.
+            let data_type = match &field.data_type {
+                DataType::Char(_) | DataType::Varchar(_) => DataType::String,
+                other => other.clone(),
+            };
+            let mut attribute = self.attribute(&field.name, data_type, field.nullable);
+            attribute.qualifier.clone_from(&table.qualifier);
+            exprs.push(expr.alias(&attribute.column));
+            attributes.push(attribute);
+        }
+        if exprs.is_empty() {
+            return Ok(Planned { plan, scope: Scope::default() });
+        }
+        Ok(Planned { plan: project(plan, exprs)?, scope: Scope::new(attributes) })
+    }
+
+    pub(super) fn table_function(
+        &self,
+        name: &[String],
+        args: &[Expr],
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        let Some(function) = name.last().map(|n| n.to_lowercase()) else {
+            return Err(SparkError::internal("a table function without a name"));
+        };
+        if function == "range" {
+            return self.range(args, env);
+        }
+        if firesteel_functions::registry::lookup(&function)
+            .is_some_and(|d| d.kind == firesteel_functions::FunctionKind::Generator)
+        {
+            return self.generator_table(&function, args, env);
+        }
+        Err(SparkError::new(
+            "UNRESOLVABLE_TABLE_VALUED_FUNCTION",
+            "42883",
+            format!(
+                "Could not resolve {} to a table-valued function.\nPlease make sure that {} is defined as a \
+                 table-valued function and that all required parameters are provided correctly.\nIf {} is not defined, \
+                 please create the table-valued function before using it.\nFor more information about defining \
+                 table-valued functions, please refer to the Apache Spark documentation.",
+                errors::ids(name),
+                errors::ids(name),
+                errors::ids(name)
+            ),
+        )
+        .param("name", errors::ids(name)))
+    }
+
+    /// `range(end)`, `range(start, end[, step[, partitions]])`: one column `id` of bigint.
+    fn range(&self, args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
+        if args.is_empty() || args.len() > 4 {
+            return Err(firesteel_functions::errors::wrong_num_args("range", "[1, 2, 3, 4]", args.len()));
+        }
+        let expr_env = Env::new(env, &[], Clause::Other);
+        let mut numbers = Vec::with_capacity(args.len());
+        for arg in args {
+            let value = self.expr(arg, &expr_env)?;
+            let long = coercion::implicit(&self.functions, value, &DataType::Long)?;
+            match constant(long.expr) {
+                Some(datafusion::scalar::ScalarValue::Int64(Some(n))) => numbers.push(n),
+                _ => {
+                    let shown = self.show(arg, &expr_env);
+                    return Err(SparkError::new(
+                        "NON_FOLDABLE_ARGUMENT",
+                        "42K08",
+                        format!("The function `range` requires the parameter {shown} to be a foldable expression of the type \"BIGINT\"."),
+                    ));
+                }
+            }
+        }
+        let (start, end, step) = match numbers.as_slice() {
+            [end] => (0, *end, 1),
+            [start, end] => (*start, *end, 1),
+            [start, end, step, ..] => (*start, *end, *step),
+            [] => (0, 0, 1),
+        };
+        if step == 0 {
+            return Err(firesteel_functions::errors::invalid_parameter("ZERO_INDEX", "range", "step", "must not be 0."));
+        }
+        let call = [lit(start), lit(end), lit(step)];
+        let session = datafusion::execution::context::SessionContext::new();
+        let provider = RangeFunc {}
+            .call_with_args(TableFunctionArgs::new(&call, &session.state()))
+            .map_err(errors::from_datafusion)?;
+        let table = OpenTable {
+            provider,
+            schema: vec![firesteel_plan::types::StructField::new("id", DataType::Long, false)],
+            partition_columns: Vec::new(),
+            qualifier: vec!["range".to_owned()],
+            table: None,
+        };
+        let mut planned = self.scan(&table)?;
+        for attribute in &mut planned.scope.attributes {
+            attribute.qualifier.clear();
+        }
+        Ok(planned)
+    }
+
+    /// A generator in FROM: over the columns of what stands before LATERAL, or over constants.
+    fn generator_table(&self, function: &str, args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
+        let call = Expr::call(function, args.to_vec());
+        let input = super::one_row();
+        let generated = self.generate_one(input, &call, false, env)?;
+        let columns: Vec<Attribute> = generated.generated;
+        let plan = project(generated.planned.plan, columns.iter().map(Attribute::expr).collect())?;
+        Ok(Planned { plan, scope: Scope::new(columns) })
+    }
+}
+

@@ -1,0 +1,193 @@
+//! A session: configuration, current database, temporary views, and the catalog it shares with others.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::AtomicU64,
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use firesteel_engine::{EngineSession, source::SourceSpec};
+use firesteel_functions::FunctionContext;
+use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys};
+use parking_lot::RwLock;
+
+use crate::{
+    Analyzed, CatalogChange, errors,
+    catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View},
+    query::Analyzer,
+    tables::Tables,
+};
+
+/// Where statements are analyzed. Statements of one session may run at the same time; each sees the configuration and
+/// the views as they were when its analysis began.
+pub struct Session {
+    engine: EngineSession,
+    catalog: Arc<dyn Catalog>,
+    global_views: Views,
+    state: RwLock<State>,
+    ids: AtomicU64,
+}
+
+type Views = Arc<RwLock<BTreeMap<String, Arc<TempView>>>>;
+
+struct State {
+    database: String,
+    temp_views: BTreeMap<String, Arc<TempView>>,
+}
+
+pub(crate) enum TempView {
+    Query(Arc<View>),
+    /// `CREATE TEMPORARY VIEW … USING`
+    Files(SourceSpec),
+}
+
+impl Session {
+    /// A session with a catalog in memory. Keys of `conf` are set over those of `engine`.
+    pub fn new(engine: EngineSession, conf: SparkConf) -> Self {
+        for (key, value) in conf.iter() {
+            // The form was checked when `conf` was made.
+            if let Err(error) = engine.set_conf(key, value) {
+                tracing::warn!(key, %error, "a configuration key was not set");
+            }
+        }
+        let warehouse = engine.conf().text(&keys::WAREHOUSE_DIR).to_owned();
+        Self::with_catalog(engine, Arc::new(MemoryCatalog::new(&warehouse)))
+    }
+
+    pub fn with_catalog(engine: EngineSession, catalog: Arc<dyn Catalog>) -> Self {
+        let state = State { database: DEFAULT_DATABASE.to_owned(), temp_views: BTreeMap::new() };
+        Self { engine, catalog, global_views: Views::default(), state: RwLock::new(state), ids: AtomicU64::new(1) }
+    }
+
+    /// Another session of the same application: the same catalog and global views, nothing else in common.
+    pub fn sibling(&self, engine: EngineSession) -> Self {
+        let mut sibling = Self::with_catalog(engine, self.catalog.clone());
+        sibling.global_views = self.global_views.clone();
+        sibling
+    }
+
+    pub fn engine(&self) -> &EngineSession {
+        &self.engine
+    }
+
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.catalog
+    }
+
+    pub fn conf(&self) -> SparkConf {
+        self.engine.conf()
+    }
+
+    pub fn current_database(&self) -> String {
+        self.state.read().database.clone()
+    }
+
+    /// Analyzes one statement; `text` is what its spans point into. DDL is done when this returns; of the rest only the
+    /// catalog was touched.
+    pub async fn analyze(&self, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
+        crate::statement::run(self, statement, text).await
+    }
+
+    /// Does what a write left for when it is complete.
+    pub async fn apply(&self, change: CatalogChange) -> SparkResult<()> {
+        match change {
+            CatalogChange::None => Ok(()),
+            CatalogChange::CreateTable { table, replace } => self.catalog.create_table(*table, replace).await,
+        }
+    }
+
+    pub(crate) fn set_database(&self, name: &str) {
+        self.state.write().database = name.to_lowercase();
+    }
+
+    pub(crate) fn temp_view(&self, name: &str) -> Option<Arc<TempView>> {
+        self.state.read().temp_views.get(&name.to_lowercase()).cloned()
+    }
+
+    pub(crate) fn global_temp_view(&self, name: &str) -> Option<Arc<TempView>> {
+        self.global_views.read().get(&name.to_lowercase()).cloned()
+    }
+
+    /// Names of the temporary views in order: of the session, or the global ones.
+    pub(crate) fn temp_view_names(&self, global: bool) -> Vec<String> {
+        if global {
+            self.global_views.read().keys().cloned().collect()
+        } else {
+            self.state.read().temp_views.keys().cloned().collect()
+        }
+    }
+
+    pub(crate) fn add_temp_view(&self, name: &str, view: TempView, global: bool, replace: bool) -> SparkResult<()> {
+        let insert = |views: &mut BTreeMap<String, Arc<TempView>>| {
+            if !replace && views.contains_key(&name.to_lowercase()) {
+                return Err(errors::temp_view_exists(&[name.to_owned()]));
+            }
+            views.insert(name.to_lowercase(), Arc::new(view));
+            Ok(())
+        };
+        if global { insert(&mut self.global_views.write()) } else { insert(&mut self.state.write().temp_views) }
+    }
+
+    /// Whether there was one.
+    pub(crate) fn drop_temp_view(&self, name: &str, global: bool) -> bool {
+        let name = name.to_lowercase();
+        if global {
+            self.global_views.write().remove(&name).is_some()
+        } else {
+            self.state.write().temp_views.remove(&name).is_some()
+        }
+    }
+
+    /// What is fixed when a statement's analysis begins.
+    pub(crate) fn analyzer<'a>(&'a self, tables: &'a Tables, warnings: &'a RefCell<Vec<String>>) -> Analyzer<'a> {
+        let conf = self.conf();
+        let flag = |key: &str| conf.get_raw(key).is_none_or(|v| v.trim().eq_ignore_ascii_case("true"));
+        Analyzer {
+            functions: self.function_context(&conf),
+            tables,
+            ids: &self.ids,
+            shuffle_partitions: self.engine.shuffle_partitions(),
+            group_by_ordinal: flag("spark.sql.groupByOrdinal"),
+            order_by_ordinal: flag("spark.sql.orderByOrdinal"),
+            group_by_aliases: flag("spark.sql.groupByAliases"),
+            warnings,
+        }
+    }
+
+    fn function_context(&self, conf: &SparkConf) -> FunctionContext {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        FunctionContext {
+            ansi: conf.bool(&keys::ANSI_ENABLED),
+            time_zone: time_zone(conf).into(),
+            now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            case_sensitive: conf.bool(&keys::CASE_SENSITIVE),
+            current_user: std::env::var("USER").unwrap_or_else(|_| "spark".to_owned()).into(),
+            current_catalog: SESSION_CATALOG.into(),
+            current_database: self.current_database().into(),
+        }
+    }
+}
+
+/// The session's time zone, or the machine's.
+pub(crate) fn time_zone(conf: &SparkConf) -> String {
+    let set = conf.text(&keys::SESSION_TIME_ZONE).trim();
+    if !set.is_empty() {
+        return set.to_owned();
+    }
+    let from_link = || {
+        let target = std::fs::read_link("/etc/localtime").ok()?;
+        let target = target.to_string_lossy().into_owned();
+        target.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
+    };
+    std::env::var("TZ")
+        .ok()
+        .map(|z| z.trim_start_matches(':').to_owned())
+        .filter(|z| !z.is_empty())
+        .or_else(|| std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty()))
+        .or_else(from_link)
+        .unwrap_or_else(|| "UTC".to_owned())
+}

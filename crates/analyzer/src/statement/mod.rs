@@ -1,0 +1,266 @@
+//! Statements: queries are planned, DDL is done, what only shows something is answered.
+
+mod create;
+mod describe;
+mod insert;
+mod set;
+mod show;
+mod view;
+
+use std::{cell::RefCell, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, RecordBatch, StringArray},
+    datatypes::{DataType as ArrowType, Field, Schema},
+};
+use firesteel_plan::{
+    DataType, Relation, SparkError, SparkResult, Statement,
+    expr::MultipartName,
+    statement::StatementKind,
+};
+
+use crate::{
+    Analyzed, AnalyzedQuery, OutputColumn,
+    catalog::{Catalog, SESSION_CATALOG, Table, TableKind},
+    errors,
+    query::RelEnv,
+    session::Session,
+    tables::{self, Tables},
+    visit,
+};
+
+pub(crate) async fn run(session: &Session, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
+    let result = Box::pin(run_inner(session, statement, text)).await;
+    result.map_err(|error| error.at(text, statement.span))
+}
+
+async fn run_inner(session: &Session, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
+    match &statement.kind {
+        StatementKind::Query(query) => Ok(Analyzed::Query(plan_query(session, query, text).await?)),
+        StatementKind::CreateView(create) => view::create(session, create, text).await,
+        StatementKind::CreateViewUsing { name, columns, format, options, replace, global, if_not_exists } => {
+            view::create_using(session, name, columns, format, options, *replace, *global, *if_not_exists).await
+        }
+        StatementKind::CreateTable(create) => create::table(session, create, text).await,
+        StatementKind::Insert(insert) => insert::table(session, insert, text).await,
+        StatementKind::InsertDirectory(insert) => insert::directory(session, insert, text).await,
+        StatementKind::DropTable { name, if_exists, .. } => create::drop_table(session, name, *if_exists, false).await,
+        StatementKind::DropView { name, if_exists } => create::drop_table(session, name, *if_exists, true).await,
+        StatementKind::CreateDatabase { name, if_not_exists, location, comment } => {
+            create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref()).await
+        }
+        StatementKind::DropDatabase { name, if_exists, cascade } => {
+            create::drop_database(session, name, *if_exists, *cascade).await
+        }
+        StatementKind::Use { name } => {
+            let database = match name.as_slice() {
+                [catalog] if catalog.eq_ignore_ascii_case(SESSION_CATALOG) => return Ok(Analyzed::Done),
+                name => database_name(name)?,
+            };
+            if session.catalog().database(&database).await?.is_none() {
+                return Err(errors::schema_not_found(&[SESSION_CATALOG.to_owned(), database]));
+            }
+            session.set_database(&database);
+            Ok(Analyzed::Done)
+        }
+        StatementKind::Set { key, value } => set::set(session, key.as_deref(), value.as_deref()),
+        StatementKind::SetTimeZone { value } => set::time_zone(session, value, text),
+        StatementKind::Reset { key } => set::reset(session, key.as_deref()),
+        StatementKind::Explain { mode, statement } => {
+            let of = match Box::pin(run_inner(session, statement, text)).await? {
+                of @ (Analyzed::Query(_) | Analyzed::Write(_)) => of,
+                _ => return Err(SparkError::unsupported("EXPLAIN of a statement that is no query and no write")),
+            };
+            Ok(Analyzed::Explain { mode: *mode, of: Box::new(of) })
+        }
+        StatementKind::ShowTables { database, pattern } => {
+            show::tables(session, database.as_deref(), pattern.as_deref()).await
+        }
+        StatementKind::ShowDatabases { pattern } => show::databases(session, pattern.as_deref()).await,
+        StatementKind::ShowColumns { table } => show::columns(session, table).await,
+        StatementKind::ShowFunctions { pattern } => show::functions(pattern.as_deref()),
+        StatementKind::ShowViews { database, pattern } => {
+            show::views(session, database.as_deref(), pattern.as_deref()).await
+        }
+        StatementKind::ShowCatalogs { pattern } => show::catalogs(pattern.as_deref()),
+        StatementKind::ShowCurrentDatabase => {
+            text_rows(&["catalog", "namespace"], vec![vec![SESSION_CATALOG.into(), session.current_database().into()]])
+        }
+        StatementKind::ShowTableProperties { table, key } => {
+            show::properties(session, table, key.as_deref()).await
+        }
+        StatementKind::ShowTableExtended { .. } => Err(SparkError::unsupported("SHOW TABLE EXTENDED")),
+        StatementKind::ShowPartitions { .. } => Err(SparkError::unsupported("SHOW PARTITIONS")),
+        StatementKind::ShowCreateTable { .. } => Err(SparkError::unsupported("SHOW CREATE TABLE")),
+        StatementKind::DescribeColumn { .. } => Err(SparkError::unsupported("DESCRIBE of a column")),
+        StatementKind::DescribeFunction { .. } => Err(SparkError::unsupported("DESCRIBE FUNCTION")),
+        StatementKind::DescribeDatabase { name, .. } => describe::database(session, name).await,
+        StatementKind::DescribeTable { name, extended } => describe::table(session, name, *extended).await,
+        StatementKind::DescribeQuery { query } => {
+            let query = plan_query(session, query, text).await?;
+            describe::rows(query.columns.into_iter().map(|c| [c.name, c.data_type.to_string(), String::new()]).collect())
+        }
+        StatementKind::RefreshTable { name } => {
+            // Files are listed anew by every statement, so there is nothing stale; the table must exist.
+            found(session, name).await?;
+            Ok(Analyzed::Done)
+        }
+        StatementKind::TruncateTable { .. } => Err(SparkError::unsupported("TRUNCATE TABLE")),
+        StatementKind::NotYet { what } => Err(SparkError::unsupported(what)),
+    }
+}
+
+/// Opens the tables of a query and plans it.
+pub(crate) async fn plan_query(session: &Session, query: &Relation, text: &str) -> SparkResult<AnalyzedQuery> {
+    let database = session.current_database();
+    let tables = tables::load(session, &[query], &database).await;
+    plan_with(session, &tables, query, text, &database)
+}
+
+/// Plans a query whose tables are open. Nothing here waits.
+pub(crate) fn plan_with(
+    session: &Session,
+    tables: &Tables,
+    query: &Relation,
+    text: &str,
+    database: &str,
+) -> SparkResult<AnalyzedQuery> {
+    let warnings = RefCell::new(Vec::new());
+    let analyzer = session.analyzer(tables, &warnings);
+    let env = RelEnv { text, database, ctes: None, outer: None, windows: None, view_depth: 0 };
+    analyzer.query(query, &env)
+}
+
+/// The table or view of this name, or TABLE_OR_VIEW_NOT_FOUND.
+pub(crate) async fn found(session: &Session, name: &[String]) -> SparkResult<tables::Found> {
+    tables::find_table(session, name, &[], &session.current_database())
+        .await?
+        .ok_or_else(|| errors::table_not_found(&qualified(session, name)))
+}
+
+/// Splits the name of a table into database and table.
+pub(crate) fn table_name(session: &Session, name: &MultipartName) -> SparkResult<(String, String)> {
+    match name.as_slice() {
+        [table] => Ok((session.current_database(), table.clone())),
+        [database, table] => Ok((database.clone(), table.clone())),
+        [catalog, database, table] if catalog.eq_ignore_ascii_case(SESSION_CATALOG) => {
+            Ok((database.clone(), table.clone()))
+        }
+        [catalog, ..] => Err(SparkError::new(
+            "CATALOG_NOT_FOUND",
+            "42P08",
+            format!(
+                "The catalog {} not found. Consider to set the SQL config \"spark.sql.catalog.{catalog}\" to a catalog \
+                 plugin.",
+                errors::id(catalog)
+            ),
+        )
+        .param("catalogName", errors::id(catalog))),
+        [] => Err(SparkError::internal("a table without a name")),
+    }
+}
+
+pub(crate) fn database_name(name: &[String]) -> SparkResult<String> {
+    match name {
+        [database] => Ok(database.to_lowercase()),
+        [catalog, database] if catalog.eq_ignore_ascii_case(SESSION_CATALOG) => Ok(database.to_lowercase()),
+        other => Err(errors::schema_not_found(other)),
+    }
+}
+
+/// The name with catalog and database, as messages about tables show it.
+pub(crate) fn qualified(session: &Session, name: &[String]) -> Vec<String> {
+    match name {
+        [table] => vec![SESSION_CATALOG.to_owned(), session.current_database(), table.clone()],
+        [database, table] => vec![SESSION_CATALOG.to_owned(), database.clone(), table.clone()],
+        other => other.to_vec(),
+    }
+}
+
+/// The catalog's table of this name, or nothing.
+pub(crate) async fn catalog_table(session: &Session, name: &MultipartName) -> SparkResult<Option<Arc<Table>>> {
+    let (database, table) = table_name(session, name)?;
+    session.catalog().table(&database, &table).await
+}
+
+pub(crate) fn is_view(table: &Table) -> bool {
+    matches!(table.kind, TableKind::View(_))
+}
+
+/// An answer of text columns, with a flag column where a cell is `true` or `false` by its type.
+pub(crate) fn text_rows(columns: &[&str], rows: Vec<Vec<Cell>>) -> SparkResult<Analyzed> {
+    let is_flag = |i: usize| rows.first().is_some_and(|r| matches!(r.get(i), Some(Cell::Flag(_))));
+    let mut fields = Vec::with_capacity(columns.len());
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.len());
+    let mut outputs = Vec::with_capacity(columns.len());
+    for (i, name) in columns.iter().enumerate() {
+        let flag = is_flag(i) || *name == "isTemporary";
+        if flag {
+            let values: BooleanArray = rows.iter().map(|r| Some(matches!(r.get(i), Some(Cell::Flag(true))))).collect();
+            arrays.push(Arc::new(values));
+        } else {
+            let values: StringArray = rows
+                .iter()
+                .map(|r| match r.get(i) {
+                    Some(Cell::Text(text)) => Some(text.as_str()),
+                    _ => None,
+                })
+                .collect();
+            arrays.push(Arc::new(values));
+        }
+        let nullable = rows.iter().any(|r| matches!(r.get(i), Some(Cell::Null)));
+        fields.push(Field::new(*name, if flag { ArrowType::Boolean } else { ArrowType::Utf8 }, nullable));
+        outputs.push(OutputColumn {
+            name: (*name).to_owned(),
+            data_type: if flag { DataType::Boolean } else { DataType::String },
+            nullable,
+        });
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(SparkError::internal)?;
+    Ok(Analyzed::Rows { columns: outputs, batches: vec![batch] })
+}
+
+pub(crate) enum Cell {
+    Text(String),
+    Flag(bool),
+    Null,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// Names that `query` reads, through views too, as far as they are in the catalog.
+pub(crate) fn reads(query: &Relation, tables: &Tables, database: &str, target: &Table) -> bool {
+    let mut queue = vec![(query.clone(), database.to_owned())];
+    let mut steps = 0_usize;
+    while let Some((relation, database)) = queue.pop() {
+        steps += 1;
+        if steps > crate::query::MAX_VIEW_DEPTH * 100 {
+            return false;
+        }
+        let mut hit = false;
+        visit::each_relation(&relation, &mut |r| {
+            let firesteel_plan::RelationKind::Table { name, options } = &r.kind else { return };
+            match tables.get(name, options, &database) {
+                Ok(Some(tables::Found::Files(open))) => {
+                    hit |= open.table.as_ref().is_some_and(|t| t.name == target.name && t.database == target.database);
+                }
+                Ok(Some(tables::Found::View { view, .. })) => queue.push((view.query.clone(), view.database.clone())),
+                _ => {}
+            }
+        });
+        if hit {
+            return true;
+        }
+    }
+    false
+}

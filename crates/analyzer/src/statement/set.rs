@@ -1,0 +1,156 @@
+//! SET and RESET.
+
+use std::cell::RefCell;
+
+use firesteel_functions::{FunctionContext, literal};
+use firesteel_plan::{
+    Expr, ExprKind, SparkError, SparkResult,
+    conf::keys,
+    expr::{Literal, TimestampKind},
+};
+
+use super::text_rows;
+use crate::{
+    Analyzed,
+    expression::{Clause, Env},
+    query::RelEnv,
+    relation::constant,
+    session::{Session, time_zone as session_time_zone},
+    tables::Tables,
+};
+
+/// Keys that hold for the life of the application.
+fn check_modifiable(key: &str) -> SparkResult<()> {
+    let fixed = key == keys::WAREHOUSE_DIR.name
+        || (keys::ALL.iter().any(|k| k.name == key) && !key.starts_with("spark.sql."));
+    if !fixed {
+        return Ok(());
+    }
+    Err(SparkError::new(
+        "CANNOT_MODIFY_CONFIG",
+        "46110",
+        format!("Cannot modify the value of the Spark config: \"{key}\". It is read when the application starts."),
+    )
+    .param("key", format!("\"{key}\"")))
+}
+
+pub(super) fn set(session: &Session, key: Option<&str>, value: Option<&str>) -> SparkResult<Analyzed> {
+    let columns = ["key", "value"];
+    let conf = session.conf();
+    match (key, value) {
+        (Some(key), Some(value)) => {
+            check_modifiable(key)?;
+            check_value(key, value)?;
+            session.engine().set_conf(key, value)?;
+            text_rows(&columns, vec![vec![key.into(), value.into()]])
+        }
+        (Some(key), None) => {
+            let default = || keys::ALL.iter().find(|k| k.name == key).map(|k| k.default.to_owned());
+            let shown = match conf.get_raw(key) {
+                Some(value) => value.to_owned(),
+                None if key == keys::SESSION_TIME_ZONE.name => session_time_zone(&conf),
+                None => default().unwrap_or_else(|| "<undefined>".to_owned()),
+            };
+            text_rows(&columns, vec![vec![key.into(), shown.into()]])
+        }
+        (None, _) => {
+            let rows = conf.iter().map(|(k, v)| vec![k.into(), shown(k, v).into()]).collect();
+            text_rows(&columns, rows)
+        }
+    }
+}
+
+/// Values that only their use would find wrong.
+fn check_value(key: &str, value: &str) -> SparkResult<()> {
+    if key == keys::SESSION_TIME_ZONE.name {
+        check_zone(value)?;
+    }
+    if key == keys::PARTITION_OVERWRITE_MODE.name && !["static", "dynamic"].contains(&value.to_lowercase().as_str()) {
+        return Err(SparkError::new(
+            "INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS",
+            "22022",
+            format!("The value '{value}' in the config \"{key}\" is invalid. The value must be one of STATIC, DYNAMIC."),
+        )
+        .param("confName", key)
+        .param("confValue", value)
+        .param("confOptions", "STATIC, DYNAMIC"));
+    }
+    Ok(())
+}
+
+fn check_zone(zone: &str) -> SparkResult<()> {
+    // A zone is right when a time can be read in it.
+    let ctx = FunctionContext { time_zone: zone.into(), ..FunctionContext::default() };
+    let time = Literal::TimestampText { text: "2000-01-01 00:00:00".to_owned(), kind: TimestampKind::Ltz };
+    literal::literal(&ctx, &time).map(|_| ()).map_err(|_| {
+        SparkError::new(
+            "INVALID_CONF_VALUE.TIME_ZONE",
+            "22022",
+            format!(
+                "The value '{zone}' in the config \"{}\" is invalid. Cannot resolve the given timezone.",
+                keys::SESSION_TIME_ZONE.name
+            ),
+        )
+        .param("confName", keys::SESSION_TIME_ZONE.name)
+        .param("confValue", zone)
+    })
+}
+
+/// Secrets are not shown.
+fn shown(key: &str, value: &str) -> String {
+    let lower = key.to_lowercase();
+    let secret = ["secret", "password", "token", "access.key", "credential"].iter().any(|s| lower.contains(s));
+    if secret { "*********(redacted)".to_owned() } else { value.to_owned() }
+}
+
+pub(super) fn time_zone(session: &Session, value: &Expr, text: &str) -> SparkResult<Analyzed> {
+    let zone = match &value.kind {
+        ExprKind::Literal(Literal::String(zone)) => zone.clone(),
+        ExprKind::Attribute { name, .. } if name.len() == 1 && name[0].eq_ignore_ascii_case("local") => {
+            session.engine().unset_conf(keys::SESSION_TIME_ZONE.name);
+            session_time_zone(&session.conf())
+        }
+        _ => interval_zone(session, value, text)?,
+    };
+    check_zone(&zone)?;
+    session.engine().set_conf(keys::SESSION_TIME_ZONE.name, &zone)?;
+    Ok(Analyzed::Done)
+}
+
+/// `SET TIME ZONE INTERVAL '8' HOUR`
+fn interval_zone(session: &Session, value: &Expr, text: &str) -> SparkResult<String> {
+    let (tables, warnings) = (Tables::default(), RefCell::new(Vec::new()));
+    let analyzer = session.analyzer(&tables, &warnings);
+    let env = RelEnv { text, database: "", ctes: None, outer: None, windows: None, view_depth: 0 };
+    let typed = analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
+    match constant(typed.expr) {
+        Some(datafusion::scalar::ScalarValue::DurationMicrosecond(Some(micros))) => {
+            let seconds = micros / 1_000_000;
+            let sign = if seconds < 0 { '-' } else { '+' };
+            let seconds = seconds.abs();
+            Ok(format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60))
+        }
+        _ => Err(SparkError::new(
+            "INVALID_INTERVAL_FORMAT",
+            "22006",
+            "The interval value must be in the range of [-18, +18] hours with second precision.",
+        )),
+    }
+}
+
+pub(super) fn reset(session: &Session, key: Option<&str>) -> SparkResult<Analyzed> {
+    match key {
+        Some(key) => {
+            check_modifiable(key)?;
+            session.engine().unset_conf(key);
+        }
+        None => {
+            for (key, _) in session.conf().iter() {
+                if key.starts_with("spark.sql.") && check_modifiable(key).is_ok() {
+                    session.engine().unset_conf(key);
+                }
+            }
+        }
+    }
+    Ok(Analyzed::Done)
+}

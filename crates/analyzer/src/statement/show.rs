@@ -1,0 +1,167 @@
+//! SHOW.
+
+use firesteel_plan::{SparkResult, expr::MultipartName};
+
+use super::{Cell, database_name, found, text_rows};
+use crate::{
+    Analyzed,
+    catalog::{Catalog, GLOBAL_TEMP_DATABASE, SESSION_CATALOG},
+    errors,
+    session::Session,
+    tables::Found,
+};
+
+/// Spark's patterns: `*` for anything, `|` for or, no regard to case.
+fn matches(pattern: Option<&str>, name: &str) -> bool {
+    let Some(pattern) = pattern else { return true };
+    pattern.split('|').any(|p| like(p.trim().to_lowercase().as_bytes(), name.to_lowercase().as_bytes()))
+}
+
+fn like(pattern: &[u8], name: &[u8]) -> bool {
+    // The place to go on from when what follows the last star does not fit.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(b'.') => {
+                p += 1;
+                n += 1;
+            }
+            Some(c) if *c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    n = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == b'*')
+}
+
+pub(super) async fn tables(
+    session: &Session,
+    database: Option<&[String]>,
+    pattern: Option<&str>,
+) -> SparkResult<Analyzed> {
+    let database = match database {
+        Some(name) => database_name(name)?,
+        None => session.current_database(),
+    };
+    if session.catalog().database(&database).await?.is_none() {
+        return Err(errors::schema_not_found(&[SESSION_CATALOG.to_owned(), database]));
+    }
+    let mut rows: Vec<(String, String, bool)> = session
+        .catalog()
+        .tables(&database)
+        .await?
+        .into_iter()
+        .map(|t| (database.clone(), t.name.clone(), false))
+        .collect();
+    rows.extend(session.temp_view_names(false).into_iter().map(|name| (String::new(), name, true)));
+    rows.retain(|(_, name, _)| matches(pattern, name));
+    let rows = rows
+        .into_iter()
+        .map(|(database, name, temporary)| vec![database.into(), name.into(), Cell::Flag(temporary)])
+        .collect();
+    text_rows(&["namespace", "tableName", "isTemporary"], rows)
+}
+
+pub(super) async fn views(
+    session: &Session,
+    database: Option<&[String]>,
+    pattern: Option<&str>,
+) -> SparkResult<Analyzed> {
+    let database = match database {
+        Some(name) => database_name(name)?,
+        None => session.current_database(),
+    };
+    let tables = if database == GLOBAL_TEMP_DATABASE { Vec::new() } else { session.catalog().tables(&database).await? };
+    let mut rows: Vec<(String, String, bool)> = tables
+        .into_iter()
+        .filter(|t| super::is_view(t))
+        .map(|t| (database.clone(), t.name.clone(), false))
+        .collect();
+    if database == GLOBAL_TEMP_DATABASE {
+        rows.extend(session.temp_view_names(true).into_iter().map(|name| (database.clone(), name, true)));
+    }
+    rows.extend(session.temp_view_names(false).into_iter().map(|name| (String::new(), name, true)));
+    rows.retain(|(_, name, _)| matches(pattern, name));
+    let rows = rows
+        .into_iter()
+        .map(|(database, name, temporary)| vec![database.into(), name.into(), Cell::Flag(temporary)])
+        .collect();
+    text_rows(&["namespace", "viewName", "isTemporary"], rows)
+}
+
+pub(super) fn catalogs(pattern: Option<&str>) -> SparkResult<Analyzed> {
+    let rows = [SESSION_CATALOG].into_iter().filter(|c| matches(pattern, c)).map(|c| vec![c.into()]).collect();
+    text_rows(&["catalog"], rows)
+}
+
+pub(super) async fn properties(session: &Session, table: &MultipartName, key: Option<&str>) -> SparkResult<Analyzed> {
+    let table = match found(session, table).await? {
+        Found::Files(open) => open.table.clone(),
+        Found::View { table, .. } => table,
+    };
+    let properties = table.map(|t| t.properties.clone()).unwrap_or_default();
+    let rows: Vec<Vec<Cell>> = match key {
+        Some(key) => match properties.get(key) {
+            Some(value) => vec![vec![key.into(), value.clone().into()]],
+            None => vec![vec![key.into(), format!("Table does not have property: {key}").into()]],
+        },
+        None => properties.into_iter().map(|(k, v)| vec![k.into(), v.into()]).collect(),
+    };
+    text_rows(&["key", "value"], rows)
+}
+
+pub(super) async fn databases(session: &Session, pattern: Option<&str>) -> SparkResult<Analyzed> {
+    let databases = session.catalog().databases().await?;
+    let rows =
+        databases.into_iter().filter(|d| matches(pattern, &d.name)).map(|d| vec![d.name.into()]).collect();
+    text_rows(&["namespace"], rows)
+}
+
+pub(super) async fn columns(session: &Session, table: &MultipartName) -> SparkResult<Analyzed> {
+    let names = match found(session, table).await? {
+        Found::Files(open) => open.schema.iter().map(|f| f.name.clone()).collect::<Vec<_>>(),
+        found => super::describe::view_columns(session, &found).await?.into_iter().map(|[name, ..]| name).collect(),
+    };
+    text_rows(&["col_name"], names.into_iter().map(|n| vec![n.into()]).collect())
+}
+
+pub(super) fn functions(pattern: Option<&str>) -> SparkResult<Analyzed> {
+    let rows = firesteel_functions::registry::names()
+        .into_keys()
+        .filter(|name| matches(pattern, name))
+        .map(|name| vec![name.into()])
+        .collect();
+    text_rows(&["function"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name, expected) in [
+            ("*", "anything", true),
+            ("a*|b", "B", true),
+            ("a*c", "abcbc", true),
+            ("a*c", "abcb", false),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(matches(Some(pattern), name), expected, "{pattern} {name}");
+        }
+        assert!(matches(None, "x"));
+    }
+}

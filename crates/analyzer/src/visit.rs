@@ -1,0 +1,216 @@
+//! Walks over unresolved plans and expressions.
+
+use firesteel_plan::{
+    Expr, ExprKind, Relation, RelationKind,
+    expr::{FrameBound, WindowDefinition, WindowSpec},
+    relation::{Grouping, GroupingElement, GroupingSet, JoinCondition},
+    statement::{Statement, StatementKind},
+};
+
+/// What is directly below a node.
+#[derive(Default)]
+pub struct Children<'a> {
+    pub exprs: Vec<&'a Expr>,
+    pub relations: Vec<&'a Relation>,
+}
+
+/// Calls `f` for every relation in `relation`, itself included, also those in subqueries.
+pub fn each_relation<'a>(relation: &'a Relation, f: &mut dyn FnMut(&'a Relation)) {
+    let mut relations = vec![relation];
+    let mut exprs: Vec<&'a Expr> = Vec::new();
+    loop {
+        let children = if let Some(relation) = relations.pop() {
+            f(relation);
+            relation_children(relation)
+        } else if let Some(expr) = exprs.pop() {
+            expr_children(expr)
+        } else {
+            return;
+        };
+        relations.extend(children.relations);
+        exprs.extend(children.exprs);
+    }
+}
+
+/// The queries of a statement.
+pub fn statement_relations(statement: &Statement) -> Vec<&Relation> {
+    match &statement.kind {
+        StatementKind::Query(query) | StatementKind::DescribeQuery { query } => vec![query],
+        StatementKind::CreateView(view) => vec![&view.query],
+        StatementKind::CreateTable(table) => table.query.iter().collect(),
+        StatementKind::Insert(insert) => vec![&insert.query],
+        StatementKind::InsertDirectory(insert) => vec![&insert.query],
+        StatementKind::Explain { statement, .. } => statement_relations(statement),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether `test` holds for `expr` or an expression in it, subqueries not looked into. `test` answers `None` to skip
+/// what is below.
+pub fn any_expr(expr: &Expr, test: &mut dyn FnMut(&Expr) -> Option<bool>) -> bool {
+    let mut stack = vec![expr];
+    while let Some(expr) = stack.pop() {
+        match test(expr) {
+            Some(true) => return true,
+            Some(false) => stack.extend(expr_children(expr).exprs),
+            None => {}
+        }
+    }
+    false
+}
+
+fn window<'a>(definition: &'a WindowDefinition, exprs: &mut Vec<&'a Expr>) {
+    exprs.extend(&definition.partition_by);
+    exprs.extend(definition.order_by.iter().map(|i| &i.expr));
+    if let Some(frame) = &definition.frame {
+        for bound in [&frame.start, &frame.end] {
+            if let FrameBound::Preceding(e) | FrameBound::Following(e) = bound {
+                exprs.push(e);
+            }
+        }
+    }
+}
+
+pub fn expr_children(expr: &Expr) -> Children<'_> {
+    let mut out = Children::default();
+    match &expr.kind {
+        ExprKind::Literal(_) | ExprKind::Attribute { .. } | ExprKind::Star { .. } | ExprKind::Parameter(_) => {}
+        ExprKind::Function(call) => {
+            out.exprs.extend(&call.args);
+            out.exprs.extend(&call.filter);
+            out.exprs.extend(call.within_group.iter().map(|i| &i.expr));
+            if let Some(WindowSpec::Inline(definition)) = &call.over {
+                window(definition, &mut out.exprs);
+            }
+        }
+        ExprKind::NamedArgument { value: e, .. }
+        | ExprKind::Unary { operand: e, .. }
+        | ExprKind::IsNull { operand: e, .. }
+        | ExprKind::IsBoolean { operand: e, .. }
+        | ExprKind::Cast { operand: e, .. }
+        | ExprKind::Extract { operand: e, .. }
+        | ExprKind::Field { base: e, .. }
+        | ExprKind::Lambda { body: e, .. }
+        | ExprKind::Alias { operand: e, .. }
+        | ExprKind::IntervalOf { amount: e, .. }
+        | ExprKind::Collate { operand: e, .. } => out.exprs.push(e),
+        ExprKind::Binary { left, right, .. } => out.exprs.extend([left.as_ref(), right]),
+        ExprKind::Between { operand, low, high, .. } => out.exprs.extend([operand.as_ref(), low, high]),
+        ExprKind::InList { operand, list, .. } => {
+            out.exprs.push(operand);
+            out.exprs.extend(list);
+        }
+        ExprKind::InSubquery { operand, subquery, .. } => {
+            out.exprs.push(operand);
+            out.relations.push(subquery);
+        }
+        ExprKind::Exists { subquery } | ExprKind::ScalarSubquery { subquery } => out.relations.push(subquery),
+        ExprKind::Like { operand, pattern, .. } => out.exprs.extend([operand.as_ref(), pattern]),
+        ExprKind::LikeMany { operand, patterns, .. } => {
+            out.exprs.push(operand);
+            out.exprs.extend(patterns);
+        }
+        ExprKind::Case { operand, branches, otherwise } => {
+            out.exprs.extend(operand.as_deref());
+            for (when, then) in branches {
+                out.exprs.extend([when, then]);
+            }
+            out.exprs.extend(otherwise.as_deref());
+        }
+        ExprKind::Subscript { base, index } => out.exprs.extend([base.as_ref(), index]),
+        ExprKind::Row(items) => out.exprs.extend(items),
+    }
+    out
+}
+
+pub fn relation_children(relation: &Relation) -> Children<'_> {
+    let mut out = Children::default();
+    match &relation.kind {
+        RelationKind::Table { .. } | RelationKind::DataSource { .. } | RelationKind::OneRow => {}
+        RelationKind::TableFunction { args, .. } => out.exprs.extend(args),
+        RelationKind::Values { rows } => out.exprs.extend(rows.iter().flatten()),
+        RelationKind::Project { input, exprs } => {
+            out.relations.push(input);
+            out.exprs.extend(exprs);
+        }
+        RelationKind::Filter { input, condition } | RelationKind::Qualify { input, condition } => {
+            out.relations.push(input);
+            out.exprs.push(condition);
+        }
+        RelationKind::Aggregate { input, grouping, aggregates, having } => {
+            out.relations.push(input);
+            out.exprs.extend(aggregates);
+            out.exprs.extend(having);
+            match grouping {
+                Grouping::None | Grouping::All => {}
+                Grouping::Exprs(exprs) => out.exprs.extend(exprs),
+                Grouping::Elements(elements) => elements.iter().for_each(|e| grouping_element(e, &mut out.exprs)),
+            }
+        }
+        RelationKind::WithWindows { input, windows } => {
+            out.relations.push(input);
+            windows.iter().for_each(|(_, definition)| window(definition, &mut out.exprs));
+        }
+        RelationKind::Distinct { input } => out.relations.push(input),
+        RelationKind::Sort { input, items, .. } => {
+            out.relations.push(input);
+            out.exprs.extend(items.iter().map(|i| &i.expr));
+        }
+        RelationKind::Limit { input, limit: e } | RelationKind::Offset { input, offset: e } => {
+            out.relations.push(input);
+            out.exprs.push(e);
+        }
+        RelationKind::Join { left, right, condition, .. } => {
+            out.relations.extend([left.as_ref(), right]);
+            if let JoinCondition::On(condition) = condition {
+                out.exprs.push(condition);
+            }
+        }
+        RelationKind::SetOperation { left, right, .. } => out.relations.extend([left.as_ref(), right]),
+        RelationKind::SubqueryAlias { input, .. } | RelationKind::Sample { input, .. } => out.relations.push(input),
+        RelationKind::With { ctes, input, .. } => {
+            out.relations.extend(ctes.iter().map(|c| &c.query));
+            out.relations.push(input);
+        }
+        RelationKind::LateralView { input, generator, .. } => {
+            out.relations.push(input);
+            out.exprs.push(generator);
+        }
+        RelationKind::Pivot { input, grouping, aggregates, column, values } => {
+            out.relations.push(input);
+            out.exprs.extend(grouping.iter().flatten());
+            out.exprs.extend(aggregates);
+            out.exprs.push(column);
+            out.exprs.extend(values);
+        }
+        RelationKind::Unpivot(unpivot) => {
+            out.relations.push(&unpivot.input);
+            out.exprs.extend(unpivot.ids.iter().flatten());
+            out.exprs.extend(unpivot.values.iter().flat_map(|(exprs, _)| exprs));
+        }
+        RelationKind::Hint { input, args, .. } => {
+            out.relations.push(input);
+            out.exprs.extend(args);
+        }
+        RelationKind::Repartition { input, by, .. } => {
+            out.relations.push(input);
+            out.exprs.extend(by);
+        }
+    }
+    out
+}
+
+fn grouping_element<'a>(element: &'a GroupingElement, exprs: &mut Vec<&'a Expr>) {
+    match element {
+        GroupingElement::Expr(e) => exprs.push(e),
+        GroupingElement::Rollup(groups) | GroupingElement::Cube(groups) => exprs.extend(groups.iter().flatten()),
+        GroupingElement::Sets(sets) => {
+            for set in sets {
+                match set {
+                    GroupingSet::Exprs(list) => exprs.extend(list),
+                    GroupingSet::Element(element) => grouping_element(element, exprs),
+                }
+            }
+        }
+    }
+}
