@@ -1,1 +1,14 @@
+//! The engine below the plan: sessions, storage, file sources and sinks, and everything that makes one DataFusion plan
+//! run as the stages of a distributed job.
 
+pub mod codec;
+pub mod error;
+pub mod session;
+pub mod shuffle;
+pub mod source;
+pub mod stage;
+pub mod storage;
+pub mod task;
+pub mod write;
+
+pub use session::{EngineOptions, EngineSession, ExecutionMode};

@@ -1,0 +1,277 @@
+//! The table over a listing of files.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::{
+    catalog::{Session, TableProvider},
+    common::{
+        ColumnStatistics, Result, Statistics,
+        stats::Precision,
+        tree_node::TreeNode,
+    },
+    datasource::{
+        TableType,
+        file_format::{FileFormat, file_compression_type::FileCompressionType},
+        listing::PartitionedFile,
+        physical_plan::{FileScanConfigBuilder, FileSource},
+        source::DataSourceExec,
+        table_schema::TableSchema,
+    },
+    logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
+    physical_plan::{ExecutionPlan, empty::EmptyExec},
+};
+use firesteel_plan::SparkResult;
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+use tokio::sync::OnceCell;
+
+use super::{listing::Listing, partitions::Partitions, splits};
+use crate::EngineSession;
+
+/// Files above this number are not opened for statistics before the query runs.
+const MAX_FILES_FOR_STATISTICS: usize = 512;
+const STATISTICS_CONCURRENCY: usize = 16;
+
+pub struct FilesTable {
+    session: EngineSession,
+    listing: Listing,
+    partitions: Partitions,
+    schema: SchemaRef,
+    table_schema: TableSchema,
+    source: Arc<dyn FileSource>,
+    /// Plans the scan and reads statistics, for formats that have more to set up than their source.
+    format: Option<Arc<dyn FileFormat>>,
+    compression: FileCompressionType,
+    splittable: bool,
+    statistics: OnceCell<Vec<Option<Arc<Statistics>>>>,
+}
+
+pub struct FilesTableParts {
+    pub listing: Listing,
+    pub partitions: Partitions,
+    pub file_schema: SchemaRef,
+    pub compression: FileCompressionType,
+    pub splittable: bool,
+    pub format: Option<Arc<dyn FileFormat>>,
+}
+
+impl std::fmt::Debug for FilesTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FilesTable").field("path", &self.listing.written).field("files", &self.listing.files.len()).finish()
+    }
+}
+
+impl FilesTable {
+    /// `source` makes the format's source for the table's schema.
+    pub fn new(
+        session: &EngineSession,
+        parts: FilesTableParts,
+        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+    ) -> SparkResult<Self> {
+        let partition_fields = parts.partitions.arrow_fields()?;
+        let fields = parts.file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
+        let table_schema = TableSchema::new(parts.file_schema, partition_fields);
+        Ok(Self {
+            session: session.clone(),
+            listing: parts.listing,
+            partitions: parts.partitions,
+            schema: Arc::new(Schema::new(fields)),
+            source: source(table_schema.clone()),
+            table_schema,
+            format: parts.format,
+            compression: parts.compression,
+            splittable: parts.splittable,
+            statistics: OnceCell::new(),
+        })
+    }
+
+    /// Statistics of each file, where the format has them and there are not too many files.
+    async fn file_statistics(&self, state: &dyn Session) -> Result<&[Option<Arc<Statistics>>]> {
+        let statistics = self
+            .statistics
+            .get_or_try_init(|| async {
+                let files = &self.listing.files;
+                let Some(format) = self.format.as_ref().filter(|_| files.len() <= MAX_FILES_FOR_STATISTICS) else {
+                    return Ok(vec![None; files.len()]);
+                };
+                let reads: Vec<_> = files.iter().map(|f| self.one_file_statistics(state, format, &f.meta)).collect();
+                futures::stream::iter(reads)
+                    .buffered(STATISTICS_CONCURRENCY)
+                    .try_collect::<Vec<_>>()
+                    .await
+            })
+            .await?;
+        Ok(statistics)
+    }
+
+    async fn one_file_statistics(
+        &self,
+        state: &dyn Session,
+        format: &Arc<dyn FileFormat>,
+        file: &ObjectMeta,
+    ) -> Result<Option<Arc<Statistics>>> {
+        let schema = self.table_schema.file_schema().clone();
+        let found = format.infer_stats(state, &self.listing.store, schema, file).await;
+        found.map(|s| Some(Arc::new(s))).map_err(|e| super::parquet::unreadable(&self.listing, file, &e))
+    }
+
+    /// Files whose partition values may satisfy `filters`.
+    fn prune(&self, state: &dyn Session, filters: &[Expr], statistics: &[Option<Arc<Statistics>>]) -> Result<Vec<PartitionedFile>> {
+        let fields = self.table_schema.table_partition_cols();
+        let names = self.partitions.names();
+        let on_partitions: Vec<Expr> = filters.iter().filter(|f| decides_by_partition(f, &names)).cloned().collect();
+        let predicate = match conjunction(on_partitions) {
+            None => None,
+            Some(expr) => {
+                let schema = Arc::new(Schema::new(fields.clone()));
+                let df_schema = datafusion::common::DFSchema::try_from(schema.clone())?;
+                let expr = unqualified(expr)?;
+                Some((state.create_physical_expr(expr, &df_schema)?, schema))
+            }
+        };
+        let mut kept = Vec::with_capacity(self.listing.files.len());
+        for (i, file) in self.listing.files.iter().enumerate() {
+            let values = &self.partitions.values[i];
+            if let Some((predicate, schema)) = &predicate {
+                let columns = values.iter().map(|v| v.to_array()).collect::<Result<Vec<_>>>()?;
+                let batch = arrow::record_batch::RecordBatch::try_new(schema.clone(), columns)?;
+                let result = predicate.evaluate(&batch)?.into_array(1)?;
+                let keep = arrow::array::as_boolean_array(&result);
+                if !(keep.value(0) && arrow::array::Array::is_valid(&keep, 0)) {
+                    continue;
+                }
+            }
+            let mut part = PartitionedFile::new_from_meta(file.meta.clone()).with_partition_values(values.clone());
+            if let Some(found) = &statistics[i] {
+                part = part.with_statistics(found.clone());
+            }
+            kept.push(part);
+        }
+        Ok(kept)
+    }
+
+    fn table_statistics(&self, files: &[PartitionedFile]) -> Result<Statistics> {
+        let bytes: u64 = files.iter().map(|f| f.object_meta.size).sum();
+        let all: Option<Vec<&Statistics>> = files.iter().map(|f| f.statistics.as_deref()).collect();
+        match all {
+            Some(all) if !all.is_empty() => Statistics::try_merge_iter(all, &self.schema),
+            _ => Ok(Statistics {
+                num_rows: Precision::Absent,
+                total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
+                column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+            }),
+        }
+    }
+}
+
+/// Whether partition values alone decide a filter, so that files are pruned by it and no row needs it again.
+fn decides_by_partition(filter: &Expr, partition_columns: &[String]) -> bool {
+    let columns = filter.column_refs();
+    let plain = !filter.is_volatile()
+        && !filter
+            .exists(|e| {
+                Ok(matches!(
+                    e,
+                    Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::OuterReferenceColumn(..)
+                ))
+            })
+            .unwrap_or(true);
+    plain && !columns.is_empty() && columns.iter().all(|c| partition_columns.contains(&c.name))
+}
+
+fn unqualified(expr: Expr) -> Result<Expr> {
+    use datafusion::common::{Column, tree_node::Transformed};
+    expr.transform(|e| {
+        Ok(match e {
+            Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
+            other => Transformed::no(other),
+        })
+    })
+    .map(|t| t.data)
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        None
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let names = self.partitions.names();
+        Ok(filters
+            .iter()
+            .map(|f| {
+                if decides_by_partition(f, &names) {
+                    TableProviderFilterPushDown::Exact
+                } else {
+                    TableProviderFilterPushDown::Inexact
+                }
+            })
+            .collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let statistics = self.file_statistics(state).await?;
+        let files = self.prune(state, filters, statistics)?;
+        if files.is_empty() {
+            let schema = match projection {
+                Some(indices) => Arc::new(self.schema.project(indices)?),
+                None => self.schema.clone(),
+            };
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let table_statistics = self.table_statistics(&files)?;
+        let groups =
+            splits::divide(files, self.splittable, self.session.mode(), self.session.slots(), &self.session.conf());
+        let config = FileScanConfigBuilder::new(self.listing.store_url.clone(), self.source.clone())
+            .with_file_groups(groups)
+            .with_statistics(table_statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .with_file_compression_type(self.compression)
+            .build();
+        match &self.format {
+            Some(format) => format.create_physical_plan(state, config).await,
+            None => Ok(DataSourceExec::from_data_source(config)),
+        }
+    }
+}
+
+/// Compression by the files' names: one kind for all, since a scan has one.
+pub fn compression_of(listing: &Listing) -> SparkResult<FileCompressionType> {
+    let kind = |name: &str| {
+        let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("gz") => FileCompressionType::GZIP,
+            Some("bz2") => FileCompressionType::BZIP2,
+            Some("xz") => FileCompressionType::XZ,
+            Some("zst") => FileCompressionType::ZSTD,
+            _ => FileCompressionType::UNCOMPRESSED,
+        }
+    };
+    let mut kinds = listing.files.iter().map(|f| kind(f.meta.location.filename().unwrap_or_default()));
+    let first = kinds.next().unwrap_or(FileCompressionType::UNCOMPRESSED);
+    if kinds.any(|k| k != first) {
+        return Err(firesteel_plan::SparkError::unsupported(format!(
+            "files of {} that are compressed in more than one way",
+            listing.written
+        )));
+    }
+    Ok(first)
+}

@@ -1,0 +1,146 @@
+//! Which files a source reads.
+
+use datafusion::datasource::object_store::ObjectStoreUrl;
+use firesteel_plan::{SparkError, SparkResult};
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+use regex::Regex;
+use std::sync::Arc;
+
+use super::{SourceOptions, SourceSpec};
+use crate::{
+    EngineSession,
+    error::from_datafusion,
+    storage::{Location, error::{from_object_store, path_not_found}, glob},
+};
+
+/// The files of a source, all in one store, in the order of their paths.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    pub store_url: ObjectStoreUrl,
+    pub store: Arc<dyn ObjectStore>,
+    pub files: Vec<ListedFile>,
+    /// The first path as written, for messages.
+    pub written: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct ListedFile {
+    pub meta: ObjectMeta,
+    /// How many leading segments of the path belong to the folder that was asked for: partitions come after.
+    pub base_depth: usize,
+}
+
+pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOptions) -> SparkResult<Listing> {
+    let mut paths = spec.paths.clone();
+    paths.extend(options.text("path").filter(|_| spec.paths.is_empty()).map(str::to_owned));
+    let Some(first) = paths.first() else {
+        return Err(SparkError::new("DATA_SOURCE_NOT_EXIST", "42K02", "No path is given. Add OPTIONS (path '…').".to_owned()));
+    };
+    let recursive = options.bool("recursivefilelookup", false)?;
+    let name_filter = options.text("pathglobfilter").map(|g| glob_of_names(g, options)).transpose()?;
+    let base = options.text("basepath").map(Location::parse).transpose()?;
+
+    let first = Location::parse(first)?;
+    let store = session.runtime().object_store(&first.store).map_err(|e| from_datafusion(&e))?;
+    let mut files = Vec::new();
+    for path in &paths {
+        let (location, pattern) = match glob::split(path) {
+            Some(_) => glob_location(path)?,
+            None => (Location::parse(path)?, None),
+        };
+        if location.store != first.store {
+            return Err(SparkError::unsupported(format!("reading {} and {path} as one source", first.written)));
+        }
+        let found = list_path(&store, &location, pattern.as_ref()).await?;
+        if found.is_empty() && !spec.may_be_empty && !exists(&store, &location).await {
+            return Err(path_not_found(path));
+        }
+        let own_depth = location.path.parts().count();
+        let depth = base.as_ref().map_or(own_depth, |b| b.path.parts().count());
+        let depth = if recursive { usize::MAX } else { depth };
+        for meta in found {
+            let keep = name_filter.as_ref().is_none_or(|f| f.is_match(meta.location.filename().unwrap_or_default()));
+            let nested = !recursive && plain_subfolder(&meta.location, own_depth);
+            if keep && !nested {
+                files.push(ListedFile { meta, base_depth: depth });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
+    files.dedup_by(|a, b| a.meta.location == b.meta.location);
+    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written })
+}
+
+fn glob_location(path: &str) -> SparkResult<(Location, Option<Regex>)> {
+    // The scheme and bucket have no globs: match against keys only.
+    let (prefix, key) = match path.split_once("://") {
+        Some(("file", rest)) => ("file://".to_owned(), rest.to_owned()),
+        Some((scheme, rest)) => {
+            let (bucket, key) = rest.split_once('/').unwrap_or((rest, ""));
+            (format!("{scheme}://{bucket}/"), key.to_owned())
+        }
+        None => {
+            let absolute = std::path::absolute(path.strip_prefix("file:").unwrap_or(path)).map_err(|_| path_not_found(path))?;
+            (String::new(), absolute.to_string_lossy().into_owned())
+        }
+    };
+    let Some((base, _)) = glob::split(&key) else { return Ok((Location::parse(path)?, None)) };
+    let base = if base.is_empty() && prefix.is_empty() { "/".to_owned() } else { base };
+    let mut location = Location::parse(&format!("{prefix}{base}"))?;
+    location.written = path.to_owned();
+    let pattern = glob::split(key.trim_start_matches('/')).map(|(_, p)| p);
+    Ok((location, pattern))
+}
+
+fn glob_of_names(glob: &str, options: &SourceOptions) -> SparkResult<Regex> {
+    glob::split(glob)
+        .map(|(_, pattern)| pattern)
+        .or_else(|| Regex::new(&format!("^{}$", regex::escape(glob))).ok())
+        .ok_or_else(|| options.invalid("pathglobfilter", glob, "a glob"))
+}
+
+async fn list_path(store: &Arc<dyn ObjectStore>, location: &Location, pattern: Option<&Regex>) -> SparkResult<Vec<ObjectMeta>> {
+    if pattern.is_none()
+        && let Ok(meta) = store.head(&location.path).await
+        && meta.location == location.path
+    {
+        return Ok(vec![meta]);
+    }
+    let base = location.path.parts().count();
+    let prefix = Some(&location.path).filter(|p| !p.as_ref().is_empty());
+    store
+        .list(prefix)
+        .try_filter(|meta| {
+            let wanted = pattern.is_none_or(|p| p.is_match(meta.location.as_ref()));
+            std::future::ready(wanted && !is_hidden(&meta.location, base))
+        })
+        .try_collect()
+        .await
+        .or_else(|e| match e {
+            object_store::Error::NotFound { .. } if location.is_local() => Ok(Vec::new()),
+            e => Err(from_object_store(&e)),
+        })
+}
+
+/// An object store has no empty folders; a local one does.
+async fn exists(store: &Arc<dyn ObjectStore>, location: &Location) -> bool {
+    if location.is_local() {
+        return std::path::Path::new(&format!("/{}", location.path)).exists();
+    }
+    store.head(&location.path).await.is_ok()
+}
+
+/// Names that start with `_` or `.` are other programs' bookkeeping, except partition folders (`_k=v`).
+fn is_hidden(path: &Path, base: usize) -> bool {
+    path.parts().skip(base).any(|part| {
+        let name = part.as_ref();
+        (name.starts_with('_') && !name.contains('=')) || name.starts_with('.') || name.ends_with("._COPYING_")
+    })
+}
+
+/// Below a folder that is not a partition's, files are read only with recursiveFileLookup.
+fn plain_subfolder(path: &Path, base: usize) -> bool {
+    let parts: Vec<_> = path.parts().skip(base).collect();
+    parts.len() > 1 && parts[..parts.len() - 1].iter().any(|p| !p.as_ref().contains('='))
+}
