@@ -21,7 +21,12 @@ use super::{
 };
 use crate::{EngineSession, error::from_datafusion};
 
-pub async fn open(session: &EngineSession, spec: &SourceSpec, options: SourceOptions, listing: Listing) -> SparkResult<Source> {
+pub async fn open(
+    session: &EngineSession,
+    spec: &SourceSpec,
+    options: SourceOptions,
+    listing: Listing,
+) -> SparkResult<Source> {
     let header = options.bool("header", false)?;
     let infer = options.bool("inferschema", false)?;
     let compression = compression_of(&listing)?;
@@ -84,7 +89,9 @@ fn csv_options(options: &SourceOptions, header: bool) -> SparkResult<CsvOptions>
     csv.newlines_in_values = Some(options.bool("multiline", false)?);
     // Short rows have nulls for what is missing.
     csv.truncated_rows = Some(true);
-    for (name, meaningless) in [("nullvalue", ""), ("emptyvalue", ""), ("mode", "PERMISSIVE"), ("encoding", "UTF-8"), ("charset", "UTF-8")] {
+    for (name, meaningless) in
+        [("nullvalue", ""), ("emptyvalue", ""), ("mode", "PERMISSIVE"), ("encoding", "UTF-8"), ("charset", "UTF-8")]
+    {
         if options.text(name).is_some_and(|v| !v.eq_ignore_ascii_case(meaningless)) {
             return Err(options.unsupported(name));
         }

@@ -6,11 +6,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{
-        ColumnStatistics, Result, Statistics,
-        stats::Precision,
-        tree_node::TreeNode,
-    },
+    common::{ColumnStatistics, Result, Statistics, stats::Precision, tree_node::TreeNode},
     datasource::{
         TableType,
         file_format::{FileFormat, file_compression_type::FileCompressionType},
@@ -59,7 +55,10 @@ pub struct FilesTableParts {
 
 impl std::fmt::Debug for FilesTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FilesTable").field("path", &self.listing.written).field("files", &self.listing.files.len()).finish()
+        f.debug_struct("FilesTable")
+            .field("path", &self.listing.written)
+            .field("files", &self.listing.files.len())
+            .finish()
     }
 }
 
@@ -72,7 +71,7 @@ impl FilesTable {
     ) -> SparkResult<Self> {
         let partition_fields = parts.partitions.arrow_fields()?;
         let fields = parts.file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
-        let table_schema = TableSchema::new(parts.file_schema, partition_fields);
+        let table_schema = TableSchema::builder(parts.file_schema).with_table_partition_cols(partition_fields).build();
         Ok(Self {
             session: session.clone(),
             listing: parts.listing,
@@ -97,10 +96,7 @@ impl FilesTable {
                     return Ok(vec![None; files.len()]);
                 };
                 let reads: Vec<_> = files.iter().map(|f| self.one_file_statistics(state, format, &f.meta)).collect();
-                futures::stream::iter(reads)
-                    .buffered(STATISTICS_CONCURRENCY)
-                    .try_collect::<Vec<_>>()
-                    .await
+                futures::stream::iter(reads).buffered(STATISTICS_CONCURRENCY).try_collect::<Vec<_>>().await
             })
             .await?;
         Ok(statistics)
@@ -118,7 +114,12 @@ impl FilesTable {
     }
 
     /// Files whose partition values may satisfy `filters`.
-    fn prune(&self, state: &dyn Session, filters: &[Expr], statistics: &[Option<Arc<Statistics>>]) -> Result<Vec<PartitionedFile>> {
+    fn prune(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+        statistics: &[Option<Arc<Statistics>>],
+    ) -> Result<Vec<PartitionedFile>> {
         let fields = self.table_schema.table_partition_cols();
         let names = self.partitions.names();
         let on_partitions: Vec<Expr> = filters.iter().filter(|f| decides_by_partition(f, &names)).cloned().collect();

@@ -22,7 +22,12 @@ use super::{
 };
 use crate::{EngineSession, error::from_datafusion};
 
-pub async fn open(session: &EngineSession, spec: &SourceSpec, options: SourceOptions, listing: Listing) -> SparkResult<Source> {
+pub async fn open(
+    session: &EngineSession,
+    spec: &SourceSpec,
+    options: SourceOptions,
+    listing: Listing,
+) -> SparkResult<Source> {
     if options.bool("multiline", false)? {
         return Err(options.unsupported("multiline"));
     }
@@ -40,7 +45,11 @@ pub async fn open(session: &EngineSession, spec: &SourceSpec, options: SourceOpt
             if metas.is_empty() {
                 return Err(cannot_infer("json"));
             }
-            let json = JsonOptions { compression: compression.into(), schema_infer_max_rec: Some(1_000_000), ..JsonOptions::default() };
+            let json = JsonOptions {
+                compression: compression.into(),
+                schema_infer_max_rec: Some(1_000_000),
+                ..JsonOptions::default()
+            };
             let format = JsonFormat::default().with_options(json);
             let found =
                 format.infer_schema(&session.state(), &listing.store, &metas).await.map_err(|e| from_datafusion(&e))?;

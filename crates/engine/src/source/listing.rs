@@ -11,7 +11,11 @@ use super::{SourceOptions, SourceSpec};
 use crate::{
     EngineSession,
     error::from_datafusion,
-    storage::{Location, error::{from_object_store, path_not_found}, glob},
+    storage::{
+        Location,
+        error::{from_object_store, path_not_found},
+        glob,
+    },
 };
 
 /// The files of a source, all in one store, in the order of their paths.
@@ -35,7 +39,11 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     let mut paths = spec.paths.clone();
     paths.extend(options.text("path").filter(|_| spec.paths.is_empty()).map(str::to_owned));
     let Some(first) = paths.first() else {
-        return Err(SparkError::new("DATA_SOURCE_NOT_EXIST", "42K02", "No path is given. Add OPTIONS (path '…').".to_owned()));
+        return Err(SparkError::new(
+            "DATA_SOURCE_NOT_EXIST",
+            "42K02",
+            "No path is given. Add OPTIONS (path '…').".to_owned(),
+        ));
     };
     let recursive = options.bool("recursivefilelookup", false)?;
     let name_filter = options.text("pathglobfilter").map(|g| glob_of_names(g, options)).transpose()?;
@@ -81,7 +89,8 @@ fn glob_location(path: &str) -> SparkResult<(Location, Option<Regex>)> {
             (format!("{scheme}://{bucket}/"), key.to_owned())
         }
         None => {
-            let absolute = std::path::absolute(path.strip_prefix("file:").unwrap_or(path)).map_err(|_| path_not_found(path))?;
+            let absolute =
+                std::path::absolute(path.strip_prefix("file:").unwrap_or(path)).map_err(|_| path_not_found(path))?;
             (String::new(), absolute.to_string_lossy().into_owned())
         }
     };
@@ -100,7 +109,11 @@ fn glob_of_names(glob: &str, options: &SourceOptions) -> SparkResult<Regex> {
         .ok_or_else(|| options.invalid("pathglobfilter", glob, "a glob"))
 }
 
-async fn list_path(store: &Arc<dyn ObjectStore>, location: &Location, pattern: Option<&Regex>) -> SparkResult<Vec<ObjectMeta>> {
+async fn list_path(
+    store: &Arc<dyn ObjectStore>,
+    location: &Location,
+    pattern: Option<&Regex>,
+) -> SparkResult<Vec<ObjectMeta>> {
     if pattern.is_none()
         && let Ok(meta) = store.head(&location.path).await
         && meta.location == location.path

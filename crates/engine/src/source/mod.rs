@@ -16,7 +16,11 @@ use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use firesteel_functions::types;
 use firesteel_plan::{SparkError, SparkResult, types::StructField};
 
-pub use self::{options::SourceOptions, text::TextSource};
+pub use self::{
+    options::SourceOptions,
+    partitions::{NULL_PARTITION, escape, unescape as unescape_key},
+    text::TextSource,
+};
 use crate::EngineSession;
 
 /// What to read.
@@ -62,10 +66,7 @@ pub async fn open(session: &EngineSession, spec: SourceSpec) -> SparkResult<Sour
         _ => Err(SparkError::new(
             "DATA_SOURCE_NOT_FOUND",
             "42K02",
-            format!(
-                "Failed to find the data source: {}. Supported here: parquet, csv, json, text.",
-                spec.format
-            ),
+            format!("Failed to find the data source: {}. Supported here: parquet, csv, json, text.", spec.format),
         )
         .param("provider", spec.format)),
     }

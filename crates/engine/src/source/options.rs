@@ -13,7 +13,16 @@ pub struct SourceOptions {
 }
 
 /// Options that mean nothing to the files themselves.
-const ALWAYS_KNOWN: &[&str] = &["path", "paths", "header", "inferschema", "basepath", "recursivefilelookup", "pathglobfilter", "serialization.format"];
+const ALWAYS_KNOWN: &[&str] = &[
+    "path",
+    "paths",
+    "header",
+    "inferschema",
+    "basepath",
+    "recursivefilelookup",
+    "pathglobfilter",
+    "serialization.format",
+];
 
 impl SourceOptions {
     pub fn new(format: &str, values: BTreeMap<String, String>) -> Self {

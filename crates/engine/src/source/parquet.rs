@@ -22,7 +22,12 @@ use super::{
 };
 use crate::{EngineSession, error::to_datafusion};
 
-pub async fn open(session: &EngineSession, spec: &SourceSpec, options: SourceOptions, listing: Listing) -> SparkResult<Source> {
+pub async fn open(
+    session: &EngineSession,
+    spec: &SourceSpec,
+    options: SourceOptions,
+    listing: Listing,
+) -> SparkResult<Source> {
     let merge = options.bool("mergeschema", false)?;
     // Writers' options, which tables keep beside the readers'.
     let _ = options.text("compression");

@@ -19,7 +19,11 @@ pub struct Partitions {
 
 /// Finds the partition columns. Types are those of `declared` where it names the column, else the narrowest of int,
 /// bigint, double, date, timestamp and string that fits every value, as Spark infers them.
-pub fn discover(listing: &Listing, declared: Option<&[StructField]>, known: Option<&[String]>) -> SparkResult<Partitions> {
+pub fn discover(
+    listing: &Listing,
+    declared: Option<&[StructField]>,
+    known: Option<&[String]>,
+) -> SparkResult<Partitions> {
     let texts: Vec<Vec<(String, Option<String>)>> = listing.files.iter().map(raw_values).collect();
     let names: Vec<String> = match (known, texts.first()) {
         (Some(known), _) => known.to_vec(),
@@ -92,7 +96,11 @@ fn value(text: Option<&str>, column: &StructField) -> SparkResult<ScalarValue> {
         SparkError::new(
             "INVALID_PARTITION_VALUE",
             "42846",
-            format!("Failed to cast value {shown} to data type \"{}\" for partition column `{}`.", column.data_type.to_string().to_uppercase(), column.name),
+            format!(
+                "Failed to cast value {shown} to data type \"{}\" for partition column `{}`.",
+                column.data_type.to_string().to_uppercase(),
+                column.name
+            ),
         )
     };
     match text {

@@ -10,7 +10,13 @@ const OPEN_COST: u64 = 4 << 20;
 
 /// Divides files into the inputs of tasks. In one process: one group a slot, of like size. On a cluster: by Spark's
 /// rule, at most `spark.sql.files.maxPartitionBytes` a task and no more than a slot's share.
-pub fn divide(files: Vec<PartitionedFile>, splittable: bool, mode: ExecutionMode, slots: usize, conf: &SparkConf) -> Vec<FileGroup> {
+pub fn divide(
+    files: Vec<PartitionedFile>,
+    splittable: bool,
+    mode: ExecutionMode,
+    slots: usize,
+    conf: &SparkConf,
+) -> Vec<FileGroup> {
     if files.is_empty() {
         return Vec::new();
     }
@@ -20,7 +26,8 @@ pub fn divide(files: Vec<PartitionedFile>, splittable: bool, mode: ExecutionMode
         ExecutionMode::InProcess => total.div_ceil(slots),
         ExecutionMode::Cluster => {
             let max = u64::try_from(conf.bytes(&keys::MAX_PARTITION_BYTES)).unwrap_or(128 << 20);
-            let parallelism = u64::try_from(conf.int(&keys::DEFAULT_PARALLELISM)).ok().filter(|p| *p > 0).unwrap_or(slots);
+            let parallelism =
+                u64::try_from(conf.int(&keys::DEFAULT_PARALLELISM)).ok().filter(|p| *p > 0).unwrap_or(slots);
             max.min((total / parallelism).max(OPEN_COST))
         }
     }

@@ -7,6 +7,7 @@ use arrow::{
     datatypes::{DataType as ArrowType, Field, Schema, SchemaRef},
 };
 use bytes::Bytes;
+use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use datafusion::{
     common::{Result, tree_node::TreeNodeRecursion},
     datasource::{
@@ -18,7 +19,6 @@ use datafusion::{
     physical_expr::{PhysicalExpr, projection::ProjectionExprs},
     physical_plan::{DisplayFormatType, metrics::ExecutionPlanMetricsSet},
 };
-use datafusion::datasource::projection::{ProjectionOpener, SplitProjection};
 use firesteel_plan::{DataType, SparkResult, types::StructField};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -35,7 +35,12 @@ use crate::EngineSession;
 const CHUNK: u64 = 4 << 20;
 const READ_AHEAD: usize = 2;
 
-pub fn open(session: &EngineSession, spec: &SourceSpec, options: SourceOptions, listing: Listing) -> SparkResult<Source> {
+pub fn open(
+    session: &EngineSession,
+    spec: &SourceSpec,
+    options: SourceOptions,
+    listing: Listing,
+) -> SparkResult<Source> {
     if options.bool("wholetext", false)? {
         return Err(options.unsupported("wholetext"));
     }
@@ -225,7 +230,10 @@ impl Lines {
         }
     }
 
-    fn batches(self, chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    fn batches(
+        self,
+        chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send {
         let start = (self, chunks.boxed(), Bytes::new());
         stream::try_unfold(start, |(mut lines, mut chunks, mut chunk)| async move {
             loop {
@@ -319,7 +327,12 @@ mod tests {
         let batches: Vec<RecordBatch> = futures::executor::block_on(lines.try_collect()).unwrap();
         batches
             .iter()
-            .flat_map(|b| arrow::array::AsArray::as_string::<i32>(b.column(0)).iter().map(|v| v.unwrap().to_owned()).collect::<Vec<_>>())
+            .flat_map(|b| {
+                arrow::array::AsArray::as_string::<i32>(b.column(0))
+                    .iter()
+                    .map(|v| v.unwrap().to_owned())
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 

@@ -1,8 +1,29 @@
 //! Writing files: one task attempt writes its part where no reader sees it, and the job's commit makes all parts visible.
+//!
+//! On local disks an attempt writes below `_temporary` and the commit renames. On object stores it uploads the parts of a
+//! multipart upload and leaves it uncompleted; the commit completes the uploads of the attempts that count, so nothing is
+//! renamed and nothing shows before. An attempt whose result the driver does not take leaves nothing visible behind.
 
-use std::collections::BTreeMap;
+mod commit;
+mod encode;
+mod exec;
+mod staged;
 
-use firesteel_plan::types::StructField;
+use std::{collections::BTreeMap, sync::Arc};
+
+use datafusion::{
+    arrow::compute::SortOptions,
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
+    physical_plan::{ExecutionPlan, sorts::sort::SortExec},
+};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    commit::{WriteJob, WriteSummary},
+    exec::FileWriteExec,
+};
+use crate::{EngineSession, source::SourceOptions};
 
 /// What to write, where and how.
 #[derive(Debug, Clone)]
@@ -32,4 +53,138 @@ pub enum WriteMode {
     Overwrite,
     /// Only the partitions that the query has rows for are replaced.
     OverwriteDynamic,
+}
+
+/// What a task needs to know to write its part. Travels with the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteTask {
+    pub job: String,
+    /// The folder, as written in the statement.
+    pub path: String,
+    pub format: FileFormat,
+    /// Names of the input's columns, in order.
+    pub names: Vec<String>,
+    /// Indexes of the partition columns.
+    pub partition_columns: Vec<usize>,
+    /// `k=v` folders of the static partition.
+    pub prefix: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileFormat {
+    Parquet { codec: String },
+    Csv { header: bool, separator: u8 },
+    Json,
+    Text,
+}
+
+impl FileFormat {
+    fn extension(&self) -> String {
+        match self {
+            Self::Parquet { codec } if codec == "uncompressed" || codec == "none" => "parquet".to_owned(),
+            Self::Parquet { codec } => format!("{codec}.parquet"),
+            Self::Csv { .. } => "csv".to_owned(),
+            Self::Json => "json".to_owned(),
+            Self::Text => "txt".to_owned(),
+        }
+    }
+
+    fn parse(session: &EngineSession, spec: &WriteSpec) -> SparkResult<Self> {
+        let options = SourceOptions::new(&spec.format, spec.options.clone());
+        let codec = options.text("compression").map(str::to_ascii_lowercase);
+        let format = match spec.format.as_str() {
+            "parquet" => {
+                let conf = session.conf();
+                let codec = codec.clone().unwrap_or_else(|| {
+                    conf.text(&firesteel_plan::conf::keys::PARQUET_COMPRESSION).to_ascii_lowercase()
+                });
+                encode::parquet_codec(&codec)?;
+                Self::Parquet { codec }
+            }
+            "csv" => Self::Csv {
+                header: options.bool("header", false)?,
+                separator: options.byte("sep")?.or(options.byte("delimiter")?).unwrap_or(b','),
+            },
+            "json" => Self::Json,
+            "text" => Self::Text,
+            other => return Err(SparkError::unsupported(format!("writing the format '{other}'"))),
+        };
+        if spec.format != "parquet" && codec.is_some_and(|c| c != "none" && c != "uncompressed") {
+            return Err(options.unsupported("compression"));
+        }
+        options.finish()?;
+        Ok(format)
+    }
+}
+
+/// Prepares a write: checks the spec and what is at its path, and puts the writing operator above `input`, whose columns
+/// are those of the spec in order. `None`: the mode says to leave what is there.
+pub async fn prepare(
+    session: &EngineSession,
+    input: Arc<dyn ExecutionPlan>,
+    spec: &WriteSpec,
+) -> SparkResult<Option<(WriteJob, Arc<dyn ExecutionPlan>)>> {
+    let format = FileFormat::parse(session, spec)?;
+    if format == FileFormat::Text && spec.columns.iter().any(|c| !c.data_type.is_string() && !is_partition(spec, c)) {
+        return Err(SparkError::new(
+            "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
+            "0A000",
+            "The Text datasource writes one column of type \"STRING\" only.".to_owned(),
+        ));
+    }
+    let partition_columns = spec
+        .partition_by
+        .iter()
+        .map(|name| {
+            let found = spec.columns.iter().position(|c| c.name.eq_ignore_ascii_case(name));
+            found.ok_or_else(|| {
+                let known = spec.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+                SparkError::new(
+                    "COLUMN_NOT_FOUND",
+                    "42703",
+                    format!("Partition column `{name}` is not among the columns written: {known}."),
+                )
+            })
+        })
+        .collect::<SparkResult<Vec<_>>>()?;
+    if !partition_columns.is_empty() && partition_columns.len() == spec.columns.len() {
+        return Err(SparkError::new(
+            "ALL_PARTITION_COLUMNS_NOT_ALLOWED",
+            "KD005",
+            "Cannot use all columns for partition columns.".to_owned(),
+        ));
+    }
+    for &index in &partition_columns {
+        if matches!(spec.columns[index].data_type, DataType::Array { .. } | DataType::Map { .. } | DataType::Struct(_))
+        {
+            return Err(SparkError::new(
+                "INVALID_PARTITION_COLUMN_DATA_TYPE",
+                "0A000",
+                format!("Cannot use \"{}\" for partition column.", spec.columns[index].data_type),
+            ));
+        }
+    }
+    let Some(job) = WriteJob::start(session, spec).await? else { return Ok(None) };
+    let task = WriteTask {
+        job: job.id().to_owned(),
+        path: spec.path.clone(),
+        format,
+        names: spec.columns.iter().map(|c| c.name.clone()).collect(),
+        partition_columns: partition_columns.clone(),
+        prefix: commit::static_prefix(spec),
+    };
+    // One file is open at a time: rows come grouped by partition.
+    let schema = input.schema();
+    let keys = partition_columns
+        .iter()
+        .map(|&i| PhysicalSortExpr::new(Arc::new(Column::new(schema.field(i).name(), i)), SortOptions::default()));
+    let input = match LexOrdering::new(keys) {
+        Some(order) => Arc::new(SortExec::new(order, input).with_preserve_partitioning(true)) as Arc<dyn ExecutionPlan>,
+        None => input,
+    };
+    Ok(Some((job, Arc::new(FileWriteExec::new(input, task)))))
+}
+
+fn is_partition(spec: &WriteSpec, column: &StructField) -> bool {
+    spec.partition_by.iter().any(|p| p.eq_ignore_ascii_case(&column.name))
 }
