@@ -1,16 +1,31 @@
 //! Functions of dates, times and intervals.
 
+mod arith;
 pub(crate) mod calendar;
+mod fields;
+mod formats;
 pub(crate) mod interval;
+mod make;
+pub(crate) mod pattern;
 pub(crate) mod text;
+mod truncate;
 pub mod zone;
 
 use crate::{registry::FunctionDef, udf::Udf};
 
 pub(crate) fn udfs() -> Vec<Udf> {
-    Vec::new()
+    let mut all = arith::udfs();
+    all.extend(fields::udfs());
+    all.extend(formats::udfs());
+    all.extend(make::udfs());
+    all.extend(truncate::udfs());
+    all
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
-    Vec::new()
+    let mut all = fields::functions();
+    all.extend(formats::functions());
+    all.extend(make::functions());
+    all.extend(truncate::functions());
+    all
 }
