@@ -1,1 +1,24 @@
-//! The exchange between stages.
+//! The exchange between stages: sort-based and blocking.
+//!
+//! A map task writes one data file and one index. The data file holds, run after run, the rows of each reduce partition
+//! as Arrow IPC batches ([`block`]); a run is what fitted in the task's memory. The index says where each partition's
+//! parts are. Readers ask an executor for the blocks of many map tasks at once and decode them as they come.
+
+pub mod block;
+mod client;
+mod error;
+mod fetch;
+mod index;
+mod reader;
+mod source;
+mod store;
+mod writer;
+
+pub use block::{BlockCompression, BlockDecoder};
+pub use client::{BlockClient, MAX_MESSAGE_BYTES};
+pub use error::FetchFailedError;
+pub use fetch::fetch_result;
+pub use reader::{METRIC_BYTES, METRIC_WAIT, ShuffleReadMetrics, ShuffleReaderCodec, ShuffleReaderExec};
+pub use source::{MapOutputLocation, MapOutputLocations, MapOutputSource, ShuffleAccess};
+pub use store::{BlockStore, MapOutputId, StoreError, StoredBlock};
+pub use writer::{ShuffleWriter, ShuffleWriterOptions, WrittenOutput};

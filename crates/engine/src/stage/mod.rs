@@ -15,6 +15,8 @@ use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use firesteel_protocol::ShuffleId;
 
 pub use cut::cut;
+pub(crate) use cut::{each_node, grow_stack};
+pub(crate) use scans::file_scan;
 pub use scans::{ScanPartition, scan_partitions};
 pub use subquery::inline_scalar_subqueries;
 

@@ -1,19 +1,104 @@
-//! Which partitions of its leaves a task reads.
+//! Which files a task reads.
 
 use std::sync::Arc;
 
-use datafusion::{common::Result, physical_plan::ExecutionPlan};
+use datafusion::{
+    common::Result,
+    datasource::{physical_plan::FileScanConfig, source::DataSourceExec},
+    physical_plan::{
+        ExecutionPlan,
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode},
+        union::UnionExec,
+    },
+};
 
-/// A partition of a leaf of a stage's plan.
+use super::cut::{grow_stack, partitions};
+
+/// A partition of a file scan of a stage's plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScanPartition {
-    /// Index of the leaf among the plan's file scans in depth-first order.
+    /// Index among the plan's file scans in depth-first order.
     pub scan: usize,
     pub partition: usize,
 }
 
-/// The partitions of file scans that partition `task` of `plan` reads.
+/// The files that `node` reads, if it is a file scan.
+pub(crate) fn file_scan(node: &Arc<dyn ExecutionPlan>) -> Option<&FileScanConfig> {
+    node.downcast_ref::<DataSourceExec>()?.data_source().downcast_ref::<FileScanConfig>()
+}
+
+pub(super) fn is_file_scan(node: &Arc<dyn ExecutionPlan>) -> bool {
+    file_scan(node).is_some()
+}
+
+/// The partitions of file scans that partition `task` of `plan` reads, by scan.
 pub fn scan_partitions(plan: &Arc<dyn ExecutionPlan>, task: usize) -> Result<Vec<ScanPartition>> {
-    let _ = (plan, task);
-    datafusion::common::not_impl_err!("splits")
+    let mut walk = Walk { next_scan: 0, found: Vec::new() };
+    walk.visit(plan, Reads::One(task))?;
+    Ok(walk.found)
+}
+
+/// What of a node's partitions the task reads.
+#[derive(Clone, Copy)]
+enum Reads {
+    Nothing,
+    One(usize),
+    All,
+}
+
+struct Walk {
+    next_scan: usize,
+    found: Vec<ScanPartition>,
+}
+
+impl Walk {
+    fn visit(&mut self, node: &Arc<dyn ExecutionPlan>, reads: Reads) -> Result<()> {
+        grow_stack(|| {
+            if is_file_scan(node) {
+                let scan = self.next_scan;
+                self.next_scan += 1;
+                let partitions = match reads {
+                    Reads::Nothing => 0..0,
+                    Reads::One(partition) => partition..partition + 1,
+                    Reads::All => 0..partitions(node),
+                };
+                self.found.extend(partitions.map(|partition| ScanPartition { scan, partition }));
+                return Ok(());
+            }
+            let mut first = 0;
+            for (index, child) in node.children().into_iter().enumerate() {
+                let child_reads = reads_of_child(node, index, child, reads, first);
+                first += partitions(child);
+                self.visit(child, child_reads)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What a task that `reads` so much of `node` reads of its child number `index`, whose partitions, were they laid end
+/// to end with those of the children before it, would start at `first`.
+fn reads_of_child(
+    node: &Arc<dyn ExecutionPlan>,
+    index: usize,
+    child: &Arc<dyn ExecutionPlan>,
+    reads: Reads,
+    first: usize,
+) -> Reads {
+    let Reads::One(partition) = reads else { return reads };
+    let count = partitions(child);
+    if node.is::<UnionExec>() {
+        return if (first..first + count).contains(&partition) {
+            Reads::One(partition - first)
+        } else {
+            Reads::Nothing
+        };
+    }
+    let collects_left = node.is::<CrossJoinExec>()
+        || node.is::<NestedLoopJoinExec>()
+        || node.downcast_ref::<HashJoinExec>().is_some_and(|j| *j.partition_mode() == PartitionMode::CollectLeft);
+    if (collects_left && index == 0) || count == 1 {
+        return Reads::One(0);
+    }
+    if count == partitions(node) { Reads::One(partition) } else { Reads::All }
 }

@@ -2,11 +2,19 @@
 
 use std::{future::Future, sync::Arc};
 
-use datafusion::{common::Result, physical_plan::ExecutionPlan, scalar::ScalarValue};
+use datafusion::{
+    common::Result,
+    physical_plan::{
+        ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions, scalar_subquery::ScalarSubqueryExec,
+    },
+    scalar::ScalarValue,
+};
+use futures::{FutureExt, future::BoxFuture};
 
-/// The plan without its `ScalarSubqueryExec` nodes: each subquery's plan is given to `evaluate` (innermost first) and
-/// its value takes the place of the expression that stood for it. `evaluate` answers null for no row and an error
-/// for more than one.
+/// The plan without its `ScalarSubqueryExec` nodes: each subquery's plan is given to `evaluate` (innermost first), and
+/// from then on its value stands in the plan's expressions, as a literal once the plan is encoded.
+///
+/// `evaluate` answers null for no row and an error for more than one. Call this once for a plan.
 pub async fn inline_scalar_subqueries<F, Fut>(
     plan: Arc<dyn ExecutionPlan>,
     evaluate: &mut F,
@@ -15,6 +23,41 @@ where
     F: FnMut(Arc<dyn ExecutionPlan>) -> Fut + Send,
     Fut: Future<Output = Result<ScalarValue>> + Send,
 {
-    let _ = evaluate;
-    Ok(plan)
+    let mut found = false;
+    super::cut::each_node(&plan, &mut |node| {
+        found |= node.is::<ScalarSubqueryExec>();
+        Ok(())
+    })?;
+    if found { inline(plan, evaluate).await } else { Ok(plan) }
+}
+
+/// Boxed: one heap frame a level of the plan, so that its depth does not matter to the stack while it waits.
+fn inline<'a, F, Fut>(
+    plan: Arc<dyn ExecutionPlan>,
+    evaluate: &'a mut F,
+) -> BoxFuture<'a, Result<Arc<dyn ExecutionPlan>>>
+where
+    F: FnMut(Arc<dyn ExecutionPlan>) -> Fut + Send,
+    Fut: Future<Output = Result<ScalarValue>> + Send,
+{
+    async move {
+        if let Some(node) = plan.downcast_ref::<ScalarSubqueryExec>() {
+            for subquery in node.subqueries() {
+                let subplan = inline(subquery.plan.clone(), evaluate).await?;
+                let value = evaluate(subplan).await?;
+                node.results().set(subquery.index, value)?;
+            }
+            return inline(node.input().clone(), evaluate).await;
+        }
+        let old: Vec<_> = plan.children().into_iter().cloned().collect();
+        let mut children = Vec::with_capacity(old.len());
+        for child in &old {
+            children.push(inline(child.clone(), evaluate).await?);
+        }
+        if old.iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new)) {
+            return Ok(plan);
+        }
+        plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+    .boxed()
 }

@@ -1,0 +1,106 @@
+//! Dialling executors.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use firesteel_protocol::{
+    AUTH_HEADER,
+    proto::{BlockChunk, FetchBlocksRequest, executor_client::ExecutorClient},
+};
+use hyper::rt::Executor;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tonic::{
+    Request, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+/// Messages may be this long. Far above what is sent, so that a limit is never what fails.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+
+/// What of one stream may be on its way, unread. The connection as a whole has no limit: streams that nobody reads at the
+/// moment must not stop those that somebody waits for.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+
+/// Fetches blocks of executors, over one connection to each. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct BlockClient(Arc<Inner>);
+
+struct Inner {
+    token: MetadataValue<Ascii>,
+    connect_timeout: Duration,
+    /// Where connections live. `None`: on the runtime that first uses them.
+    runtime: Option<Handle>,
+    channels: Mutex<HashMap<String, Channel>>,
+}
+
+#[derive(Clone)]
+struct OnRuntime(Handle);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for OnRuntime {
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+impl fmt::Debug for BlockClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockClient").finish_non_exhaustive()
+    }
+}
+
+impl BlockClient {
+    /// `token` is the shared secret of the application attempt.
+    pub fn new(token: &str, connect_timeout: Duration) -> Result<Self, Status> {
+        let mut token: MetadataValue<Ascii> =
+            token.parse().map_err(|_| Status::invalid_argument("the token has characters that no header may have"))?;
+        token.set_sensitive(true);
+        Ok(Self(Arc::new(Inner { token, connect_timeout, runtime: None, channels: Mutex::default() })))
+    }
+
+    /// A client whose connections are served by `runtime`, so that tasks that compute do not hold them up.
+    pub fn on_runtime(self, runtime: Handle) -> Self {
+        let (token, connect_timeout) = (self.0.token.clone(), self.0.connect_timeout);
+        Self(Arc::new(Inner { token, connect_timeout, runtime: Some(runtime), channels: Mutex::default() }))
+    }
+
+    /// The blocks asked for, in the order asked for.
+    pub async fn fetch(&self, address: &str, request: FetchBlocksRequest) -> Result<Streaming<BlockChunk>, Status> {
+        let channel = self.channel(address)?;
+        let mut client = ExecutorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut request = Request::new(request);
+        request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
+        client.fetch_blocks(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// The next fetch of this address dials anew.
+    pub fn forget(&self, address: &str) {
+        self.0.channels.lock().remove(address);
+    }
+
+    fn channel(&self, address: &str) -> Result<Channel, Status> {
+        let mut channels = self.0.channels.lock();
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|e| Status::invalid_argument(format!("{address} is no address: {e}")))?
+            .connect_timeout(self.0.connect_timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .keep_alive_while_idle(false);
+        let channel = match &self.0.runtime {
+            Some(runtime) => {
+                let _on_runtime = runtime.enter();
+                endpoint.executor(OnRuntime(runtime.clone())).connect_lazy()
+            }
+            None => endpoint.connect_lazy(),
+        };
+        channels.insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+}

@@ -1,0 +1,369 @@
+//! Blocks as streams of batches.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    common::Result, error::DataFusionError, execution::SendableRecordBatchStream,
+    physical_plan::stream::RecordBatchStreamAdapter,
+};
+use firesteel_protocol::{ExecutorId, ShuffleId, proto::FetchBlocksRequest};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use tonic::{Code, Status, Streaming};
+
+use super::{
+    block::{BlockDecoder, BlockError},
+    client::BlockClient,
+    error::FetchFailedError,
+    reader::ShuffleReadMetrics,
+    store::{BlockStore, MapOutputId, StoreError, StoredBlock},
+};
+
+/// How often a fetch is tried before it counts as failed, and the wait after the first failure; it doubles.
+const ATTEMPTS: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// An executor that sends nothing for so long is taken for lost.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Blocks named in one request.
+const BLOCKS_PER_REQUEST: usize = 4096;
+/// Bytes read from a local block at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// Some blocks of one shuffle on one executor.
+#[derive(Debug, Clone)]
+pub(super) struct BlockGroup {
+    pub shuffle: ShuffleId,
+    pub executor: ExecutorId,
+    pub address: String,
+    /// Map index and attempt, in the order wanted.
+    pub outputs: Vec<(u32, u64)>,
+    /// The reduce partition.
+    pub partition: u32,
+}
+
+impl BlockGroup {
+    fn failed(&self, map_indexes: Vec<u32>, corrupt: bool, message: impl Into<String>) -> FetchFailedError {
+        FetchFailedError {
+            shuffle: self.shuffle,
+            executor: Some(self.executor.clone()),
+            map_indexes,
+            corrupt,
+            message: message.into(),
+        }
+    }
+}
+
+/// The batches of a group's blocks, block after block in the order wanted.
+pub(super) fn fetch_remote(
+    client: BlockClient,
+    group: BlockGroup,
+    schema: SchemaRef,
+    metrics: ShuffleReadMetrics,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let wanted = group.outputs.iter().copied().collect();
+    let start = BlockDecoder::new(schema).map(|decoder| Remote {
+        client,
+        group,
+        decoder,
+        metrics,
+        wanted,
+        asked: 0,
+        yielded: 0,
+        skip: 0,
+        checksum: 0,
+        block_done: false,
+        stream: None,
+        failures: 0,
+    });
+    stream::once(async move { start })
+        .map_ok(|remote| {
+            stream::try_unfold(
+                remote,
+                |mut remote| async move { Ok(remote.next().await?.map(|batch| (batch, remote))) },
+            )
+        })
+        .try_flatten()
+}
+
+struct Remote {
+    client: BlockClient,
+    group: BlockGroup,
+    decoder: BlockDecoder,
+    metrics: ShuffleReadMetrics,
+    /// What is still to come, the block that is under way first.
+    wanted: VecDeque<(u32, u64)>,
+    /// How many of `wanted` the open stream was asked for.
+    asked: usize,
+    /// Batches of the first wanted block that were passed on; after a new start as many are skipped.
+    yielded: usize,
+    skip: usize,
+    checksum: u32,
+    /// All of the first wanted block was received; its last batches may still be in the decoder.
+    block_done: bool,
+    stream: Option<Streaming<firesteel_protocol::proto::BlockChunk>>,
+    failures: u32,
+}
+
+/// Why a stream ended before its time.
+enum Broken {
+    /// Try again.
+    Connection(Status),
+    /// The executor answered that it cannot.
+    Refused(Status),
+    Damaged(String),
+}
+
+impl Remote {
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            while let Some(batch) = self.decoder.next() {
+                if self.skip > 0 {
+                    self.skip -= 1;
+                    continue;
+                }
+                self.yielded += 1;
+                self.metrics.rows.add(batch.num_rows());
+                return Ok(Some(batch));
+            }
+            if self.block_done {
+                self.wanted.pop_front();
+                self.asked -= 1;
+                (self.yielded, self.skip, self.checksum, self.block_done) = (0, 0, 0, false);
+            }
+            if self.wanted.is_empty() {
+                return Ok(None);
+            }
+            let waited = Instant::now();
+            let step = self.step().await;
+            self.metrics.wait.add_duration(waited.elapsed());
+            if let Err(broken) = step {
+                self.recover(broken).await?;
+            }
+        }
+    }
+
+    /// Takes the next chunk.
+    async fn step(&mut self) -> Result<(), Broken> {
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => {
+                self.asked = self.wanted.len().min(BLOCKS_PER_REQUEST);
+                let asked = self.wanted.iter().take(self.asked);
+                let (map_indexes, attempts) = asked.copied().unzip();
+                let request = FetchBlocksRequest {
+                    shuffle_id: self.group.shuffle.0,
+                    map_indexes,
+                    attempts,
+                    first_partition: self.group.partition,
+                    last_partition: self.group.partition + 1,
+                };
+                let answer = tokio::time::timeout(SILENCE, self.client.fetch(&self.group.address, request)).await;
+                none.insert(answer.map_err(|_| silent())?.map_err(classify)?)
+            }
+        };
+        let chunk = tokio::time::timeout(SILENCE, stream.message()).await.map_err(|_| silent())?.map_err(classify)?;
+        let Some(chunk) = chunk else {
+            // The end: blocks that were not sent are empty.
+            self.stream = None;
+            self.decoder.end_of_block().map_err(damaged)?;
+            if self.yielded > 0 {
+                return Err(Broken::Connection(Status::unavailable("the stream ended within a block")));
+            }
+            self.wanted.drain(..self.asked);
+            self.asked = 0;
+            return Ok(());
+        };
+        self.metrics.bytes.add(chunk.data.len());
+        while let Some((map, _)) = self.wanted.front()
+            && *map != chunk.map_index
+            && self.asked > 0
+            && self.yielded == 0
+        {
+            // Not sent: empty.
+            self.wanted.pop_front();
+            self.asked -= 1;
+        }
+        if self.asked == 0 || self.wanted.front().is_none_or(|(map, _)| *map != chunk.map_index) {
+            return Err(Broken::Damaged(format!("block {} was sent and not asked for", chunk.map_index)));
+        }
+        self.checksum = crc32c::crc32c_append(self.checksum, &chunk.data);
+        self.decoder.push(chunk.data).map_err(damaged)?;
+        if let Some(checksum) = chunk.checksum {
+            self.decoder.end_of_block().map_err(damaged)?;
+            if checksum != self.checksum {
+                return Err(Broken::Damaged("the checksum of a block does not match".to_owned()));
+            }
+            self.block_done = true;
+            self.failures = 0;
+        }
+        Ok(())
+    }
+
+    async fn recover(&mut self, broken: Broken) -> Result<()> {
+        self.stream = None;
+        self.decoder.reset();
+        self.checksum = 0;
+        let first = self.wanted.front().map(|(map, _)| *map);
+        match broken {
+            Broken::Damaged(message) => Err(self.group.failed(first.into_iter().collect(), true, message).into()),
+            Broken::Refused(status) => {
+                let corrupt = status.code() == Code::DataLoss;
+                // A damaged block is the first that was not sent; one that is missing is not alone.
+                let maps = if corrupt {
+                    first.into_iter().collect()
+                } else {
+                    self.wanted.iter().map(|(map, _)| *map).collect()
+                };
+                Err(self.group.failed(maps, corrupt, status.message()).into())
+            }
+            Broken::Connection(status) => {
+                self.failures += 1;
+                if self.failures >= ATTEMPTS {
+                    let maps = self.wanted.iter().map(|(map, _)| *map).collect();
+                    let message = format!(
+                        "{} did not answer in {ATTEMPTS} attempts: {}",
+                        self.group.address,
+                        root_message(&status)
+                    );
+                    return Err(self.group.failed(maps, false, message).into());
+                }
+                tracing::debug!(executor = %self.group.executor, error = %status, "fetching blocks again");
+                self.client.forget(&self.group.address);
+                self.skip = self.yielded;
+                tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.failures - 1)).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn silent() -> Broken {
+    Broken::Connection(Status::deadline_exceeded(format!("nothing came for {} s", SILENCE.as_secs())))
+}
+
+fn damaged(error: BlockError) -> Broken {
+    Broken::Damaged(error.to_string())
+}
+
+fn classify(status: Status) -> Broken {
+    match status.code() {
+        Code::NotFound
+        | Code::DataLoss
+        | Code::Unauthenticated
+        | Code::PermissionDenied
+        | Code::InvalidArgument
+        | Code::OutOfRange
+        | Code::FailedPrecondition => Broken::Refused(status),
+        _ => Broken::Connection(status),
+    }
+}
+
+fn root_message(status: &Status) -> String {
+    let mut error: &dyn std::error::Error = status;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let root = error.to_string();
+    if root == status.to_string() { status.message().to_owned() } else { format!("{} ({root})", status.message()) }
+}
+
+/// The batches of a group's blocks that are on this executor, read from its disks.
+pub(super) fn read_local(
+    store: Arc<BlockStore>,
+    group: BlockGroup,
+    schema: SchemaRef,
+    metrics: ShuffleReadMetrics,
+) -> impl Stream<Item = Result<RecordBatch>> + Send {
+    let wanted: VecDeque<_> = group.outputs.iter().copied().collect();
+    let start = BlockDecoder::new(schema).map(|decoder| Local {
+        store,
+        group,
+        decoder,
+        metrics,
+        wanted,
+        block: None,
+        checksum: 0,
+    });
+    stream::once(async move { start })
+        .map_ok(|local| {
+            stream::try_unfold(local, |mut local| async move { Ok(local.next()?.map(|batch| (batch, local))) })
+        })
+        .try_flatten()
+}
+
+struct Local {
+    store: Arc<BlockStore>,
+    group: BlockGroup,
+    decoder: BlockDecoder,
+    metrics: ShuffleReadMetrics,
+    wanted: VecDeque<(u32, u64)>,
+    block: Option<StoredBlock>,
+    checksum: u32,
+}
+
+impl Local {
+    fn next(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            if let Some(batch) = self.decoder.next() {
+                self.metrics.rows.add(batch.num_rows());
+                return Ok(Some(batch));
+            }
+            if let Some(block) = &mut self.block {
+                let map = block.id().map;
+                let corrupt = |group: &BlockGroup, message: String| -> DataFusionError {
+                    group.failed(vec![map], true, message).into()
+                };
+                match block.read(READ_BYTES).map_err(|e| corrupt(&self.group, e.to_string()))? {
+                    Some(bytes) => {
+                        self.metrics.bytes.add(bytes.len());
+                        self.checksum = crc32c::crc32c_append(self.checksum, &bytes);
+                        self.decoder.push(bytes).map_err(|e| corrupt(&self.group, e.to_string()))?;
+                    }
+                    None => {
+                        let whole = block.checksum() == self.checksum;
+                        self.decoder.end_of_block().map_err(|e| corrupt(&self.group, e.to_string()))?;
+                        if !whole {
+                            let message = "the checksum of a block does not match".to_owned();
+                            return Err(corrupt(&self.group, message));
+                        }
+                        self.block = None;
+                        self.checksum = 0;
+                    }
+                }
+                continue;
+            }
+            let Some((map, attempt)) = self.wanted.pop_front() else { return Ok(None) };
+            let id = MapOutputId { shuffle: self.group.shuffle, map, attempt };
+            let partition = self.group.partition;
+            let mut blocks = self.store.blocks(id, partition..partition + 1).map_err(|error| {
+                let corrupt = matches!(error, StoreError::Damaged { .. });
+                self.group.failed(vec![map], corrupt, error.to_string())
+            })?;
+            self.block = blocks.pop();
+        }
+    }
+}
+
+/// All rows that one result task left on an executor: for the driver, which says that the result has arrived only when
+/// the stream has ended well.
+pub fn fetch_result(
+    client: &BlockClient,
+    executor: ExecutorId,
+    address: &str,
+    output: MapOutputId,
+    schema: SchemaRef,
+) -> SendableRecordBatchStream {
+    let group = BlockGroup {
+        shuffle: output.shuffle,
+        executor,
+        address: address.to_owned(),
+        outputs: vec![(output.map, output.attempt)],
+        partition: 0,
+    };
+    let stream = fetch_remote(client.clone(), group, schema.clone(), ShuffleReadMetrics::default());
+    Box::pin(RecordBatchStreamAdapter::new(schema, stream.boxed()))
+}

@@ -1,0 +1,104 @@
+//! The index file of a map output.
+//!
+//! `magic, version, partitions, runs` as four u32, then one record for each partition, all of one size: the record's
+//! CRC32C (of the rest of the record), the block's CRC32C, the block's rows (u64), and for each run the offset and length
+//! (u64 each) of its part of the block in the data file. Little endian. A reader reads only the records that it needs.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::FileExt,
+};
+
+const MAGIC: u32 = 0x4653_4958;
+const VERSION: u32 = 1;
+const HEADER: usize = 16;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Part {
+    pub offset: u64,
+    pub length: u64,
+}
+
+/// Where one block is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BlockEntry {
+    pub checksum: u32,
+    pub rows: u64,
+    /// One a run; empty ones have length 0.
+    pub parts: Vec<Part>,
+}
+
+impl BlockEntry {
+    pub fn length(&self) -> u64 {
+        self.parts.iter().map(|part| part.length).sum()
+    }
+}
+
+pub fn write(out: &mut impl Write, entries: &[BlockEntry]) -> io::Result<()> {
+    let runs = entries.first().map_or(0, |entry| entry.parts.len());
+    let too_many = |_| io::Error::other("too many parts for an index");
+    let partitions = u32::try_from(entries.len()).map_err(too_many)?;
+    for word in [MAGIC, VERSION, partitions, u32::try_from(runs).map_err(too_many)?] {
+        out.write_all(&word.to_le_bytes())?;
+    }
+    let mut record = Vec::with_capacity(record_size(runs));
+    for entry in entries {
+        record.clear();
+        record.extend_from_slice(&entry.checksum.to_le_bytes());
+        record.extend_from_slice(&entry.rows.to_le_bytes());
+        for part in &entry.parts {
+            record.extend_from_slice(&part.offset.to_le_bytes());
+            record.extend_from_slice(&part.length.to_le_bytes());
+        }
+        out.write_all(&crc32c::crc32c(&record).to_le_bytes())?;
+        out.write_all(&record)?;
+    }
+    Ok(())
+}
+
+fn record_size(runs: usize) -> usize {
+    4 + 4 + 8 + 16 * runs
+}
+
+/// Reads the entries of `partitions`. `InvalidData` when the index is damaged.
+pub fn read(file: &File, partitions: std::ops::Range<u32>) -> io::Result<Vec<BlockEntry>> {
+    let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("damaged index: {what}"));
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0).map_err(|_| damaged("no header"))?;
+    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    if word(0) != MAGIC || word(4) != VERSION {
+        return Err(damaged("not an index of this version"));
+    }
+    let (count, runs) = (word(8), word(12) as usize);
+    if partitions.end > count || partitions.start > partitions.end {
+        return Err(damaged(&format!("partitions {partitions:?} of {count}")));
+    }
+    let size = record_size(runs);
+    let length = (count as u64).saturating_mul(size as u64).saturating_add(HEADER as u64);
+    if file.metadata()?.len() != length {
+        return Err(damaged("its length"));
+    }
+    let mut bytes = vec![0; size * partitions.len()];
+    file.read_exact_at(&mut bytes, (HEADER + size * partitions.start as usize) as u64)?;
+    bytes
+        .chunks_exact(size)
+        .map(|record| {
+            let (crc, record) = record.split_at(4);
+            if crc32c::crc32c(record).to_le_bytes() != crc {
+                return Err(damaged("a record's checksum"));
+            }
+            let u64_at = |at: usize| {
+                let mut word = [0; 8];
+                word.copy_from_slice(&record[at..at + 8]);
+                u64::from_le_bytes(word)
+            };
+            let parts = (0..runs).map(|run| Part { offset: u64_at(12 + 16 * run), length: u64_at(20 + 16 * run) });
+            Ok(BlockEntry {
+                checksum: u32::from_le_bytes([record[0], record[1], record[2], record[3]]),
+                rows: u64_at(4),
+                parts: parts.collect(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,361 @@
+//! Map outputs on an executor's local disks.
+//!
+//! `<dir>/firesteel-<executor>/shuffle-<id>/<map>-<attempt>.data` and `.index`. Both are written under temporary names;
+//! an output is there once its index has its own name.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    ops::Range,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use firesteel_protocol::ShuffleId;
+use parking_lot::Mutex;
+
+use super::index::{self, BlockEntry, Part};
+
+/// What one attempt of a map task wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MapOutputId {
+    pub shuffle: ShuffleId,
+    pub map: u32,
+    pub attempt: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("no output of attempt {} of map {} of shuffle {} here", .0.attempt, .0.map, .0.shuffle)]
+    Missing(MapOutputId),
+    #[error("the output of map {} of shuffle {} is damaged: {message}", .id.map, .id.shuffle)]
+    Damaged { id: MapOutputId, message: String },
+    #[error("the disk of {} is full: {source}. Give spark.local.dir a larger volume", .dir.display())]
+    DiskFull { dir: PathBuf, source: io::Error },
+    #[error("{}: {source}", .path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("shuffle {0} was removed while it was written")]
+    Removed(ShuffleId),
+}
+
+impl StoreError {
+    pub(super) fn of(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { dir: path.parent().unwrap_or(path).to_owned(), source }
+            }
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}
+
+/// The map outputs of one executor.
+#[derive(Debug)]
+pub struct BlockStore {
+    roots: Vec<PathBuf>,
+    state: Mutex<State>,
+    used: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    outputs: HashMap<ShuffleId, HashMap<(u32, u64), Output>>,
+    /// The shuffles removed last: a task that still wrote one must not bring it back.
+    removed: HashSet<ShuffleId>,
+    removed_order: VecDeque<ShuffleId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Output {
+    root: usize,
+    bytes: u64,
+}
+
+const REMEMBERED_REMOVALS: usize = 10_000;
+
+impl BlockStore {
+    /// Makes this executor's folder in each of `dirs`, empty: what an earlier process of its name left is removed.
+    pub fn open(dirs: &[PathBuf], executor: &str) -> Result<Self, StoreError> {
+        let name: String =
+            executor.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let mut roots = Vec::new();
+        for dir in dirs {
+            let root = dir.join(format!("firesteel-{name}"));
+            match fs::remove_dir_all(&root) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StoreError::of(&root, e)),
+                _ => fs::create_dir_all(&root).map_err(|e| StoreError::of(&root, e))?,
+            }
+            roots.push(root);
+        }
+        if roots.is_empty() {
+            let source = io::Error::new(io::ErrorKind::NotFound, "no local directory is configured");
+            return Err(StoreError::Io { path: PathBuf::new(), source });
+        }
+        Ok(Self { roots, state: Mutex::default(), used: AtomicU64::new(0) })
+    }
+
+    /// Bytes of all outputs on disk.
+    pub fn disk_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn path(&self, root: usize, id: MapOutputId, extension: &str) -> PathBuf {
+        self.roots[root].join(format!("shuffle-{}", id.shuffle)).join(format!("{}-{}.{extension}", id.map, id.attempt))
+    }
+
+    /// Begins an output. Nothing of it is seen before [`OutputFile::commit`]; dropping it removes it.
+    pub(super) fn create(&self, id: MapOutputId, num_partitions: usize) -> Result<OutputFile<'_>, StoreError> {
+        let root =
+            (id.shuffle.0 as usize).wrapping_add(id.map as usize).wrapping_add(id.attempt as usize) % self.roots.len();
+        let data = self.path(root, id, "data.tmp");
+        if let Some(dir) = data.parent() {
+            fs::create_dir_all(dir).map_err(|e| StoreError::of(&data, e))?;
+        }
+        let file = File::create(&data).map_err(|e| StoreError::of(&data, e))?;
+        Ok(OutputFile {
+            store: self,
+            id,
+            root,
+            temporary: data,
+            file: BufWriter::with_capacity(1 << 20, file),
+            offset: 0,
+            entries: vec![BlockEntry::default(); num_partitions],
+            committed: false,
+        })
+    }
+
+    /// The blocks of `partitions` of one output.
+    pub fn blocks(&self, id: MapOutputId, partitions: Range<u32>) -> Result<Vec<StoredBlock>, StoreError> {
+        let output = {
+            let state = self.state.lock();
+            state.outputs.get(&id.shuffle).and_then(|maps| maps.get(&(id.map, id.attempt))).copied()
+        };
+        let Some(output) = output else { return Err(StoreError::Missing(id)) };
+        let open = |extension: &str| -> Result<File, StoreError> {
+            let path = self.path(output.root, id, extension);
+            File::open(&path).map_err(|e| match e.kind() {
+                io::ErrorKind::NotFound => StoreError::Missing(id),
+                _ => StoreError::of(&path, e),
+            })
+        };
+        let entries = index::read(&open("index")?, partitions.clone()).map_err(|e| match e.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                StoreError::Damaged { id, message: e.to_string() }
+            }
+            _ => StoreError::of(&self.path(output.root, id, "index"), e),
+        })?;
+        let mut blocks = Vec::with_capacity(entries.len());
+        let mut data = None;
+        for (partition, entry) in partitions.zip(entries) {
+            if entry.length() == 0 {
+                continue;
+            }
+            let file: &Arc<File> = match &mut data {
+                Some(file) => file,
+                none => none.insert(Arc::new(open("data")?)),
+            };
+            blocks.push(StoredBlock { id, partition, file: file.clone(), entry, part: 0, within: 0 });
+        }
+        Ok(blocks)
+    }
+
+    pub fn remove_shuffle(&self, shuffle: ShuffleId) {
+        let outputs = {
+            let mut state = self.state.lock();
+            if state.removed.insert(shuffle) {
+                state.removed_order.push_back(shuffle);
+                if state.removed_order.len() > REMEMBERED_REMOVALS
+                    && let Some(oldest) = state.removed_order.pop_front()
+                {
+                    state.removed.remove(&oldest);
+                }
+            }
+            state.outputs.remove(&shuffle)
+        };
+        for output in outputs.iter().flat_map(HashMap::values) {
+            self.used.fetch_sub(output.bytes, Ordering::Relaxed);
+        }
+        for root in &self.roots {
+            remove(fs::remove_dir_all(root.join(format!("shuffle-{shuffle}"))));
+        }
+    }
+
+    pub fn remove_output(&self, id: MapOutputId) {
+        let output = self.state.lock().outputs.get_mut(&id.shuffle).and_then(|maps| maps.remove(&(id.map, id.attempt)));
+        let Some(output) = output else { return };
+        self.used.fetch_sub(output.bytes, Ordering::Relaxed);
+        for extension in ["index", "data"] {
+            remove(fs::remove_file(self.path(output.root, id, extension)));
+        }
+    }
+
+    /// Removes everything. For the executor's end.
+    pub fn clear(&self) {
+        self.state.lock().outputs.clear();
+        self.used.store(0, Ordering::Relaxed);
+        for root in &self.roots {
+            remove(fs::remove_dir_all(root));
+        }
+    }
+}
+
+fn remove(result: io::Result<()>) {
+    match result {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!(error = %e, "cannot remove shuffle files"),
+        _ => {}
+    }
+}
+
+/// An output that is being written.
+pub(super) struct OutputFile<'a> {
+    store: &'a BlockStore,
+    id: MapOutputId,
+    root: usize,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+    offset: u64,
+    entries: Vec<BlockEntry>,
+    committed: bool,
+}
+
+impl OutputFile<'_> {
+    /// Begins a run. Within one, partitions are written in order.
+    pub fn start_run(&mut self) {
+        let offset = self.offset;
+        for entry in &mut self.entries {
+            entry.parts.push(Part { offset, length: 0 });
+        }
+    }
+
+    /// Appends to the block of `partition` in this run.
+    pub fn append(&mut self, partition: usize, bytes: &[u8], rows: u64) -> Result<(), StoreError> {
+        self.file.write_all(bytes).map_err(|e| StoreError::of(&self.temporary, e))?;
+        let entry = &mut self.entries[partition];
+        if let Some(part) = entry.parts.last_mut() {
+            if part.length == 0 {
+                part.offset = self.offset;
+            }
+            part.length += bytes.len() as u64;
+        }
+        entry.rows += rows;
+        entry.checksum = crc32c::crc32c_append(entry.checksum, bytes);
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.offset
+    }
+
+    /// Makes the output visible and says how long each block is and how many rows it has.
+    pub fn commit(mut self) -> Result<Vec<(u64, u64)>, StoreError> {
+        self.file.flush().map_err(|e| StoreError::of(&self.temporary, e))?;
+        let (store, id) = (self.store, self.id);
+        let index_temporary = store.path(self.root, id, "index.tmp");
+        let write_index = || -> io::Result<u64> {
+            let mut file = BufWriter::new(File::create(&index_temporary)?);
+            index::write(&mut file, &self.entries)?;
+            file.flush()?;
+            file.get_ref().metadata().map(|m| m.len())
+        };
+        let finish = || -> io::Result<u64> {
+            let index_bytes = write_index()?;
+            fs::rename(&self.temporary, store.path(self.root, id, "data"))?;
+            fs::rename(&index_temporary, store.path(self.root, id, "index"))?;
+            Ok(index_bytes)
+        };
+        let index_bytes = match finish() {
+            Ok(bytes) => bytes,
+            Err(_) if store.state.lock().removed.contains(&id.shuffle) => return Err(StoreError::Removed(id.shuffle)),
+            Err(e) => {
+                remove(fs::remove_file(&index_temporary));
+                remove(fs::remove_file(store.path(self.root, id, "data")));
+                return Err(StoreError::of(&index_temporary, e));
+            }
+        };
+        self.committed = true;
+        let bytes = self.offset + index_bytes;
+        let removed = {
+            let mut state = store.state.lock();
+            let removed = state.removed.contains(&id.shuffle);
+            if !removed {
+                let output = Output { root: self.root, bytes };
+                state.outputs.entry(id.shuffle).or_default().insert((id.map, id.attempt), output);
+                store.used.fetch_add(bytes, Ordering::Relaxed);
+            }
+            removed
+        };
+        if removed {
+            for extension in ["index", "data"] {
+                remove(fs::remove_file(store.path(self.root, id, extension)));
+            }
+            return Err(StoreError::Removed(id.shuffle));
+        }
+        Ok(self.entries.iter().map(|entry| (entry.length(), entry.rows)).collect())
+    }
+}
+
+impl Drop for OutputFile<'_> {
+    fn drop(&mut self) {
+        if !self.committed {
+            remove(fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+/// One block that is not empty, to be read piece by piece. Open files stay readable when the output is removed.
+#[derive(Debug)]
+pub struct StoredBlock {
+    id: MapOutputId,
+    partition: u32,
+    file: Arc<File>,
+    entry: BlockEntry,
+    part: usize,
+    within: u64,
+}
+
+impl StoredBlock {
+    pub fn id(&self) -> MapOutputId {
+        self.id
+    }
+
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+
+    pub fn length(&self) -> u64 {
+        self.entry.length()
+    }
+
+    /// CRC32C of the whole block.
+    pub fn checksum(&self) -> u32 {
+        self.entry.checksum
+    }
+
+    /// The next piece, of at most `most` bytes; `None` after the last one. Reads from disk.
+    pub fn read(&mut self, most: usize) -> Result<Option<Bytes>, StoreError> {
+        while let Some(part) = self.entry.parts.get(self.part) {
+            let left = part.length.saturating_sub(self.within);
+            if left == 0 {
+                self.part += 1;
+                self.within = 0;
+                continue;
+            }
+            let take = usize::try_from(left).unwrap_or(usize::MAX).min(most.max(1));
+            let mut bytes = vec![0; take];
+            self.file.read_exact_at(&mut bytes, part.offset + self.within).map_err(|e| StoreError::Damaged {
+                id: self.id,
+                message: format!("cannot read {take} bytes of its data file: {e}"),
+            })?;
+            self.within += take as u64;
+            return Ok(Some(bytes.into()));
+        }
+        Ok(None)
+    }
+}

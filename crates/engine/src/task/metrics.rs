@@ -1,0 +1,72 @@
+//! What a task's operators counted, as one message.
+
+use std::sync::Arc;
+
+use datafusion::physical_plan::{
+    ExecutionPlan,
+    metrics::{MetricValue, MetricsSet},
+};
+use firesteel_protocol::proto::{OperatorMetrics, TaskMetrics};
+
+use crate::{
+    shuffle::{METRIC_BYTES, METRIC_WAIT, ShuffleReaderExec, WrittenOutput},
+    stage::{each_node, file_scan},
+};
+
+/// Operators reported one by one; deeper plans report the first so many.
+const MAX_OPERATORS: usize = 1000;
+
+/// The metrics of `plan` so far.
+pub(super) fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> TaskMetrics {
+    let mut total = TaskMetrics::default();
+    let walked = each_node(plan, &mut |node| {
+        let Some(metrics) = node.metrics() else {
+            push(&mut total, OperatorMetrics { name: node.name().to_owned(), ..Default::default() });
+            return Ok(());
+        };
+        let rows = metrics.output_rows().unwrap_or_default() as u64;
+        if file_scan(node).is_some() {
+            total.input_rows += rows;
+            total.input_bytes += sum(&metrics, "bytes_scanned");
+        }
+        if node.is::<ShuffleReaderExec>() {
+            total.shuffle_read_rows += rows;
+            total.shuffle_read_bytes += sum(&metrics, METRIC_BYTES);
+            total.fetch_wait_nanos += sum(&metrics, METRIC_WAIT);
+        }
+        let operator = OperatorMetrics {
+            name: node.name().to_owned(),
+            output_rows: rows,
+            elapsed_nanos: metrics.elapsed_compute().unwrap_or_default() as u64,
+            spilled_bytes: metrics.spilled_bytes().unwrap_or_default() as u64,
+            peak_memory_bytes: ["peak_mem_used", "build_mem_used"].iter().map(|name| sum(&metrics, name)).sum(),
+        };
+        total.spilled_bytes += operator.spilled_bytes;
+        total.peak_memory_bytes += operator.peak_memory_bytes;
+        push(&mut total, operator);
+        Ok(())
+    });
+    debug_assert!(walked.is_ok());
+    total
+}
+
+/// Adds what the task wrote.
+pub(super) fn add_output(total: &mut TaskMetrics, output: &WrittenOutput) {
+    let bytes = output.sizes.iter().sum();
+    total.output_rows = output.rows;
+    total.output_bytes = bytes;
+    total.shuffle_write_rows = output.rows;
+    total.shuffle_write_bytes = bytes;
+    total.spilled_bytes += output.spilled_bytes;
+    total.peak_memory_bytes += output.peak_memory_bytes;
+}
+
+fn push(total: &mut TaskMetrics, operator: OperatorMetrics) {
+    if total.operators.len() < MAX_OPERATORS {
+        total.operators.push(operator);
+    }
+}
+
+fn sum(metrics: &MetricsSet, name: &str) -> u64 {
+    metrics.sum_by_name(name).as_ref().map_or(0, MetricValue::as_usize) as u64
+}

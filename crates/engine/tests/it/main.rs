@@ -1,0 +1,3 @@
+//! The engine's parts together, without a network.
+
+mod shuffle;
