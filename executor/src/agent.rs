@@ -1,0 +1,356 @@
+//! The executor's side of its conversation with the driver.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use firesteel_engine::{
+    EngineOptions, EngineSession, ExecutionMode,
+    codec::PlanCodec,
+    shuffle::{BlockClient, BlockStore, MAX_MESSAGE_BYTES, MapOutputId},
+    task::TaskEnvironment,
+};
+use firesteel_protocol::{
+    PROTOCOL_VERSION, ShuffleId, TaskAttemptId,
+    proto::{
+        DriverMessage, ExecutorMessage, Heartbeat, Leaving, Register, Registered, driver_message::Message as FromDriver,
+        executor_message::Message as ToDriver, executor_server::ExecutorServer,
+    },
+};
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::mpsc,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    Code, Status, Streaming,
+    service::interceptor::InterceptedService,
+    transport::Server,
+};
+
+use crate::{
+    ExecutorError, ExecutorOptions,
+    driver::{Driver, Token},
+    service::{Blocks, CheckToken},
+    tasks::{Tasks, refused},
+};
+
+/// Messages that wait for the driver. Tasks wait when it is full.
+const REPORTS: usize = 4096;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// A driver that accepts the stream must answer the registration within this.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(30);
+/// The last reports must be on their way within this.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How an executor is ended from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Leave in good order.
+    pub terminate: CancellationToken,
+    /// Be gone.
+    pub kill: CancellationToken,
+}
+
+pub struct Agent {
+    options: ExecutorOptions,
+    codec: PlanCodec,
+    address: String,
+    driver: Arc<Driver>,
+    client: BlockClient,
+    blocks: Blocks,
+    task_runtime: Handle,
+    stop: Stop,
+    tasks: Option<Arc<Tasks>>,
+}
+
+/// How a conversation ended.
+enum Ended {
+    /// The driver said goodbye, or this executor did.
+    Well,
+    /// It may go on with a new one.
+    Lost(String),
+    Failed(ExecutorError),
+}
+
+impl Agent {
+    /// Serves blocks from now on. Within the control runtime.
+    pub async fn start(
+        options: ExecutorOptions,
+        codec: PlanCodec,
+        task_runtime: Handle,
+        stop: Stop,
+    ) -> Result<Self, ExecutorError> {
+        let token = Token::new(&options.auth_token)?;
+        let control = Handle::current();
+        let driver = Arc::new(Driver::new(&options.driver_address, token, control.clone())?);
+        let client = BlockClient::new(&options.auth_token, Duration::from_secs(10))
+            .map_err(|e| ExecutorError::Config(e.message().to_owned()))?
+            .on_runtime(control);
+        let wanted = format!("0.0.0.0:{}", options.port);
+        let failed = |e: std::io::Error| ExecutorError::Serve { address: wanted.clone(), message: e.to_string() };
+        let listener = TcpListener::bind(&wanted).await.map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        let host = if options.host.contains(':') { format!("[{}]", options.host) } else { options.host.clone() };
+        let blocks = Blocks::default();
+        let service = ExecutorServer::new(blocks.clone())
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let service = InterceptedService::new(service, CheckToken::new(&options.auth_token));
+        let server = Server::builder()
+            .tcp_nodelay(true)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .add_service(service)
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(async move {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the block service ended");
+            }
+        });
+        let address = format!("{host}:{port}");
+        Ok(Self { options, codec, address, driver, client, blocks, task_runtime, stop, tasks: None })
+    }
+
+    /// Talks to the driver, dialling again when the conversation breaks, until there is nothing more to say.
+    pub async fn run(mut self) -> Result<(), ExecutorError> {
+        let kill = self.stop.kill.clone();
+        let result = tokio::select! {
+            biased;
+            () = kill.cancelled() => return Ok(()),
+            result = self.converse() => result,
+        };
+        if let Some(store) = self.blocks.store.get() {
+            store.clear();
+        }
+        result
+    }
+
+    async fn converse(&mut self) -> Result<(), ExecutorError> {
+        let mut lost_since: Option<Instant> = None;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let mut registered = false;
+            let ended = self.conversation(&mut registered).await;
+            if let Some(tasks) = &self.tasks {
+                // To the driver they are lost with the stream.
+                tasks.kill_all();
+            }
+            if registered {
+                (lost_since, wait) = (None, FIRST_WAIT);
+            }
+            let message = match ended {
+                Ended::Well => return Ok(()),
+                Ended::Failed(error) => return Err(error),
+                Ended::Lost(message) => message,
+            };
+            if self.stop.terminate.is_cancelled() {
+                return Ok(());
+            }
+            let since = *lost_since.get_or_insert_with(Instant::now);
+            if since.elapsed() + wait > self.options.reconnect_for {
+                return Err(ExecutorError::DriverLost { address: self.options.driver_address.clone(), message });
+            }
+            tracing::warn!(driver = %self.options.driver_address, %message, "the driver cannot be reached; dialling again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.terminate.cancelled() => return Ok(()),
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn conversation(&mut self, was_registered: &mut bool) -> Ended {
+        let (reports, outgoing) = mpsc::channel::<ExecutorMessage>(REPORTS);
+        if reports.send(say(ToDriver::Register(self.register()))).await.is_err() {
+            return Ended::Lost("the stream closed".to_owned());
+        }
+        let mut incoming = match self.driver.client().attach(ReceiverStream::new(outgoing)).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => return self.broken(&status),
+        };
+        let first = tokio::time::timeout(REGISTERED_WITHIN, incoming.message()).await;
+        let registered = match first {
+            Err(_) => return Ended::Lost("the driver did not answer the registration".to_owned()),
+            Ok(Err(status)) => return self.broken(&status),
+            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Registered(registered)) }))) => registered,
+            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Shutdown(_)) }))) => return Ended::Well,
+            Ok(Ok(_)) => return Ended::Lost("the driver answered the registration with something else".to_owned()),
+        };
+        *was_registered = true;
+        let beat = Duration::from_millis(registered.heartbeat_interval_ms.max(10));
+        let tasks = match self.tasks(registered) {
+            Ok(tasks) => tasks,
+            Err(error) => return Ended::Failed(error),
+        };
+        tracing::info!(driver = %self.options.driver_address, address = %self.address, "registered");
+        self.talk(&tasks, &reports, &mut incoming, beat).await
+    }
+
+    async fn talk(
+        &self,
+        tasks: &Arc<Tasks>,
+        reports: &mpsc::Sender<ExecutorMessage>,
+        incoming: &mut Streaming<DriverMessage>,
+        beat: Duration,
+    ) -> Ended {
+        let mut beats = interval(beat);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut leaving: Option<Instant> = None;
+        loop {
+            if let Some(since) = leaving
+                && (tasks.count() == 0 || since.elapsed() > self.options.grace)
+            {
+                last_words(reports).await;
+                return Ended::Well;
+            }
+            let until_leave = Duration::from_millis(50);
+            tokio::select! {
+                message = incoming.message() => match message {
+                    Ok(Some(message)) => {
+                        if let Some(ended) = self.heed(message, tasks, reports, leaving.is_some()).await {
+                            return ended;
+                        }
+                    }
+                    Ok(None) => return Ended::Lost("the driver closed the stream".to_owned()),
+                    Err(status) => return self.broken(&status),
+                },
+                _ = beats.tick() => {
+                    // A full queue means that the driver does not read: it learns of that in other ways.
+                    let _ = reports.try_send(say(ToDriver::Heartbeat(self.heartbeat(tasks))));
+                }
+                () = self.stop.terminate.cancelled(), if leaving.is_none() => {
+                    tracing::info!("leaving: running tasks may end, no further ones are taken");
+                    leaving = Some(Instant::now());
+                    let reason = "the executor was told to end (SIGTERM)".to_owned();
+                    let _ = reports.send(say(ToDriver::Leaving(Leaving { reason }))).await;
+                }
+                () = tokio::time::sleep(until_leave), if leaving.is_some() => {}
+            }
+        }
+    }
+
+    async fn heed(
+        &self,
+        message: DriverMessage,
+        tasks: &Arc<Tasks>,
+        reports: &mpsc::Sender<ExecutorMessage>,
+        leaving: bool,
+    ) -> Option<Ended> {
+        match message.message? {
+            FromDriver::LaunchTask(launch) if leaving => {
+                let _ = reports.send(refused(&launch)).await;
+            }
+            FromDriver::LaunchTask(launch) => tasks.launch(launch, reports.clone()),
+            FromDriver::KillTask(kill) => {
+                if let Some(id) = kill.id.as_ref().map(TaskAttemptId::from) {
+                    tracing::debug!(task = %id, reason = %kill.reason, "told to kill a task");
+                    tasks.kill(id.attempt);
+                }
+            }
+            FromDriver::RemoveShuffle(remove) => {
+                let store = tasks.env().store.clone();
+                remove.shuffle_ids.iter().for_each(|id| self.driver.forget_shuffle(ShuffleId(*id)));
+                tokio::task::spawn_blocking(move || {
+                    remove.shuffle_ids.into_iter().for_each(|id| store.remove_shuffle(ShuffleId(id)));
+                });
+            }
+            FromDriver::RemoveAttemptOutput(remove) => {
+                let store = tasks.env().store.clone();
+                let (shuffle, map) = (ShuffleId(remove.shuffle_id), remove.map_index);
+                let id = MapOutputId { shuffle, map, attempt: remove.attempt };
+                tokio::task::spawn_blocking(move || store.remove_output(id));
+            }
+            FromDriver::Shutdown(shutdown) => {
+                tracing::info!(reason = %shutdown.reason, "the driver says goodbye");
+                return Some(Ended::Well);
+            }
+            FromDriver::Registered(_) => {}
+        }
+        None
+    }
+
+    fn register(&self) -> Register {
+        Register {
+            executor_id: self.options.executor_id.as_str().to_owned(),
+            protocol_version: PROTOCOL_VERSION.to_owned(),
+            address: self.address.clone(),
+            node: self.options.node.clone(),
+            slots: self.options.cores,
+            memory_bytes: self
+                .options
+                .memory_bytes
+                .or_else(firesteel_engine::session::cgroup_memory_limit)
+                .unwrap_or_default(),
+        }
+    }
+
+    fn heartbeat(&self, tasks: &Arc<Tasks>) -> Heartbeat {
+        Heartbeat {
+            memory_used_bytes: tasks.env().session.runtime().memory_pool.reserved() as u64,
+            disk_used_bytes: tasks.env().store.disk_used(),
+            tasks: tasks.progress(),
+        }
+    }
+
+    /// What tasks need, made at the first registration: it brings the application's configuration.
+    fn tasks(&mut self, registered: Registered) -> Result<Arc<Tasks>, ExecutorError> {
+        if let Some(tasks) = &self.tasks {
+            return Ok(tasks.clone());
+        }
+        let internal = |what: &str, e: &dyn std::fmt::Display| ExecutorError::Internal(format!("{what}: {e}"));
+        let session = EngineSession::new(EngineOptions {
+            conf: registered.conf.into_iter().collect(),
+            mode: ExecutionMode::Cluster,
+            slots: self.options.cores as usize,
+            // The rest is for what no operator accounts: decoding, plans, the network.
+            memory_bytes: self.options.memory_bytes.map(|bytes| bytes / 10 * 7),
+            local_dirs: self.options.local_dirs.clone(),
+        })
+        .map_err(|e| internal("cannot start the engine", &e))?;
+        let store = BlockStore::open(session.local_dirs(), self.options.executor_id.as_str())
+            .map_err(|e| internal("cannot use the local directories", &e))?;
+        let store = Arc::new(store);
+        let _ = self.blocks.store.set(store.clone());
+        let env = TaskEnvironment { session, codec: self.codec.clone(), store };
+        let tasks = Arc::new(Tasks::new(
+            self.options.executor_id.clone(),
+            env,
+            self.driver.clone(),
+            self.client.clone(),
+            self.task_runtime.clone(),
+            self.options.cores,
+        ));
+        self.tasks = Some(tasks.clone());
+        Ok(tasks)
+    }
+
+    fn broken(&self, status: &Status) -> Ended {
+        let message = status.message().to_owned();
+        match status.code() {
+            Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition | Code::InvalidArgument => {
+                let address = self.options.driver_address.clone();
+                Ended::Failed(ExecutorError::Refused { address, message })
+            }
+            _ => Ended::Lost(message),
+        }
+    }
+}
+
+fn say(message: ToDriver) -> ExecutorMessage {
+    ExecutorMessage { message: Some(message) }
+}
+
+/// Waits until what was said last has been taken from the queue.
+async fn last_words(reports: &mpsc::Sender<ExecutorMessage>) {
+    let deadline = Instant::now() + LAST_WORDS;
+    while reports.capacity() < reports.max_capacity() && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Taken is not sent yet.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

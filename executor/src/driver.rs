@@ -1,0 +1,215 @@
+//! Asking the driver.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use firesteel_engine::{
+    codec::{PlanCodec, ReceivedStage},
+    shuffle::{MAX_MESSAGE_BYTES, MapOutputLocations},
+};
+use firesteel_protocol::{
+    AUTH_HEADER, ShuffleId,
+    proto::{Chunk, MapOutputs, MapOutputsRequest, StagePlanRequest, driver_client::DriverClient},
+};
+use parking_lot::Mutex;
+use prost::Message;
+use tokio::{runtime::Handle, sync::OnceCell};
+use tonic::{
+    Request, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
+
+use crate::ExecutorError;
+
+/// Plans of stages kept. More than a job has stages that run at a time.
+const KEPT_PLANS: usize = 64;
+/// Shuffles whose locations are kept.
+const KEPT_LOCATIONS: usize = 1000;
+/// Tries of one question, with a wait between that doubles.
+const ATTEMPTS: u32 = 4;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub struct Token(MetadataValue<Ascii>);
+
+impl Token {
+    pub fn new(token: &str) -> Result<Self, ExecutorError> {
+        let mut value: MetadataValue<Ascii> = token
+            .parse()
+            .map_err(|_| ExecutorError::Config("FIRESTEEL_AUTH_TOKEN has characters that no header may have".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl Interceptor for Token {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert(AUTH_HEADER, self.0.clone());
+        Ok(request)
+    }
+}
+
+pub type Client = DriverClient<InterceptedService<Channel, Token>>;
+
+/// What the driver knows and executors ask for, remembered.
+pub struct Driver {
+    client: Client,
+    /// Where questions run: they must not wait for a task's thread.
+    control: Handle,
+    plans: Mutex<Plans>,
+    locations: Mutex<HashMap<ShuffleId, Arc<tokio::sync::Mutex<Option<Arc<MapOutputLocations>>>>>>,
+}
+
+#[derive(Default)]
+struct Plans {
+    by_key: HashMap<u64, (u64, Arc<OnceCell<Arc<ReceivedStage>>>)>,
+    uses: u64,
+}
+
+/// Why a question has no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// The driver does not answer, or says no.
+    Driver(Status),
+    /// It answered with bytes that make no sense.
+    Answer(String),
+}
+
+impl std::fmt::Display for AskError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Driver(status) => write!(f, "the driver did not answer: {}", status.message()),
+            Self::Answer(message) => f.write_str(message),
+        }
+    }
+}
+
+impl Driver {
+    /// Dials lazily: nothing is sent before the first question.
+    pub fn new(address: &str, token: Token, control: Handle) -> Result<Self, ExecutorError> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|e| ExecutorError::Config(format!("FIRESTEEL_DRIVER_ADDRESS {address:?} is no address: {e}")))?
+            .connect_timeout(Duration::from_secs(10))
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .keep_alive_while_idle(true);
+        let channel = InterceptedService::new(endpoint.connect_lazy(), token);
+        let client = DriverClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { client, control, plans: Mutex::default(), locations: Mutex::default() })
+    }
+
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The stage of this key, asked for once however many tasks want it.
+    pub async fn stage(&self, key: u64) -> Result<Arc<ReceivedStage>, AskError> {
+        let cell = self.plans.lock().cell(key);
+        let stage = cell
+            .get_or_try_init(|| async {
+                let client = self.client.clone();
+                let question = move || {
+                    let mut client = client.clone();
+                    async move { client.get_stage_plan(StagePlanRequest { plan_key: key }).await }
+                };
+                let wire = self.ask(question).await?;
+                let stage = PlanCodec::receive_stage(&wire)
+                    .map_err(|e| AskError::Answer(format!("the stage's plan cannot be read: {e}")))?;
+                Ok(Arc::new(stage))
+            })
+            .await;
+        stage.cloned()
+    }
+
+    /// Where the outputs of `shuffle` are, as of `epoch` or later.
+    pub async fn locations(&self, shuffle: ShuffleId, epoch: u64) -> Result<Arc<MapOutputLocations>, AskError> {
+        let slot = {
+            let mut all = self.locations.lock();
+            if all.len() >= KEPT_LOCATIONS && !all.contains_key(&shuffle) {
+                all.clear();
+            }
+            all.entry(shuffle).or_default().clone()
+        };
+        // Held while the driver is asked, so that the tasks of a stage ask once.
+        let mut known = slot.lock().await;
+        if let Some(known) = known.as_ref().filter(|known| known.epoch >= epoch) {
+            return Ok(known.clone());
+        }
+        let client = self.client.clone();
+        let request = MapOutputsRequest { shuffle_id: shuffle.0, min_epoch: epoch };
+        let question = move || {
+            let mut client = client.clone();
+            async move { client.get_map_outputs(request).await }
+        };
+        let bytes = self.ask(question).await?;
+        let message = MapOutputs::decode(bytes)
+            .map_err(|e| AskError::Answer(format!("the locations of shuffle {shuffle} cannot be read: {e}")))?;
+        let new = Arc::new(MapOutputLocations::from(message));
+        *known = Some(new.clone());
+        Ok(new)
+    }
+
+    pub fn forget_shuffle(&self, shuffle: ShuffleId) {
+        self.locations.lock().remove(&shuffle);
+    }
+
+    /// Asks, again if the driver could not be reached, and puts the answer's chunks together.
+    async fn ask<F, Fut>(&self, question: F) -> Result<Bytes, AskError>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<tonic::Response<Streaming<Chunk>>, Status>> + Send + 'static,
+    {
+        let work = async move {
+            let mut failures = 0;
+            loop {
+                let once = async {
+                    let mut chunks = question().await?.into_inner();
+                    let mut all = BytesMut::new();
+                    while let Some(chunk) = chunks.message().await? {
+                        all.extend_from_slice(&chunk.data);
+                    }
+                    Ok::<_, Status>(all.freeze())
+                };
+                let answer = tokio::time::timeout(ANSWER_WITHIN, once).await;
+                let status = match answer {
+                    Ok(Ok(bytes)) => return Ok(bytes),
+                    Ok(Err(status)) => status,
+                    Err(_) => Status::deadline_exceeded("no answer in time"),
+                };
+                failures += 1;
+                let again = matches!(
+                    status.code(),
+                    tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::Unknown
+                );
+                if !again || failures >= ATTEMPTS {
+                    return Err(AskError::Driver(status));
+                }
+                tokio::time::sleep(FIRST_WAIT * 2u32.pow(failures - 1)).await;
+            }
+        };
+        match self.control.spawn(work).await {
+            Ok(result) => result,
+            Err(e) => Err(AskError::Driver(Status::aborted(e.to_string()))),
+        }
+    }
+}
+
+impl Plans {
+    fn cell(&mut self, key: u64) -> Arc<OnceCell<Arc<ReceivedStage>>> {
+        self.uses += 1;
+        let now = self.uses;
+        if self.by_key.len() >= KEPT_PLANS
+            && !self.by_key.contains_key(&key)
+            && let Some(oldest) = self.by_key.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key)
+        {
+            self.by_key.remove(&oldest);
+        }
+        let (used, cell) = self.by_key.entry(key).or_default();
+        *used = now;
+        cell.clone()
+    }
+}

@@ -1,0 +1,126 @@
+//! Serving blocks to other executors and to the driver.
+
+use std::sync::{Arc, OnceLock};
+
+use firesteel_engine::shuffle::{BlockStore, MapOutputId, StoreError, StoredBlock};
+use firesteel_protocol::{
+    AUTH_HEADER, ShuffleId,
+    proto::{BlockChunk, FetchBlocksRequest, executor_server},
+};
+use futures::{StreamExt, stream, stream::BoxStream};
+use tonic::{Request, Response, Status, service::Interceptor};
+
+/// Bytes of a block in one message.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Refuses callers that do not know the application attempt's secret.
+#[derive(Clone)]
+pub struct CheckToken(Arc<str>);
+
+impl CheckToken {
+    pub fn new(token: &str) -> Self {
+        Self(token.into())
+    }
+}
+
+impl Interceptor for CheckToken {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        let given = request.metadata().get(AUTH_HEADER).map_or(&[][..], |value| value.as_bytes());
+        if same(given, self.0.as_bytes()) {
+            Ok(request)
+        } else {
+            Err(Status::unauthenticated("wrong or missing token"))
+        }
+    }
+}
+
+/// Compares in a time that does not depend on where the two differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let differences = a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b));
+    a.len() == b.len() && std::hint::black_box(differences) == 0
+}
+
+/// The `Executor` service.
+#[derive(Clone, Default)]
+pub struct Blocks {
+    /// Set once the executor has registered.
+    pub store: Arc<OnceLock<Arc<BlockStore>>>,
+}
+
+#[tonic::async_trait]
+impl executor_server::Executor for Blocks {
+    type FetchBlocksStream = BoxStream<'static, Result<BlockChunk, Status>>;
+
+    async fn fetch_blocks(
+        &self,
+        request: Request<FetchBlocksRequest>,
+    ) -> Result<Response<Self::FetchBlocksStream>, Status> {
+        let request = request.into_inner();
+        let Some(store) = self.store.get().cloned() else {
+            return Err(Status::unavailable("the executor has not registered yet"));
+        };
+        if request.map_indexes.len() != request.attempts.len() || request.first_partition > request.last_partition {
+            return Err(Status::invalid_argument("lists of different lengths, or a range that ends before it starts"));
+        }
+        let serving = Serving { store, request, next: 0, blocks: Vec::new().into_iter(), block: None };
+        let chunks = stream::try_unfold(serving, |mut serving| async move {
+            // Reads from disk, a piece at a time: a slow reader holds no thread.
+            let (serving, chunk) = tokio::task::spawn_blocking(move || {
+                let chunk = serving.next();
+                (serving, chunk)
+            })
+            .await
+            .map_err(|e| Status::internal(e.to_string()))?;
+            Ok(chunk?.map(|chunk| (chunk, serving)))
+        });
+        Ok(Response::new(chunks.boxed()))
+    }
+}
+
+struct Serving {
+    store: Arc<BlockStore>,
+    request: FetchBlocksRequest,
+    next: usize,
+    blocks: std::vec::IntoIter<StoredBlock>,
+    block: Option<(StoredBlock, u64)>,
+}
+
+impl Serving {
+    fn next(&mut self) -> Result<Option<BlockChunk>, Status> {
+        loop {
+            if let Some((block, left)) = &mut self.block {
+                let Some(data) = block.read(CHUNK_BYTES).map_err(status)? else {
+                    self.block = None;
+                    continue;
+                };
+                *left = left.saturating_sub(data.len() as u64);
+                let last = *left == 0;
+                return Ok(Some(BlockChunk {
+                    map_index: block.id().map,
+                    partition: block.partition(),
+                    data,
+                    checksum: last.then(|| block.checksum()),
+                }));
+            }
+            if let Some(block) = self.blocks.next() {
+                let length = block.length();
+                self.block = Some((block, length));
+                continue;
+            }
+            let maps = self.request.map_indexes.get(self.next).zip(self.request.attempts.get(self.next));
+            let Some((map, attempt)) = maps else { return Ok(None) };
+            self.next += 1;
+            let id = MapOutputId { shuffle: ShuffleId(self.request.shuffle_id), map: *map, attempt: *attempt };
+            let partitions = self.request.first_partition..self.request.last_partition;
+            self.blocks = self.store.blocks(id, partitions).map_err(status)?.into_iter();
+        }
+    }
+}
+
+fn status(error: StoreError) -> Status {
+    match &error {
+        StoreError::Missing(_) => Status::not_found(error.to_string()),
+        StoreError::Damaged { .. } => Status::data_loss(error.to_string()),
+        _ => Status::unavailable(error.to_string()),
+    }
+}
