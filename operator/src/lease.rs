@@ -13,12 +13,26 @@ use kube::{Api, Client, api::PostParams};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// After this long without renewal others may take the lease.
-pub const DURATION: Duration = Duration::from_secs(15);
-/// The leader gives up when it could not renew for this long.
-pub const RENEW_DEADLINE: Duration = Duration::from_secs(10);
-/// Pause between two tries.
-pub const RETRY: Duration = Duration::from_secs(2);
+/// How patient the candidates are.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// After this long without renewal others may take the lease. Whole seconds.
+    pub duration: Duration,
+    /// The leader gives up when it could not renew for this long; less than `duration`.
+    pub renew_deadline: Duration,
+    /// Pause between two tries.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
 
 /// What is known of the lease: its version, and since when this process has seen that version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +47,17 @@ pub struct Elector {
     api: Api<Lease>,
     name: String,
     identity: String,
+    timing: Timing,
     seen: Option<Seen>,
 }
 
 impl Elector {
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Self {
+    pub fn new(client: Client, namespace: &str, name: &str, identity: &str, timing: Timing) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity: identity.to_owned(),
+            timing,
             seen: None,
         }
     }
@@ -87,16 +103,16 @@ impl Elector {
                 Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "leader election"),
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(self.timing.retry).await;
         }
     }
 
-    /// Renews until that fails for [`RENEW_DEADLINE`] or somebody else holds the lease. Returns when leadership is lost.
+    /// Renews until that fails for [`Timing::renew_deadline`] or somebody else holds the lease. Returns when leadership is lost.
     pub async fn hold(&mut self) {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(RETRY).await;
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
+            tokio::time::sleep(self.timing.retry).await;
+            let left = self.timing.renew_deadline.saturating_sub(renewed.elapsed());
             match tokio::time::timeout(left, self.try_once()).await {
                 Ok(Ok(true)) => renewed = Instant::now(),
                 // Somebody else wrote the lease. If it is still in this process's name the next try settles it.
@@ -105,7 +121,7 @@ impl Elector {
                 Ok(Err(error)) => tracing::warn!(%error, "cannot renew the leader lease"),
                 Err(_) => tracing::warn!("cannot renew the leader lease: no answer"),
             }
-            if renewed.elapsed() >= RENEW_DEADLINE {
+            if renewed.elapsed() >= self.timing.renew_deadline {
                 return;
             }
         }
@@ -132,7 +148,7 @@ impl Elector {
         self.note(lease);
         let Some(seen) = &self.seen else { return true };
         let promised = lease.spec.as_ref().and_then(|s| s.lease_duration_seconds).and_then(|s| u64::try_from(s).ok());
-        let promised = promised.map_or(DURATION, Duration::from_secs);
+        let promised = promised.map_or(self.timing.duration, Duration::from_secs);
         seen.holder.is_empty() || seen.holder == self.identity || seen.since.elapsed() > promised
     }
 
@@ -152,7 +168,7 @@ impl Elector {
         let changes = old.and_then(|s| s.lease_transitions).unwrap_or(0);
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
-            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            lease_duration_seconds: i32::try_from(self.timing.duration.as_secs()).ok(),
             acquire_time: if continues { old.and_then(|s| s.acquire_time.clone()) } else { Some(now.clone()) },
             renew_time: Some(now),
             lease_transitions: Some(if continues || old.is_none() { changes } else { changes.saturating_add(1) }),

@@ -17,7 +17,7 @@ use kube::{
     Client,
     runtime::events::{Recorder, Reporter},
 };
-use lease::Elector;
+use lease::{Elector, Timing};
 use metrics::Metrics;
 use rand::{Rng, distr::Alphanumeric};
 use reconcile::Context;
@@ -81,7 +81,7 @@ async fn work(
     let mut elector = None;
     if settings.leader_election {
         let namespace = settings.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-        let mut candidate = Elector::new(client.clone(), &namespace, &settings.lease_name, identity);
+        let mut candidate = Elector::new(client.clone(), &namespace, &settings.lease_name, identity, Timing::default());
         tracing::info!(lease = settings.lease_name, namespace, "waiting to become the leader");
         candidate.acquire().await;
         tracing::info!("this process is the leader");

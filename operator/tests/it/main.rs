@@ -1,0 +1,10 @@
+//! Tests of the operator against an API server in memory, and of what it hands out as files.
+
+mod build;
+mod chart;
+mod driver_state;
+mod exactly_once;
+mod fake_api;
+mod files;
+mod leader;
+mod lifecycle;
