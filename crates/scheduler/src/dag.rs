@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use firesteel_protocol::{JobId, StageId};
+use firesteel_protocol::{JobId, ShuffleId, StageId};
 
 use crate::{
     actions::{Action, JobFailure, KillReason},
     job::{Job, JobSpec},
-    map_outputs::Home,
+    map_outputs::{Home, ShuffleOutputs},
     progress::StageState,
     scheduler::Scheduler,
     stage::Stage,
@@ -26,6 +26,7 @@ impl Scheduler {
         }
         let result_stage = spec.result_stage;
         let stages: Vec<StageId> = spec.stages.iter().map(|stage| stage.stage).collect();
+        let mut unrepeatable = spec.unrepeatable_inputs();
         let mut new = Vec::new();
         for stage in spec.stages {
             let id = stage.stage;
@@ -33,6 +34,7 @@ impl Scheduler {
             let outputs = self.outputs.entry(shuffle, stage.num_tasks, stage.output.num_reducers());
             outputs.is_result = stage.output.is_result();
             outputs.retained |= spec.retain_shuffles && !outputs.is_result;
+            outputs.unrepeatable.append(&mut unrepeatable.remove(&id).unwrap_or_default());
             match self.stages.get_mut(&id) {
                 Some(shared) => {
                     shared.jobs.push(job);
@@ -55,7 +57,7 @@ impl Scheduler {
         }
         // A shuffle that an ended job left behind may have been read, and lost outputs since.
         for id in &new {
-            let read = self.has_reader(*id);
+            let read = self.was_read(*id);
             if let Some(stage) = self.stages.get_mut(id) {
                 stage.read_outputs_lost = read && !stage.tasks.is_complete();
             }
@@ -86,11 +88,20 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether a stage that reads this one began.
-    fn has_reader(&self, stage: StageId) -> bool {
-        self.stages.get(&stage).is_some_and(|stage| {
-            stage.children.iter().any(|child| self.stages.get(child).is_some_and(|child| child.began))
-        })
+    /// Whether a stage that reads this one began, or there are outputs that an ended job made from it.
+    fn was_read(&self, id: StageId) -> bool {
+        let Some(stage) = self.stages.get(&id) else { return false };
+        stage.children.iter().any(|child| self.stages.get(child).is_some_and(|child| child.began))
+            || self.left_behind_of(stage.spec.output.shuffle()).next().is_some()
+    }
+
+    /// The outputs that ended jobs made from this shuffle of an indeterminate stage and left behind.
+    fn left_behind_of(&self, shuffle: ShuffleId) -> impl Iterator<Item = ShuffleId> {
+        let made_from_it =
+            move |outputs: &ShuffleOutputs| outputs.unrepeatable.contains(&shuffle) && !outputs.is_empty();
+        let left =
+            self.outputs.iter().filter(move |(id, outputs)| made_from_it(outputs) && !self.writers.contains_key(id));
+        left.map(|(id, _)| id)
     }
 
     /// Has these stages run, after what they need and only as far as their outputs are missing.
@@ -234,7 +245,7 @@ impl Scheduler {
 
     /// These tasks' outputs are no longer registered.
     pub(crate) fn tasks_lost(&mut self, id: StageId, tasks: &[u32]) {
-        let read = self.has_reader(id);
+        let read = self.was_read(id);
         if let Some(stage) = self.stages.get_mut(&id) {
             stage.read_outputs_lost |= read;
             for task in tasks {
@@ -267,6 +278,15 @@ impl Scheduler {
             }
         }
 
+        // What ended jobs made from it and left behind goes with it.
+        let shuffle = self.stages.get(&cause).map(|stage| stage.spec.output.shuffle());
+        let left_behind: Vec<ShuffleId> = shuffle.into_iter().flat_map(|id| self.left_behind_of(id)).collect();
+        for shuffle in left_behind {
+            if let Some(outputs) = self.outputs.get_mut(shuffle) {
+                outputs.lose_all();
+                actions.push(Action::MapOutputsChanged { shuffle, epoch: outputs.epoch() });
+            }
+        }
         for id in &all {
             self.reset(*id, actions);
         }

@@ -1,7 +1,7 @@
 //! What the driver asks for: a job as a graph of stages.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -84,6 +84,20 @@ pub(crate) struct Job {
 }
 
 impl JobSpec {
+    /// For each stage, the shuffles of indeterminate stages that it reads, directly or not.
+    pub(crate) fn unrepeatable_inputs(&self) -> HashMap<StageId, BTreeSet<ShuffleId>> {
+        let mut inputs: HashMap<StageId, BTreeSet<ShuffleId>> = HashMap::new();
+        for source in self.stages.iter().filter(|stage| stage.indeterminate) {
+            let mut todo = vec![source.stage];
+            while let Some(id) = todo.pop() {
+                let readers = self.stages.iter().filter(|stage| stage.parents.contains(&id));
+                let new = |reader: &&StageSpec| inputs.entry(reader.stage).or_default().insert(source.output.shuffle());
+                todo.extend(readers.filter(new).map(|reader| reader.stage));
+            }
+        }
+        inputs
+    }
+
     /// Says what is wrong with the graph, if something is.
     pub(crate) fn validate(&self) -> Result<(), String> {
         let mut stages = HashMap::with_capacity(self.stages.len());

@@ -1,6 +1,6 @@
 //! Where the outputs of map tasks are and how large they are: one registry for the shuffles and results of all jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use firesteel_protocol::{ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
@@ -54,6 +54,8 @@ pub(crate) struct ShuffleOutputs {
     pub retained: bool,
     /// A result: read by the driver alone.
     pub is_result: bool,
+    /// The shuffles of indeterminate stages that these were made from, directly or not.
+    pub unrepeatable: BTreeSet<ShuffleId>,
     maps: Vec<MapEntry>,
     sizes: Vec<BlockSizes>,
 }
@@ -75,6 +77,7 @@ impl ShuffleOutputs {
             available: 0,
             retained: false,
             is_result: false,
+            unrepeatable: BTreeSet::new(),
             maps: vec![MapEntry { attempt: 0, stage_attempt: 0, home: Home::NOWHERE }; maps],
             sizes: vec![BlockSizes::default(); maps],
         }
@@ -90,6 +93,10 @@ impl ShuffleOutputs {
 
     pub fn is_complete(&self) -> bool {
         self.available == self.num_maps()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.available == 0
     }
 
     pub fn epoch(&self) -> u64 {
@@ -182,6 +189,10 @@ impl MapOutputTracker {
 
     pub fn entry(&mut self, shuffle: ShuffleId, num_maps: u32, num_reducers: u32) -> &mut ShuffleOutputs {
         self.shuffles.entry(shuffle).or_insert_with(|| ShuffleOutputs::new(num_maps, num_reducers))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (ShuffleId, &ShuffleOutputs)> {
+        self.shuffles.iter().map(|(id, outputs)| (*id, outputs))
     }
 
     pub fn remove(&mut self, shuffle: ShuffleId) -> bool {

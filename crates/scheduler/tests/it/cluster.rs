@@ -58,8 +58,9 @@ pub fn query_error(retryable: bool) -> TaskFailure {
     TaskFailure::Query { error, retryable }
 }
 
-/// Which attempts of stages that give other rows each time a file goes back to.
-type Lineage = BTreeMap<(ShuffleId, u32), u64>;
+/// The outputs of stages that give other rows each time that a file goes back to: of each map, one version or several
+/// that do not go together.
+type Lineage = BTreeSet<FileKey>;
 type FileKey = (ShuffleId, u32, u64);
 
 #[derive(Debug, Clone)]
@@ -414,12 +415,7 @@ impl Cluster {
         let mut lineage = Lineage::new();
         for (shuffle, map, writer, location) in &running.inputs {
             match self.read((*shuffle, *map, *writer), location) {
-                Ok(file) => {
-                    // A task that read what cannot go together would be caught here, were its result to count.
-                    for (key, version) in file {
-                        lineage.entry(key).or_insert(version);
-                    }
-                }
+                Ok(file) => lineage.extend(file),
                 Err(failure) => {
                     let failure = TaskFailure::FetchFailed(failure);
                     self.tell(Event::TaskFailed { attempt: id, executor, failure });
@@ -431,7 +427,7 @@ impl Cluster {
         let (shuffle, reducers, is_result) =
             (stage.output.shuffle(), stage.output.num_reducers(), stage.output.is_result());
         if stage.indeterminate {
-            lineage.insert((shuffle, id.task.partition), id.attempt);
+            lineage.insert((shuffle, id.task.partition, id.attempt));
         }
         let mut output = TaskOutput::on_executor(vec![10; reducers as usize]);
         if is_result && self.inline_every > 0 && self.below(self.inline_every) == 0 {
@@ -634,11 +630,10 @@ impl Cluster {
         for partition in 0..result.num_tasks {
             let (held, lineage) = self.held.get(&(job, partition)).expect("rows of every result");
             assert_eq!(held, &self.ready[&(job, partition)], "rows of an attempt that does not count");
-            for (key, version) in lineage {
-                let other = all.insert(*key, *version);
-                assert!(other.is_none_or(|other| other == *version), "rows of {key:?} in two versions");
-            }
+            all.extend(lineage);
         }
+        let versions: BTreeMap<_, _> = all.iter().map(|(shuffle, map, attempt)| ((shuffle, map), attempt)).collect();
+        assert_eq!(versions.len(), all.len(), "rows of outputs in several versions: {all:?}");
     }
 
     /// A job may only fail for a reason that there was.

@@ -11,8 +11,8 @@ use crate::cluster::{Cluster, Fault, Outcome, Report, Scenario, query_error};
 /// Stages by the bits of their parents among the ones before, their tasks, and whether they repeat themselves.
 type Shape = Vec<(u8, u32, bool)>;
 
-fn shape() -> impl Strategy<Value = Shape> {
-    vec((any::<u8>(), 0..9u32, prop::bool::weighted(0.2)), 1..7)
+fn shape(indeterminate: f64) -> impl Strategy<Value = Shape> {
+    vec((any::<u8>(), 0..9u32, prop::bool::weighted(indeterminate)), 1..7)
 }
 
 /// Every stage but the last has a reader: those without get the last one.
@@ -122,7 +122,17 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 fn scenario(faults: impl Strategy<Value = Fault>, most: usize) -> impl Strategy<Value = Scenario> {
-    let jobs = (vec((0..60u64, prop::bool::weighted(0.3), shape()), 1..3), any::<bool>());
+    mixed_scenario(faults, most, 0.2, 0.3)
+}
+
+/// At most so many faults; `indeterminate` of the stages do not repeat themselves, `adaptive` of the jobs are rows.
+fn mixed_scenario(
+    faults: impl Strategy<Value = Fault>,
+    most: usize,
+    indeterminate: f64,
+    adaptive_jobs: f64,
+) -> impl Strategy<Value = Scenario> {
+    let jobs = (vec((0..60u64, prop::bool::weighted(adaptive_jobs), shape(indeterminate)), 1..3), any::<bool>());
     (jobs, vec(1..4u32, 1..5), vec((0..120u64, faults), 0..=most), 1..9u32, 0..12u64, 0..4u64, any::<u64>()).prop_map(
         |((shapes, shared), executors, faults, limit, duplicate_every, inline_every, seed)| {
             let mut jobs: Vec<(u64, Vec<JobSpec>)> = Vec::new();
@@ -157,6 +167,26 @@ proptest! {
     /// with success or for a reason that there was, no slot, attempt or file is left over.
     #[test]
     fn any_faults(scenario in scenario(fault(), 12)) {
+        Cluster::new(&scenario).run();
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(4_000))]
+
+    /// As above, where it is hardest: rows that come out otherwise each time, and queries in several jobs.
+    #[test]
+    fn rows_that_do_not_repeat(scenario in mixed_scenario(
+        prop_oneof![
+            3 => (0..8usize, loss_reason()).prop_map(|(index, reason)| Fault::Kill(index, reason)),
+            2 => (0..8usize).prop_map(Fault::LoseFiles),
+            1 => (0..8usize, 0..4u32).prop_map(|(index, shuffle)| Fault::Corrupt(index, shuffle)),
+            3 => (1..4u32).prop_map(Fault::AddExecutor),
+        ],
+        8,
+        0.6,
+        0.8,
+    )) {
         Cluster::new(&scenario).run();
     }
 }
