@@ -205,6 +205,9 @@ async fn wrong_credentials_and_missing_buckets_say_so() {
     ] {
         assert!(message.contains("NoSuchBucket"), "{message}");
     }
+    for name in ["b", "Upper", "with space", "../up"] {
+        assert!(fixture.server.create_bucket(name).is_err(), "{name}");
+    }
     let missing = fixture.logs().get(&Path::from("not-there")).await.unwrap_err();
     assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
     assert!(format!("{missing:?}").contains("NoSuchKey"), "{missing:?}");
