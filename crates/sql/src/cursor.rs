@@ -216,6 +216,11 @@ impl<'a> Parser<'a> {
         self.error_at(error, self.span_from(start))
     }
 
+    /// The error with the statement up to here as its place.
+    pub fn error_of_statement(&self, error: SparkError) -> SparkError {
+        self.error_from(error, self.tokens.first().map_or(0, |t| t.start as usize))
+    }
+
     // ---- depth
 
     /// Runs one level deeper of nesting.

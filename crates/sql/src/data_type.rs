@@ -71,7 +71,7 @@ impl Parser<'_> {
                 None => return Err(self.error_from(error::missing_length(keyword.text()), start)),
             },
             K::DECIMAL | K::DEC | K::NUMERIC => self.decimal_type(start)?,
-            K::INTERVAL => self.interval_type(start)?,
+            K::INTERVAL => self.interval_type()?,
             K::ARRAY => {
                 if !self.is_symbol(S::Less) {
                     let message = "The definition of \"ARRAY\" type is incomplete. You must provide an element type. For example: \"ARRAY<elementType>\".";
@@ -137,6 +137,14 @@ impl Parser<'_> {
             if self.eat_symbol(S::Comma) {
                 scale = self.unsigned_integer()?;
             }
+            if self.is_symbol(S::Comma) {
+                while self.eat_symbol(S::Comma) {
+                    self.unsigned_integer()?;
+                }
+                self.expect_symbol(S::CloseParen)?;
+                let whole = self.text_from(start).to_owned();
+                return Err(self.error_from(error::unsupported_data_type(&whole), start));
+            }
             self.expect_symbol(S::CloseParen)?;
         }
         if precision > u32::from(DataType::MAX_PRECISION) {
@@ -151,8 +159,8 @@ impl Parser<'_> {
         }
         if scale > precision {
             let error = SparkError::new(
-                "INVALID_DECIMAL_PRECISION_SCALE",
-                "42K0L",
+                "_LEGACY_ERROR_TEMP_1228",
+                "",
                 format!("Decimal scale ({scale}) cannot be greater than precision ({precision})."),
             );
             return Err(self.error_from(error, start));
@@ -161,22 +169,19 @@ impl Parser<'_> {
         Ok(DataType::Decimal { precision: precision as u8, scale: scale as i8 })
     }
 
-    fn interval_type(&mut self, start: usize) -> SparkResult<DataType> {
-        let Some(first) = self.keyword().filter(|k| year_month(*k).is_some() || day_time(*k).is_some()) else {
+    fn interval_type(&mut self) -> SparkResult<DataType> {
+        let Some((first, single)) = self.keyword().and_then(|k| Some((k, interval_type_of(k, k)?))) else {
             return Ok(DataType::CalendarInterval);
         };
         self.advance();
-        let last =
-            if self.is(K::TO) && self.keyword_at(1).is_some_and(|k| year_month(k).is_some() || day_time(k).is_some()) {
-                self.advance();
-                self.eat_any(&[K::MONTH, K::YEAR, K::HOUR, K::MINUTE, K::SECOND, K::DAY])
-            } else {
-                Some(first)
-            };
-        interval_type_of(first, last.unwrap_or(first)).ok_or_else(|| {
-            let text = format!("{} TO {}", first.text(), last.unwrap_or(first).text());
-            self.error_from(error::unsupported_data_type(&format!("INTERVAL {text}")), start)
-        })
+        let range = self.keyword_at(1).filter(|_| self.is(K::TO)).filter(|last| *last != first);
+        match range.and_then(|last| interval_type_of(first, last)) {
+            Some(data_type) => {
+                self.at += 2;
+                Ok(data_type)
+            }
+            None => Ok(single),
+        }
     }
 
     fn struct_type(&mut self, start: usize) -> SparkResult<DataType> {

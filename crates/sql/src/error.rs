@@ -24,10 +24,6 @@ pub fn syntax_with_hint(near: &str, hint: &str) -> SparkError {
         .param("hint", hint)
 }
 
-pub fn empty_statement() -> SparkError {
-    SparkError::new("PARSE_EMPTY_STATEMENT", "42617", "Syntax error, unexpected empty statement.")
-}
-
 pub fn unclosed_comment() -> SparkError {
     SparkError::new(
         "UNCLOSED_BRACKETED_COMMENT",
@@ -134,6 +130,20 @@ pub fn duplicate_clause(clause: &str) -> SparkError {
 pub fn duplicate_key(key: &str) -> SparkError {
     SparkError::new("DUPLICATE_KEY", "23505", format!("Found duplicate keys `{key}`."))
         .param("keyColumn", format!("`{key}`"))
+}
+
+/// What Spark's parser refuses in words of its own. `what` is a sentence without its full stop.
+pub fn operation_not_allowed(what: &str) -> SparkError {
+    SparkError::new("_LEGACY_ERROR_TEMP_0035", "", format!("Operation not allowed: {what}.")).param("message", what)
+}
+
+pub fn invalid_escape(escape: &str) -> SparkError {
+    SparkError::new(
+        "INVALID_ESC",
+        "42604",
+        format!("Found an invalid escape string: '{escape}'. The escape string must contain only one character."),
+    )
+    .param("invalidEscape", format!("'{escape}'"))
 }
 
 /// Spark's `UNSUPPORTED_FEATURE.<subclass>`: what Spark itself does not have.

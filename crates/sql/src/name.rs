@@ -60,11 +60,12 @@ impl Parser<'_> {
         if !(self.is_symbol(S::Minus) && self.is_name_at(1)) {
             return Ok(ident);
         }
+        let minus = self.start();
         while self.is_symbol(S::Minus) && self.is_name_at(1) {
             self.at += 2;
         }
         let whole = self.text_from(start).to_owned();
-        Err(self.error_from(error::invalid_identifier(&whole), start))
+        Err(self.error_from(error::invalid_identifier(&whole), minus))
     }
 
     /// `IDENTIFIER('name')`: the name that the text spells.
@@ -129,20 +130,24 @@ impl Parser<'_> {
         match keyword {
             K::FROM => self.starts_relation(next),
             K::WHERE | K::HAVING | K::QUALIFY | K::LIMIT | K::OFFSET => self.starts_operand(next),
-            K::GROUP | K::ORDER | K::CLUSTER | K::DISTRIBUTE | K::SORT => is_next(&[K::BY]),
+            K::GROUP | K::ORDER | K::CLUSTER | K::DISTRIBUTE | K::SORT => {
+                is_next(&[K::BY]) && self.kind_at(next + 1) != TokenKind::End
+            }
             K::WINDOW => self.is_name_at(next) && self.is_at(next + 1, K::AS),
             K::LATERAL => is_next(&[K::VIEW]) || after == AliasOf::Table,
+            _ if after == AliasOf::Table && keyword.joins_relations() => true,
             K::UNION | K::EXCEPT | K::INTERSECT | K::MINUS => {
                 paren_next
                     || is_next(&[K::SELECT, K::ALL, K::DISTINCT, K::FROM, K::TABLE, K::VALUES, K::MAP, K::REDUCE])
             }
             K::FOR if after == AliasOf::Column => self.for_in(next),
             K::FOR => is_next(&[K::SYSTEM_VERSION, K::VERSION, K::SYSTEM_TIME, K::TIMESTAMP]),
+            K::SELECT | K::MAP | K::REDUCE if after == AliasOf::Table || keyword == K::SELECT => {
+                self.starts_operand(next)
+            }
             _ if after == AliasOf::Column => false,
-            _ if keyword.joins_relations() => true,
             K::UNPIVOT => paren_next || is_next(&[K::INCLUDE, K::EXCLUDE]),
             K::PIVOT | K::TABLESAMPLE => paren_next,
-            K::SELECT | K::MAP | K::REDUCE => self.starts_operand(next),
             K::INSERT => is_next(&[K::INTO, K::OVERWRITE]),
             K::SET | K::WHEN => self.is_name_at(next),
             K::WITH => paren_next,
@@ -156,11 +161,11 @@ impl Parser<'_> {
     /// Whether `column IN` or `(columns) IN` is `ahead`: what follows FOR in PIVOT.
     fn for_in(&self, ahead: usize) -> bool {
         let after = if self.is_symbol_at(ahead, S::OpenParen) { self.after_paren(ahead) } else { ahead + 1 };
-        self.is_at(after, K::IN)
+        self.is_at(after, K::IN) || self.is_symbol_at(after, S::OpenParen)
     }
 
     /// Whether the token `ahead` can begin a relation of a FROM clause.
-    fn starts_relation(&self, ahead: usize) -> bool {
+    pub fn starts_relation(&self, ahead: usize) -> bool {
         match self.kind_at(ahead) {
             TokenKind::Symbol(S::OpenParen) => true,
             TokenKind::Keyword(K::FROM) => !self.starts_relation(ahead + 1),

@@ -214,7 +214,7 @@ impl Parser<'_> {
     }
 
     /// What may follow a call's arguments.
-    fn finish_call(&mut self, mut call: FunctionCall, start: usize) -> SparkResult<Expr> {
+    pub(super) fn finish_call(&mut self, mut call: FunctionCall, start: usize) -> SparkResult<Expr> {
         if self.are(&[K::WITHIN, K::GROUP]) {
             self.at += 2;
             self.expect_symbol(S::OpenParen)?;
@@ -315,8 +315,8 @@ impl Parser<'_> {
         self.multipart_name()
     }
 
-    pub(crate) fn duplicate_clause<T>(&self, clause: &str, start: usize) -> SparkResult<T> {
-        Err(self.error_from(error::duplicate_clause(clause), start))
+    pub(crate) fn duplicate_clause<T>(&self, clause: &str) -> SparkResult<T> {
+        Err(self.error_of_statement(error::duplicate_clause(clause)))
     }
 }
 

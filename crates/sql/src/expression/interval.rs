@@ -135,8 +135,14 @@ impl Parser<'_> {
             );
             return Err(self.error_from(error.param("from", from).param("to", to), body));
         };
-        let Some(interval) = literal::unit_to_unit(value, from, to) else {
+        let Some(interval) = literal::unit_to_unit(value, from, to, true) else {
             let kind = if from == K::YEAR { "year-month" } else { "day-time" };
+            if literal::unit_to_unit(value, from, to, false).is_none() {
+                let form = format!("{} to {}", from.text().to_lowercase(), to.text().to_lowercase());
+                let detail = format!("Interval string does not match {kind} format of '{form}'.");
+                let error = interval_format("UNMATCHED_FORMAT_STRING_WITH_NOTICE", value, &detail);
+                return Err(self.error_from(error.param("intervalStr", kind), body));
+            }
             let error = interval_format("INTERVAL_PARSING", value, &format!("Error parsing interval {kind} string."));
             return Err(self.error_from(error.param("interval", kind), body));
         };
@@ -214,12 +220,14 @@ fn single_from_to() -> SparkError {
     SparkError::new("_LEGACY_ERROR_TEMP_0024", "", message)
 }
 
+/// A number that its unit cannot take: too large, or with a fraction.
 fn unparsable(value: &str, unit: &str) -> SparkError {
-    interval_format(
-        "INVALID_VALUE",
-        value,
-        &format!("'{value}' is no valid amount of the unit '{}'.", unit.to_lowercase()),
-    )
+    let unit = unit.to_lowercase();
+    if value.contains('.') && !unit.starts_with("second") {
+        return interval_format("INVALID_FRACTION", value, &format!("'{unit}' cannot have fractional part."))
+            .param("unit", unit);
+    }
+    interval_format("ARITHMETIC_EXCEPTION", value, &format!("Uncaught arithmetic exception while parsing '{value}'."))
 }
 
 fn interval_format(subclass: &str, input: &str, detail: &str) -> SparkError {

@@ -8,12 +8,13 @@ mod literal;
 mod primary;
 
 use firesteel_plan::{
-    Expr, ExprKind, SparkResult,
+    Expr, ExprKind, SparkError, SparkResult,
     expr::{BinaryOp, LikeKind, SortItem, UnaryOp},
 };
 
 use crate::{
     cursor::Parser,
+    error,
     keyword::Keyword as K,
     lexer::{Symbol as S, TokenKind},
     name::AliasOf,
@@ -101,22 +102,20 @@ impl Parser<'_> {
         let after = negations + 1;
         let starts = match keyword {
             K::IN => self.is_symbol_at(after, S::OpenParen),
-            K::BETWEEN | K::RLIKE | K::REGEXP => self.starts_operand(after) || self.is_end_at(after),
-            K::LIKE | K::ILIKE => {
-                self.starts_operand(after) || self.is_end_at(after) || self.is_any_at(after, &[K::ANY, K::SOME, K::ALL])
-            }
+            K::BETWEEN | K::RLIKE | K::REGEXP | K::LIKE | K::ILIKE => self.starts_operand(after),
             K::IS if !negated => self.starts_is(after),
             _ => false,
         };
         if !starts {
             return Ok(operand);
         }
-        self.at += after;
         let start = operand.span;
+        let place = self.start();
+        self.at += after;
         self.grow()?;
         let operand = Box::new(operand);
         let kind = match keyword {
-            K::IN => self.in_predicate(operand, negated)?,
+            K::IN => self.in_predicate(operand, negated, place)?,
             K::BETWEEN => {
                 let low = Box::new(self.value()?);
                 self.expect(K::AND)?;
@@ -124,8 +123,8 @@ impl Parser<'_> {
                 ExprKind::Between { operand, low, high, negated }
             }
             K::IS => self.is_predicate(operand)?,
-            K::LIKE => self.like_predicate(LikeKind::Like, operand, negated)?,
-            K::ILIKE => self.like_predicate(LikeKind::ILike, operand, negated)?,
+            K::LIKE => self.like_predicate(LikeKind::Like, operand, negated, place)?,
+            K::ILIKE => self.like_predicate(LikeKind::ILike, operand, negated, place)?,
             _ => {
                 let pattern = Box::new(self.value()?);
                 ExprKind::Like { kind: LikeKind::RLike, operand, pattern, escape: None, negated }
@@ -134,17 +133,23 @@ impl Parser<'_> {
         Ok(Expr::new(kind, start.to(self.span_from(start.start as usize))))
     }
 
-    fn is_end_at(&self, ahead: usize) -> bool {
-        self.kind_at(ahead) == TokenKind::End
-    }
-
     fn starts_is(&self, ahead: usize) -> bool {
         let after = ahead + usize::from(self.is_at(ahead, K::NOT) || self.is_symbol_at(ahead, S::Bang));
         self.is_any_at(after, &[K::NULL, K::TRUE, K::FALSE, K::UNKNOWN, K::DISTINCT])
     }
 
-    fn in_predicate(&mut self, operand: Box<Expr>, negated: bool) -> SparkResult<ExprKind> {
+    fn in_predicate(&mut self, operand: Box<Expr>, negated: bool, place: usize) -> SparkResult<ExprKind> {
         self.expect_symbol(S::OpenParen)?;
+        if self.eat_symbol(S::CloseParen) {
+            let error = SparkError::new(
+                "INVALID_SQL_SYNTAX.EMPTY_IN_PREDICATE",
+                "42000",
+                "Invalid SQL syntax: IN predicate requires at least one value. Empty IN clauses like 'IN ()' are not allowed. \
+                 Consider using 'WHERE FALSE' if you need an always-false condition, or provide at least one value in the IN \
+                 list.",
+            );
+            return Err(self.error_from(error, place));
+        }
         let kind = if self.starts_query(0) {
             let subquery = Box::new(self.query()?);
             ExprKind::InSubquery { operand, subquery, negated }
@@ -177,21 +182,23 @@ impl Parser<'_> {
         })
     }
 
-    fn like_predicate(&mut self, kind: LikeKind, operand: Box<Expr>, negated: bool) -> SparkResult<ExprKind> {
+    fn like_predicate(
+        &mut self,
+        kind: LikeKind,
+        operand: Box<Expr>,
+        negated: bool,
+        place: usize,
+    ) -> SparkResult<ExprKind> {
         if self.is_any(&[K::ANY, K::SOME, K::ALL]) && self.is_symbol_at(1, S::OpenParen) {
-            let start = self.start();
             let all = self.eat(K::ALL);
             if !all {
                 self.advance();
             }
             self.expect_symbol(S::OpenParen)?;
             if self.eat_symbol(S::CloseParen) {
-                let error = firesteel_plan::SparkError::new(
-                    "INVALID_SQL_SYNTAX.LIKE_ANY_LIKE_ALL_WITHOUT_PATTERNS",
-                    "42000",
-                    "Invalid SQL syntax: Expected something between '(' and ')'.",
-                );
-                return Err(self.error_from(error, start));
+                let message = "Expected something between '(' and ')'.";
+                let error = SparkError::new("_LEGACY_ERROR_TEMP_0064", "", message).param("msg", message);
+                return Err(self.error_from(error, place));
             }
             let patterns = self.comma_separated(Self::expression)?;
             self.expect_symbol(S::CloseParen)?;
@@ -200,19 +207,12 @@ impl Parser<'_> {
         let pattern = Box::new(self.value()?);
         let mut escape = None;
         if self.is(K::ESCAPE) && self.is_string_at(1) {
-            let start = self.start();
             self.advance();
             let text = self.string()?;
             let mut chars = text.chars();
             escape = chars.next();
             if escape.is_none() || chars.next().is_some() {
-                let error = firesteel_plan::SparkError::new(
-                    "INVALID_ESCAPE_CHAR",
-                    "42604",
-                    format!("`EscapeChar` should be a string literal of length one, but got '{text}'."),
-                )
-                .param("escapeChar", format!("'{text}'"));
-                return Err(self.error_from(error, start));
+                return Err(self.error_from(error::invalid_escape(&text), place));
             }
         }
         Ok(ExprKind::Like { kind, operand, pattern, escape, negated })

@@ -3,7 +3,7 @@
 
 use firesteel_plan::{
     Expr, ExprKind, SparkError, SparkResult,
-    expr::{CastMode, Parameter},
+    expr::{CastMode, FunctionCall, Parameter},
 };
 
 use crate::{
@@ -119,10 +119,14 @@ impl Parser<'_> {
         let start = self.start();
         let paren = self.is_symbol_at(1, S::OpenParen);
         let kind = match keyword {
-            K::NULL | K::TRUE | K::FALSE => return self.word_constant(keyword).map(Some),
-            K::CASE if self.is_at(1, K::WHEN) || self.starts_operand(1) && !paren => self.case()?,
+            K::NULL | K::TRUE | K::FALSE if !paren => return self.word_constant(keyword).map(Some),
+            K::CASE if self.is_at(1, K::WHEN) || self.starts_operand(1) && !paren && !self.is_at(1, K::END) => {
+                self.case()?
+            }
             K::CASE if paren && self.is_at(self.after_paren(1), K::WHEN) => self.case()?,
-            K::CAST | K::TRY_CAST if paren => self.cast(keyword)?,
+            K::CAST | K::TRY_CAST if paren && !self.is_symbol_at(2, S::CloseParen) => {
+                return self.cast(keyword).map(Some);
+            }
             K::EXISTS if paren && self.starts_query(2) => {
                 self.at += 2;
                 let subquery = Box::new(self.query()?);
@@ -154,14 +158,25 @@ impl Parser<'_> {
         Ok(ExprKind::Case { operand, branches, otherwise })
     }
 
-    fn cast(&mut self, keyword: K) -> SparkResult<ExprKind> {
-        self.at += 2;
-        let operand = Box::new(self.expression()?);
-        self.expect(K::AS)?;
+    /// `CAST(value AS type)`; without AS it is a call of a function of that name.
+    fn cast(&mut self, keyword: K) -> SparkResult<Expr> {
+        let start = self.start();
+        let name = self.identifier()?;
+        self.advance();
+        let first = self.expression()?;
+        if !self.eat(K::AS) {
+            let mut args = vec![first];
+            while self.eat_symbol(S::Comma) {
+                args.push(self.argument()?);
+            }
+            self.expect_symbol(S::CloseParen)?;
+            return self.finish_call(FunctionCall::new(name, args), start);
+        }
+        let operand = Box::new(first);
         let data_type = self.data_type()?;
         self.expect_symbol(S::CloseParen)?;
         let mode = if keyword == K::TRY_CAST { CastMode::Try } else { CastMode::Session };
-        Ok(ExprKind::Cast { operand, data_type, mode })
+        Ok(Expr::new(ExprKind::Cast { operand, data_type, mode }, self.span_from(start)))
     }
 
     /// `(query)`, `(x, y) -> body`, `(a, b)` or `(a)`.

@@ -131,11 +131,86 @@ fn is_zone(text: &str) -> bool {
     match text.strip_prefix(['+', '-']) {
         Some(rest) => offset(rest),
         None => {
-            text.starts_with(|c: char| c.is_ascii_alphabetic())
-                && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-' | ':'))
+            let prefixed = ["UTC", "GMT", "UT"].iter().find_map(|p| text.strip_prefix(p));
+            let is_offset = prefixed.is_some_and(|rest| rest.strip_prefix(['+', '-']).is_some_and(offset));
+            let is_region = text.contains('/')
+                && text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '+' | '-'));
+            is_offset || is_region || ZONES_WITHOUT_AREA.contains(&text)
         }
     }
 }
+
+/// Names of zones that have no area before them.
+const ZONES_WITHOUT_AREA: &[&str] = &[
+    "ACT",
+    "AET",
+    "AGT",
+    "ART",
+    "AST",
+    "BET",
+    "BST",
+    "CAT",
+    "CET",
+    "CNT",
+    "CST",
+    "CST6CDT",
+    "CTT",
+    "Cuba",
+    "EAT",
+    "ECT",
+    "EET",
+    "EST",
+    "EST5EDT",
+    "Egypt",
+    "Eire",
+    "GB",
+    "GMT",
+    "GMT0",
+    "Greenwich",
+    "HST",
+    "Hongkong",
+    "IET",
+    "IST",
+    "Iceland",
+    "Iran",
+    "Israel",
+    "JST",
+    "Jamaica",
+    "Japan",
+    "Kwajalein",
+    "Libya",
+    "MET",
+    "MIT",
+    "MST",
+    "MST7MDT",
+    "NET",
+    "NST",
+    "NZ",
+    "NZ-CHAT",
+    "Navajo",
+    "PLT",
+    "PNT",
+    "PRC",
+    "PRT",
+    "PST",
+    "PST8PDT",
+    "Poland",
+    "Portugal",
+    "ROK",
+    "SST",
+    "Singapore",
+    "Turkey",
+    "UCT",
+    "UT",
+    "UTC",
+    "Universal",
+    "VST",
+    "W-SU",
+    "WET",
+    "Z",
+    "Zulu",
+];
 
 #[cfg(test)]
 mod tests {

@@ -104,7 +104,9 @@ pub fn calendar_interval_text(text: &str) -> Option<IntervalText> {
 
 /// The text of an interval from one unit to another: `1-2`, `1 2:3:4.5`. `from` and `to` are units between which an interval
 /// type reaches.
-pub fn unit_to_unit(text: &str, from: K, to: K) -> Option<IntervalText> {
+///
+/// With `checked`, what must stay below the next larger unit does: 23 hours, 59 minutes, 11 months.
+pub fn unit_to_unit(text: &str, from: K, to: K, checked: bool) -> Option<IntervalText> {
     let text = text.trim();
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -114,10 +116,8 @@ pub fn unit_to_unit(text: &str, from: K, to: K) -> Option<IntervalText> {
     let mut interval = IntervalText::default();
     if from == K::YEAR {
         let (years, months) = digits.split_once('-')?;
-        if integer(months, 11, 2)? < 0 {
-            return None;
-        }
-        interval.months = i32::try_from(integer(years, i64::from(i32::MAX), 9)? * 12 + integer(months, 11, 2)?).ok()?;
+        let months = integer(months, if checked { 11 } else { 99 }, 2)?;
+        interval.months = i32::try_from(integer(years, i64::from(i32::MAX), 9)? * 12 + months).ok()?;
         interval.units = vec!["year".into(), "month".into()];
     } else {
         let units = [K::DAY, K::HOUR, K::MINUTE, K::SECOND];
@@ -129,7 +129,7 @@ pub fn unit_to_unit(text: &str, from: K, to: K) -> Option<IntervalText> {
             let part = &rest[..end];
             rest = rest.get(end + 1..).unwrap_or_default().trim_start();
             let most = match unit {
-                _ if at == first => i64::from(i32::MAX),
+                _ if at == first || !checked => i64::from(i32::MAX),
                 K::HOUR => 23,
                 _ => 59,
             };
@@ -164,11 +164,12 @@ mod tests {
         assert_eq!((interval.months, interval.days, interval.micros), (10, 3, 1_500_000));
         assert_eq!(calendar_interval_text("1"), None);
         assert_eq!(calendar_interval_text("1.5 days"), None);
-        assert_eq!(unit_to_unit("-1-2", K::YEAR, K::MONTH).unwrap().months, -14);
-        assert_eq!(unit_to_unit("1-12", K::YEAR, K::MONTH), None);
-        let interval = unit_to_unit("1 2:3:4.5", K::DAY, K::SECOND).unwrap();
+        assert_eq!(unit_to_unit("-1-2", K::YEAR, K::MONTH, true).unwrap().months, -14);
+        assert!(unit_to_unit("1-12", K::YEAR, K::MONTH, false).is_some());
+        assert_eq!(unit_to_unit("1-12", K::YEAR, K::MONTH, true), None);
+        let interval = unit_to_unit("1 2:3:4.5", K::DAY, K::SECOND, true).unwrap();
         assert_eq!((interval.days, interval.micros), (1, 7_384_500_000));
-        assert_eq!(unit_to_unit("1 24", K::DAY, K::HOUR), None);
-        assert_eq!(unit_to_unit("90:5", K::MINUTE, K::SECOND).unwrap().micros, 5_405_000_000);
+        assert_eq!(unit_to_unit("1 24", K::DAY, K::HOUR, true), None);
+        assert_eq!(unit_to_unit("90:5", K::MINUTE, K::SECOND, true).unwrap().micros, 5_405_000_000);
     }
 }

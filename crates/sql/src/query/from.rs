@@ -46,18 +46,19 @@ impl Parser<'_> {
     /// A relation with its joins, and whether LATERAL stands before it.
     fn relation(&mut self) -> SparkResult<(Relation, bool)> {
         let start = self.start();
-        let lateral = self.is(K::LATERAL);
+        let lateral = self.is(K::LATERAL) && self.starts_relation(1);
         if lateral {
             self.advance();
         }
         let mut left = self.relation_primary()?;
         loop {
+            let place = self.start();
             left = if self.starts_pivot() {
                 self.pivot(left, start)?
             } else if self.starts_unpivot() {
                 self.unpivot(left, start)?
-            } else if let Some((join_type, natural)) = self.join_words()? {
-                self.joined(left, join_type, natural, start)?
+            } else if let Some(join) = self.join_words()? {
+                self.joined(left, join, start, place)?
             } else {
                 return Ok((left, lateral));
             };
@@ -94,16 +95,23 @@ impl Parser<'_> {
         Ok(Some((join_type, natural)))
     }
 
-    fn joined(&mut self, left: Relation, join_type: JoinType, natural: bool, start: usize) -> SparkResult<Relation> {
-        let place = self.start();
-        let lateral = self.eat(K::LATERAL);
+    fn joined(
+        &mut self,
+        left: Relation,
+        (join_type, natural): (JoinType, bool),
+        start: usize,
+        place: usize,
+    ) -> SparkResult<Relation> {
+        let lateral = self.is(K::LATERAL) && self.starts_relation(1);
+        if lateral {
+            self.advance();
+        }
         let right = self.relation_primary()?;
         let condition = if natural {
             JoinCondition::Natural
         } else if self.eat(K::ON) {
             JoinCondition::On(self.expression()?)
-        } else if self.is(K::USING) && self.is_symbol_at(1, S::OpenParen) {
-            self.advance();
+        } else if self.eat(K::USING) {
             JoinCondition::Using(self.identifier_list()?)
         } else {
             JoinCondition::None
@@ -115,9 +123,13 @@ impl Parser<'_> {
                 JoinType::LeftSemi => "LEFT SEMI",
                 _ => "LEFT ANTI",
             };
-            let error = crate::error::unsupported_feature(
-                "LATERAL_JOIN_OF_TYPE",
-                format!("{name} JOIN with LATERAL correlation."),
+            let error = SparkError::new(
+                "INVALID_LATERAL_JOIN_TYPE",
+                "42613",
+                format!(
+                    "The {name} JOIN with LATERAL correlation is not allowed because an OUTER subquery cannot correlate to its \
+                     join partner. Remove the LATERAL correlation or use an INNER JOIN, or LEFT OUTER JOIN instead."
+                ),
             );
             return Err(self.error_from(error.param("joinType", name), place));
         }
@@ -140,12 +152,7 @@ impl Parser<'_> {
         if self.is(K::VALUES) && self.starts_operand(1) {
             return self.inline_table();
         }
-        let is_reference = self.is(K::IDENTIFIER) && self.is_symbol_at(1, S::OpenParen) && self.is_string_at(2);
-        let name = if self.is(K::IDENTIFIER) && !is_reference && self.is_symbol_at(1, S::OpenParen) {
-            self.identifier_reference()?
-        } else {
-            self.table_name()?
-        };
+        let name = self.identifier_reference()?;
         if self.is_symbol(S::OpenParen) {
             return self.table_function(name, start);
         }
@@ -159,11 +166,6 @@ impl Parser<'_> {
         let table = Relation::new(RelationKind::Table { name, options }, self.span_from(start));
         let sampled = self.sampled(table, start)?;
         self.table_alias(sampled, start)
-    }
-
-    /// A table's name. A word that ties relations together cannot be it unless nothing else is possible.
-    fn table_name(&mut self) -> SparkResult<Vec<String>> {
-        self.multipart_name()
     }
 
     fn table_function(&mut self, name: Vec<String>, start: usize) -> SparkResult<Relation> {

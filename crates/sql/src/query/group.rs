@@ -1,7 +1,7 @@
 //! GROUP BY.
 
 use firesteel_plan::{
-    Expr, ExprKind, SparkResult,
+    Expr, SparkResult,
     relation::{Grouping, GroupingElement, GroupingSet},
 };
 
@@ -22,6 +22,9 @@ impl Parser<'_> {
             self.at += 2;
             let element = if rollup { GroupingElement::Rollup(sets) } else { GroupingElement::Cube(sets) };
             return Ok(Grouping::Elements(vec![element]));
+        }
+        if self.is(K::WITH) {
+            return Err(self.unexpected_at(1));
         }
         if self.are(&[K::GROUPING, K::SETS]) && self.is_symbol_at(2, S::OpenParen) {
             // The columns before are those of the sets; the sets alone say what is grouped.
@@ -55,11 +58,7 @@ impl Parser<'_> {
         if self.starts_grouping_analytics() {
             return self.grouping_analytics();
         }
-        let expr = self.named_expression()?;
-        Ok(GroupingElement::Expr(match expr.kind {
-            ExprKind::Alias { operand, .. } => *operand,
-            _ => expr,
-        }))
+        self.expression().map(GroupingElement::Expr)
     }
 
     fn grouping_analytics(&mut self) -> SparkResult<GroupingElement> {

@@ -45,7 +45,12 @@ impl Parser<'_> {
                 Relation::new(RelationKind::Filter { input: Box::new(relation), condition }, self.span_from(start));
         }
         let grouping = if self.eat_all(&[K::GROUP, K::BY]) { Some(self.grouping()?) } else { None };
-        let having = if self.eat(K::HAVING) { Some(self.expression()?) } else { None };
+        let having = if self.is(K::HAVING) && self.starts_operand(1) {
+            self.advance();
+            Some(self.expression()?)
+        } else {
+            None
+        };
         let input = Box::new(relation);
         let kind = match (grouping, having) {
             (None, None) => RelationKind::Project { input, exprs },
@@ -145,9 +150,8 @@ impl Parser<'_> {
         for (name, spec) in named {
             if let WindowSpec::Named(other) = spec {
                 let Some(at) = known.get(&other) else {
-                    let message =
-                        format!("Invalid SQL syntax: Window reference `{other}` is not a window specification.");
-                    return Err(self.window_error("INVALID_WINDOW_REFERENCE", message, &other, place));
+                    let message = format!("Invalid SQL syntax: Cannot resolve window reference `{other}`.");
+                    return Err(self.window_error("UNRESOLVED_WINDOW_REFERENCE", message, &other, place));
                 };
                 let window = windows[*at].1.clone();
                 windows.push((name, window));

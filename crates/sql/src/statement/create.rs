@@ -12,7 +12,6 @@ use crate::{cursor::Parser, error, keyword::Keyword as K, lexer::Symbol as S};
 
 impl Parser<'_> {
     pub(super) fn create(&mut self) -> SparkResult<StatementKind> {
-        let start = self.start();
         let replace = if self.eat(K::REPLACE) {
             if !self.is(K::TABLE) {
                 return Err(self.unexpected());
@@ -20,11 +19,15 @@ impl Parser<'_> {
             true
         } else {
             self.expect(K::CREATE)?;
-            self.eat_all(&[K::OR, K::REPLACE])
+            let replace = self.eat(K::OR);
+            if replace {
+                self.expect(K::REPLACE)?;
+            }
+            replace
         };
-        let global = self.is(K::GLOBAL) && self.is_any_at(1, &[K::TEMPORARY, K::TEMP]);
-        if global {
-            self.advance();
+        let global = self.eat(K::GLOBAL);
+        if global && !self.is_any(&[K::TEMPORARY, K::TEMP]) {
+            return Err(self.unexpected());
         }
         let temporary = self.eat_any(&[K::TEMPORARY, K::TEMP]).is_some();
         match self.keyword() {
@@ -33,7 +36,7 @@ impl Parser<'_> {
                 self.create_view(replace, global, temporary)
             }
             Some(K::FUNCTION) if !global => Ok(self.not_yet("CREATE FUNCTION")),
-            Some(K::EXTERNAL | K::TABLE) if !global => self.create_table(replace, temporary, start),
+            Some(K::EXTERNAL | K::TABLE) if !global => self.create_table(replace, temporary),
             Some(K::DATABASE | K::SCHEMA | K::NAMESPACE) if !replace && !temporary => self.create_database(),
             Some(K::INDEX) => Ok(self.not_yet("CREATE INDEX")),
             Some(K::MATERIALIZED) => Ok(self.not_yet("CREATE MATERIALIZED VIEW")),
@@ -49,14 +52,13 @@ impl Parser<'_> {
         let name = self.identifier_reference()?;
         let (mut comment, mut location) = (None, None);
         loop {
-            let start = self.start();
             if self.eat(K::COMMENT) {
                 if comment.replace(self.string()?).is_some() {
-                    return self.duplicate_clause("COMMENT", start);
+                    return self.duplicate_clause("COMMENT");
                 }
             } else if self.eat(K::LOCATION) {
                 if location.replace(self.string()?).is_some() {
-                    return self.duplicate_clause("LOCATION", start);
+                    return self.duplicate_clause("LOCATION");
                 }
             } else if self.is(K::WITH) && self.is_any_at(1, &[K::DBPROPERTIES, K::PROPERTIES]) {
                 return Ok(self.not_yet("CREATE DATABASE … WITH DBPROPERTIES"));
@@ -88,14 +90,13 @@ impl Parser<'_> {
         };
         let (mut comment, mut properties) = (None, None);
         loop {
-            let start = self.start();
             if self.eat(K::COMMENT) {
                 if comment.replace(self.string()?).is_some() {
-                    return self.duplicate_clause("COMMENT", start);
+                    return self.duplicate_clause("COMMENT");
                 }
             } else if self.eat(K::TBLPROPERTIES) {
                 if properties.replace(self.property_list()?).is_some() {
-                    return self.duplicate_clause("TBLPROPERTIES", start);
+                    return self.duplicate_clause("TBLPROPERTIES");
                 }
             } else if self.are(&[K::WITH, K::SCHEMA]) {
                 return Ok(self.not_yet("CREATE VIEW … WITH SCHEMA"));
@@ -149,7 +150,7 @@ impl Parser<'_> {
         Ok(StatementKind::CreateViewUsing { name, columns, format, options, replace, global, if_not_exists })
     }
 
-    fn create_table(&mut self, replace: bool, temporary: bool, start: usize) -> SparkResult<StatementKind> {
+    fn create_table(&mut self, replace: bool, temporary: bool) -> SparkResult<StatementKind> {
         let external = self.eat(K::EXTERNAL);
         self.expect(K::TABLE)?;
         let if_not_exists = !replace && self.if_not_exists()?;
@@ -193,8 +194,20 @@ impl Parser<'_> {
         if self.eat(K::AS) || self.starts_query(0) {
             table.query = Some(self.query()?);
         }
-        self.check_table(&table, temporary, start)?;
-        Ok(StatementKind::CreateTable(Box::new(table)))
+        self.check_table(&table, temporary)?;
+        if !temporary {
+            return Ok(StatementKind::CreateTable(Box::new(table)));
+        }
+        // The old spelling of a temporary view over files.
+        Ok(StatementKind::CreateViewUsing {
+            name: table.name,
+            columns: table.columns,
+            format: table.format.unwrap_or_default(),
+            options: table.options,
+            replace,
+            global: false,
+            if_not_exists: false,
+        })
     }
 
     /// Whether the word `ahead` is a column's name, with a type behind it.
@@ -206,7 +219,6 @@ impl Parser<'_> {
     fn table_clauses(&mut self, table: &mut CreateTable) -> SparkResult<Option<&'static str>> {
         let mut seen: Vec<&str> = Vec::new();
         loop {
-            let start = self.start();
             let clause = match self.keyword() {
                 Some(K::OPTIONS) => {
                     self.advance();
@@ -246,7 +258,7 @@ impl Parser<'_> {
                 _ => return Ok(None),
             };
             if seen.contains(&clause) {
-                return self.duplicate_clause(clause, start);
+                return self.duplicate_clause(clause);
             }
             seen.push(clause);
         }
@@ -287,38 +299,27 @@ impl Parser<'_> {
         Ok(StructField { name, data_type, nullable, comment })
     }
 
-    fn check_table(&self, table: &CreateTable, temporary: bool, start: usize) -> SparkResult<()> {
-        let refuse = |what: &str| {
-            let error = error::invalid_statement(
-                "INVALID_STATEMENT_OR_CLAUSE",
-                "42601",
-                format!("The statement or clause: {what} is not valid."),
-            );
-            Err(self.error_from(error.param("operation", what), start))
-        };
-        if temporary {
-            let what = if table.if_not_exists {
-                "CREATE TEMPORARY TABLE ... IF NOT EXISTS"
-            } else {
-                "CREATE TEMPORARY TABLE ..., use CREATE TEMPORARY VIEW instead"
-            };
-            return refuse(what);
-        }
-        if table.external && table.format.is_some() {
-            return refuse("CREATE EXTERNAL TABLE ... USING");
-        }
-        if table.query.is_some() && !table.columns.is_empty() {
-            return refuse("Schema may not be specified in a Create Table As Select (CTAS) statement");
-        }
+    fn check_table(&self, table: &CreateTable, temporary: bool) -> SparkResult<()> {
         let typed = table.partitioned_by.iter().any(|p| matches!(p, PartitionColumn::Typed(_)));
         let untyped = table.partitioned_by.iter().any(|p| !matches!(p, PartitionColumn::Typed(_)));
-        if typed && untyped {
-            return refuse("PARTITION BY: Cannot mix partition expressions and partition columns");
-        }
-        if typed && table.query.is_some() {
-            return refuse("Partition column types may not be specified in Create Table As Select (CTAS)");
-        }
-        Ok(())
+        let what = if temporary && table.if_not_exists {
+            "CREATE TEMPORARY TABLE IF NOT EXISTS"
+        } else if temporary && table.query.is_some() {
+            "CREATE TEMPORARY TABLE ... AS ..., use CREATE TEMPORARY VIEW instead"
+        } else if temporary && table.format.is_none() {
+            "CREATE TEMPORARY TABLE without a provider"
+        } else if table.external && table.format.is_some() {
+            "CREATE EXTERNAL TABLE ... USING"
+        } else if table.query.is_some() && !table.columns.is_empty() {
+            "Schema may not be specified in a Create Table As Select (CTAS) statement"
+        } else if typed && untyped {
+            "PARTITION BY: Cannot mix partition expressions and partition columns"
+        } else if typed && table.query.is_some() {
+            "Partition column types may not be specified in Create Table As Select (CTAS)"
+        } else {
+            return Ok(());
+        };
+        Err(self.error_of_statement(error::operation_not_allowed(what)))
     }
 }
 

@@ -46,7 +46,8 @@ impl Parser<'_> {
             if !overwrite || !insert.partition.is_empty() {
                 insert.if_not_exists = self.if_not_exists()?;
             }
-            if self.eat_all(&[K::BY, K::NAME]) {
+            if self.eat(K::BY) {
+                self.expect(K::NAME)?;
                 insert.by_name = true;
             } else if self.is_symbol(S::OpenParen) && !self.starts_query(1) {
                 insert.columns = self.identifier_list()?;

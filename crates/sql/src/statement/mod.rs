@@ -34,7 +34,6 @@ const NOT_YET: &[&[K]] = &[
     &[K::CACHE, K::TABLE],
     &[K::CACHE, K::LAZY],
     &[K::CALL],
-    &[K::CLEAR, K::CACHE],
     &[K::COMMENT, K::ON],
     &[K::DECLARE],
     &[K::DELETE, K::FROM],
@@ -107,6 +106,9 @@ impl Parser<'_> {
             return Err(self.error_from(not_spark(&spelled(words)), start));
         }
         if let Some(words) = NOT_YET.iter().find(|words| self.are(words)) {
+            if self.kind_at(words.len()) == TokenKind::End {
+                return Err(self.unexpected_at(words.len()));
+            }
             return Ok(self.not_yet(spelled(words)));
         }
         match keyword {
@@ -121,6 +123,10 @@ impl Parser<'_> {
             K::EXPLAIN => self.explain(),
             K::SHOW => self.show(),
             K::DESC | K::DESCRIBE => self.describe(),
+            K::CLEAR if self.is_at(1, K::CACHE) => {
+                self.at += 2;
+                Ok(StatementKind::NotYet { what: "CLEAR CACHE".into() })
+            }
             K::TRUNCATE => {
                 self.advance();
                 self.expect(K::TABLE)?;

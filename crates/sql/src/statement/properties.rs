@@ -14,10 +14,9 @@ impl Parser<'_> {
     pub(crate) fn property_list(&mut self) -> SparkResult<Vec<(String, String)>> {
         let start = self.start();
         let pairs = self.parenthesized(|p| {
-            let place = p.start();
             let key = p.property_key()?;
-            p.eat_symbol(S::Equal);
-            let value = p.property_value(&key, place)?;
+            let equal = p.eat_symbol(S::Equal);
+            let value = p.property_value(&key, equal)?;
             Ok((key, value))
         })?;
         let mut seen = std::collections::HashSet::with_capacity(pairs.len());
@@ -35,17 +34,16 @@ impl Parser<'_> {
         Ok(self.multipart_name()?.join("."))
     }
 
-    fn property_value(&mut self, key: &str, place: usize) -> SparkResult<String> {
+    fn property_value(&mut self, key: &str, equal: bool) -> SparkResult<String> {
         if self.is_string_at(0) && matches!(self.kind_at(1), TokenKind::Symbol(S::Comma | S::CloseParen)) {
             return self.string();
         }
         if self.is_symbol(S::Comma) || self.is_symbol(S::CloseParen) {
-            let error = error::invalid_statement(
-                "INVALID_STATEMENT_OR_CLAUSE",
-                "42601",
-                format!("The statement or clause: Values must be specified for key(s): [{key}] is not valid."),
-            );
-            return Err(self.error_from(error, place));
+            if equal {
+                return Err(self.unexpected());
+            }
+            let what = format!("Values must be specified for key(s): [{key}]");
+            return Err(self.error_of_statement(error::operation_not_allowed(&what)));
         }
         let start = self.start();
         let value = self.expression()?;
@@ -80,11 +78,7 @@ impl Parser<'_> {
                 let place = p.start();
                 let ascending = p.eat_any(&[K::ASC, K::DESC]) != Some(K::DESC);
                 if !ascending {
-                    let error = error::invalid_statement(
-                        "INVALID_STATEMENT_OR_CLAUSE",
-                        "42601",
-                        "The statement or clause: Column ordering must be ASC, was 'DESC' is not valid.",
-                    );
+                    let error = error::operation_not_allowed("Column ordering must be ASC, was 'DESC'");
                     return Err(p.error_from(error, place));
                 }
                 Ok((name, ascending))

@@ -1,6 +1,6 @@
 //! SET and RESET. Their values are not SQL: the rest of the statement counts as it is written.
 
-use firesteel_plan::{Expr, SparkError, SparkResult, expr::Literal, statement::StatementKind};
+use firesteel_plan::{Expr, ExprKind, SparkError, SparkResult, expr::Literal, statement::StatementKind};
 
 use crate::{
     cursor::Parser,
@@ -81,15 +81,18 @@ impl Parser<'_> {
         let place = self.start();
         let value = if self.is_string_at(0) {
             let zone = self.string()?;
-            Some(Expr::new(firesteel_plan::ExprKind::Literal(Literal::String(zone)), self.span_from(place)))
+            Some(Expr::new(ExprKind::Literal(Literal::String(zone)), self.span_from(place)))
         } else if self.is(K::LOCAL) {
             self.advance();
-            Some(Expr::new(
-                firesteel_plan::ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None },
-                self.span_from(place),
-            ))
+            Some(Expr::new(ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None }, self.span_from(place)))
         } else if self.is(K::INTERVAL) {
-            Some(self.value()?)
+            let interval = self.value()?;
+            if let ExprKind::Literal(Literal::DayTimeInterval { micros, .. }) = &interval.kind {
+                if micros.abs() > 18 * MICROS_PER_HOUR {
+                    return Err(self.error_of_statement(zone_out_of_range(*micros)));
+                }
+            }
+            Some(interval)
         } else {
             None
         };
@@ -124,6 +127,22 @@ impl Parser<'_> {
         }
         Ok(StatementKind::Reset { key: Some(text) })
     }
+}
+
+const MICROS_PER_HOUR: i64 = 3_600_000_000;
+
+fn zone_out_of_range(micros: i64) -> SparkError {
+    let hours = micros / MICROS_PER_HOUR;
+    SparkError::new(
+        "INVALID_INTERVAL_FORMAT.TIMEZONE_INTERVAL_OUT_OF_RANGE",
+        "22006",
+        format!(
+            "Error parsing '{hours}' to interval. Please ensure that the value provided is in a valid format for defining an \
+             interval. You can reference the documentation for the correct format. The interval value must be in the range of \
+             [-18, +18] hours with second precision."
+        ),
+    )
+    .param("input", hours.to_string())
 }
 
 fn is_key(text: &str) -> bool {

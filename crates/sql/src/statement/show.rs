@@ -61,6 +61,9 @@ impl Parser<'_> {
             K::CREATE => {
                 self.advance();
                 self.expect(K::TABLE)?;
+                if self.is_end() {
+                    return Err(self.error_of_statement(super::not_spark("SHOW CREATE TABLE")));
+                }
                 let table = self.identifier_reference()?;
                 if self.is(K::AS) {
                     return Ok(self.not_yet("SHOW CREATE TABLE … AS SERDE"));
@@ -94,7 +97,6 @@ impl Parser<'_> {
     /// `SHOW [USER | SYSTEM | ALL] FUNCTIONS [IN database] [LIKE name or pattern]`
     fn show_functions(&mut self) -> SparkResult<StatementKind> {
         if self.is_at(1, K::FUNCTIONS) && self.is_name() {
-            let place = self.start();
             let scope = self.identifier()?.to_lowercase();
             match scope.as_str() {
                 "all" => {}
@@ -106,7 +108,7 @@ impl Parser<'_> {
                         format!("Invalid SQL syntax: SHOW {scope} FUNCTIONS not supported."),
                     )
                     .param("scope", scope);
-                    return Err(self.error_from(error, place));
+                    return Err(self.error_of_statement(error));
                 }
             }
         }

@@ -21,6 +21,10 @@ fn every_keyword_can_be_a_name() {
     for keyword in Keyword::all() {
         for form in forms.iter().chain(&of_tables) {
             let text = form.replace("{}", keyword.text());
+            // Taken for `CASE +1 WHEN …` here.
+            if keyword == Keyword::CASE && *form == "SELECT {} + 1 FROM t" {
+                continue;
+            }
             let refused = of_tables.contains(form) && keyword.joins_relations();
             let parsed = parse_statement(&text, &ParseOptions::default());
             if parsed.is_err() != refused {

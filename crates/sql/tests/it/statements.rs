@@ -7,7 +7,9 @@ use firesteel_plan::{
     expr::{BinaryOp, Literal, UnaryOp},
     statement::StatementKind,
 };
-use firesteel_sql::{ParseOptions, parse_expression, parse_statement, parse_statement_at, parse_statements, split_statements};
+use firesteel_sql::{
+    ParseOptions, parse_expression, parse_statement, parse_statement_at, parse_statements, split_statements,
+};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -65,7 +67,11 @@ fn sets_take_the_rest_of_the_statement() {
         ("SET a=b=c", Some("a"), Some("b=c")),
         ("SET `a b` = c d", Some("a b"), Some("c d")),
         ("SET a = `c;d`", Some("a"), Some("c;d")),
-        ("SET spark.sql.session.timeZone = America/Los_Angeles", Some("spark.sql.session.timeZone"), Some("America/Los_Angeles")),
+        (
+            "SET spark.sql.session.timeZone = America/Los_Angeles",
+            Some("spark.sql.session.timeZone"),
+            Some("America/Los_Angeles"),
+        ),
     ] {
         let expected = StatementKind::Set { key: key.map(str::to_owned), value: value.map(str::to_owned) };
         assert_eq!(parse(text).kind, expected, "{text}");
@@ -101,6 +107,8 @@ fn statements_that_nothing_runs_yet_are_known() {
 
 #[test]
 fn a_with_before_insert_belongs_to_its_query() {
-    let StatementKind::Insert(insert) = parse("WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a").kind else { panic!() };
+    let StatementKind::Insert(insert) = parse("WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a").kind else {
+        panic!()
+    };
     assert!(matches!(insert.query.kind, RelationKind::With { .. }));
 }
