@@ -5,7 +5,6 @@ repository; those of other scales are recorded first, with real Spark, when the 
 """
 
 import argparse
-import json
 import os
 import pathlib
 import subprocess
@@ -87,10 +86,7 @@ def run_script(firesteel, text, script, conf, expected, out, names=None):
         command += ["-c", pair]
     ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     rows = iter(ended.stdout.splitlines())
-    for line in ended.stderr.splitlines():
-        if not line.startswith('{"statement"'):
-            continue
-        timing = json.loads(line)
+    for timing in tpch.timings(ended.stderr.splitlines()):
         number = timing["statement"]
         lines = [next(rows) for _ in range(timing.get("rows") or 0)]
         name = (names or {}).get(number, f"result-{number:03}.jsonl")

@@ -211,14 +211,9 @@ class FiresteelWorker(Worker):
             process = subprocess.Popen([self.options.firesteel, "sql", "-f", script, "--output", "json", "--timing", "json"],
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             self.memory.roots.add(process.pid)
-            measured, said = {}, []
-            for line in process.stderr:
-                if line.startswith('{"statement"'):
-                    timing = json.loads(line)
-                    measured[timing["statement"]] = timing
-                elif line.strip():
-                    said.append(line.strip())
+            said = process.stderr.read().splitlines()
             process.wait()
+            measured = {timing["statement"]: timing for timing in tpch.timings(said)}
         finally:
             script.unlink()
         first = len(tpch.TABLES) + 1
@@ -227,7 +222,7 @@ class FiresteelWorker(Worker):
             if timing and "error" not in timing:
                 yield number, timing["seconds"], timing["rows"], None
             else:
-                yield number, None, None, (timing or {}).get("error") or " ".join(said)[:500] or f"status {process.returncode}"
+                yield number, None, None, (timing or {}).get("error") or " ".join(said)[-500:] or f"status {process.returncode}"
 
 
 WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker, "datafusion": PythonWorker}

@@ -1,5 +1,6 @@
 """TPC-H for every engine: the data, the 22 queries, and a script that makes the tables known to a SQL engine."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -42,3 +43,10 @@ def script(scale, url):
 
 def result_file(number):
     return f"q{number:02}.jsonl"
+
+
+def timings(lines):
+    """What `firesteel sql --timing json` tells on standard error: {"statement", "seconds", "rows"}, or {"statement", "error"}."""
+    for line in lines:
+        if line.startswith("{") and '"statement"' in line:
+            yield json.loads(line)
