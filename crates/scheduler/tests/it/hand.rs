@@ -158,3 +158,21 @@ pub fn job(id: u64, stages: Vec<StageSpec>) -> JobSpec {
     let result_stage = stages.last().expect("a stage").stage;
     JobSpec { job: JobId(id), stages, result_stage, retain_shuffles: false }
 }
+
+pub const FIRST: JobId = JobId(1);
+
+pub fn evicted() -> ExecutorLossReason {
+    ExecutorLossReason::TakenByCluster { message: "evicted".into() }
+}
+
+pub fn crashed() -> ExecutorLossReason {
+    ExecutorLossReason::Crashed { exit_code: Some(134) }
+}
+
+pub fn disk_full() -> TaskFailure {
+    TaskFailure::DiskFull { message: "no space left on device".into() }
+}
+
+pub fn on<'a>(launches: &'a [Launch], executor: &str) -> Vec<&'a Launch> {
+    launches.iter().filter(|(_, at)| at.as_str() == executor).collect()
+}

@@ -1,10 +1,12 @@
-//! Tests of the scheduler through its public face: by hand, event by event (`rules`), and in a virtual cluster under
-//! random faults (`random`).
+//! Tests of the scheduler through its public face: by hand, event by event (`rules`, `losses`, `limits`), and in
+//! a virtual cluster under random faults (`random`).
 
 // The helpers of tests are tests too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cluster;
 mod hand;
+mod limits;
+mod losses;
 mod random;
 mod rules;
