@@ -60,12 +60,19 @@ pub struct Driver {
     /// Where questions run: they must not wait for a task's thread.
     control: Handle,
     plans: Mutex<Plans>,
-    locations: Mutex<HashMap<ShuffleId, Arc<tokio::sync::Mutex<Option<Arc<MapOutputLocations>>>>>>,
+    locations: Mutex<HashMap<ShuffleId, Known>>,
 }
+
+/// The locations of one shuffle. Locked while the driver is asked, so that the tasks of a stage ask once.
+type Known = Arc<tokio::sync::Mutex<Option<Arc<MapOutputLocations>>>>;
+
+/// A plan that was asked for, if the answer has come.
+type Plan = Arc<OnceCell<Arc<ReceivedStage>>>;
 
 #[derive(Default)]
 struct Plans {
-    by_key: HashMap<u64, (u64, Arc<OnceCell<Arc<ReceivedStage>>>)>,
+    /// With the count of uses at its last use.
+    by_key: HashMap<u64, (u64, Plan)>,
     uses: u64,
 }
 
@@ -134,7 +141,6 @@ impl Driver {
             }
             all.entry(shuffle).or_default().clone()
         };
-        // Held while the driver is asked, so that the tasks of a stage ask once.
         let mut known = slot.lock().await;
         if let Some(known) = known.as_ref().filter(|known| known.epoch >= epoch) {
             return Ok(known.clone());
@@ -199,7 +205,7 @@ impl Driver {
 }
 
 impl Plans {
-    fn cell(&mut self, key: u64) -> Arc<OnceCell<Arc<ReceivedStage>>> {
+    fn cell(&mut self, key: u64) -> Plan {
         self.uses += 1;
         let now = self.uses;
         if self.by_key.len() >= KEPT_PLANS

@@ -5,6 +5,7 @@
 
 mod flat;
 mod functions;
+mod nodes;
 mod registry;
 mod splits;
 

@@ -28,7 +28,8 @@ use super::{
     DecodeContext, EncodeContext, ExprCodec, NodeCodec,
     flat::{FlatDecoder, FlatEncoder, FlatPlan},
     functions::Functions,
-    splits,
+    nodes::{FileWriteCodec, TextScanCodec},
+    splits::{self, ScanSettings},
 };
 use crate::{shuffle::ShuffleReaderCodec, stage::Stage};
 
@@ -60,6 +61,7 @@ impl EncodedStage {
 #[derive(Debug, Clone)]
 pub struct ReceivedStage {
     plan: FlatPlan,
+    scans: Vec<ScanSettings>,
     partitioning: Bytes,
     /// The configuration of the session whose query this is.
     pub conf: HashMap<String, String>,
@@ -84,7 +86,9 @@ impl PlanCodec {
             .with_scalar(firesteel_functions::all_udfs())
             .with_aggregate(firesteel_functions::all_udafs())
             .with_window(firesteel_functions::all_udwfs());
-        Self { nodes: vec![Arc::new(ShuffleReaderCodec)], exprs: vec![], functions: Arc::new(functions) }
+        let nodes: Vec<Arc<dyn NodeCodec>> =
+            vec![Arc::new(ShuffleReaderCodec), Arc::new(FileWriteCodec), Arc::new(TextScanCodec)];
+        Self { nodes, exprs: vec![], functions: Arc::new(functions) }
     }
 
     pub fn with(mut self, entry: Arc<dyn NodeCodec>) -> Self {
@@ -112,6 +116,7 @@ impl PlanCodec {
         let partitioning = serialize_partitioning(&stage.output, &codec, &expressions)?;
         let partitioning = OutputPartitioning { partitioning: Some(partitioning), exprs: expressions.finish().exprs };
         let message = StagePlan {
+            scans: splits::settings(&stage.plan)?.iter().map(|scan| scan.encode_to_vec().into()).collect(),
             plan: flat.encode_to_vec().into(),
             output_partitioning: partitioning.encode_to_vec().into(),
             conf: conf.clone(),
@@ -130,7 +135,9 @@ impl PlanCodec {
         let bytes: Bytes = zstd::bulk::decompress(wire, size)?.into();
         let message = StagePlan::decode(bytes).map_err(|e| exec_datafusion_err!("bytes that are no stage: {e}"))?;
         let plan = FlatPlan::decode(message.plan).map_err(|e| exec_datafusion_err!("bytes that are no plan: {e}"))?;
-        Ok(ReceivedStage { plan, partitioning: message.output_partitioning, conf: message.conf })
+        let scans = message.scans.iter().map(|bytes| ScanSettings::decode(bytes.clone()));
+        let scans = scans.collect::<Result<_, _>>().map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
+        Ok(ReceivedStage { plan, scans, partitioning: message.output_partitioning, conf: message.conf })
     }
 
     /// A fresh plan, with no state of an earlier decoding, its functions configured by `task`.
@@ -138,7 +145,7 @@ impl PlanCodec {
         let config = task.session_config().options().clone();
         let codec = Extensions { registry: self.clone(), config: Some(config) };
         let cx = PhysicalPlanDecodeContext::new(task, &codec);
-        let plan = FlatDecoder::new(&stage.plan).plan(&cx)?;
+        let plan = splits::with_settings(FlatDecoder::new(&stage.plan).plan(&cx)?, &stage.scans)?;
         let Ok(message) = OutputPartitioning::decode(stage.partitioning.clone()) else {
             return internal_err!("bytes that are no partitioning");
         };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use datafusion::{
     common::{Result, exec_datafusion_err, internal_err},
     datasource::{
+        file_format::file_compression_type::FileCompressionType,
         physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder},
         source::DataSourceExec,
     },
@@ -17,9 +18,53 @@ use prost::Message;
 
 use crate::stage::{file_scan, grow_stack, scan_partitions};
 
+/// What DataFusion's encoding leaves out of a scan, or cuts short.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ScanSettings {
+    /// How the files are compressed, as `FileCompressionType` names it.
+    #[prost(string, tag = "1")]
+    compression: String,
+    #[prost(uint64, optional, tag = "2")]
+    limit: Option<u64>,
+    #[prost(bool, tag = "3")]
+    preserve_order: bool,
+}
+
+/// The settings of every file scan, depth first.
+pub(super) fn settings(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<ScanSettings>> {
+    let settings = |scan: &FileScanConfig| ScanSettings {
+        compression: scan.file_compression_type.get_variant().to_string(),
+        limit: scan.limit.map(|limit| limit as u64),
+        preserve_order: scan.preserve_order,
+    };
+    Ok(scans(plan)?.iter().filter_map(|node| file_scan(node).map(settings)).collect())
+}
+
+pub(super) fn with_settings(
+    plan: Arc<dyn ExecutionPlan>,
+    settings: &[ScanSettings],
+) -> Result<Arc<dyn ExecutionPlan>> {
+    map_scans(plan, &mut 0, &mut |index, scan| {
+        let Some(settings) = settings.get(index) else { return internal_err!("scan {index} has no settings") };
+        let compression = match settings.compression.as_str() {
+            "" => FileCompressionType::UNCOMPRESSED,
+            name => name.parse()?,
+        };
+        Ok(FileScanConfigBuilder::from(scan.clone())
+            .with_file_compression_type(compression)
+            .with_limit(settings.limit.and_then(|limit| usize::try_from(limit).ok()))
+            .with_preserve_order(settings.preserve_order)
+            .build())
+    })
+}
+
 /// The plan with as many file groups in each scan as before, all empty.
 pub(super) fn without_files(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    map_scans(plan, &mut 0, &mut |_, scan| Ok(vec![FileGroup::default(); scan.file_groups.len()]))
+    map_scans(plan, &mut 0, &mut |_, scan| Ok(with_groups(scan, vec![FileGroup::default(); scan.file_groups.len()])))
+}
+
+fn with_groups(scan: &FileScanConfig, groups: Vec<FileGroup>) -> FileScanConfig {
+    FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).build()
 }
 
 /// The file groups that `task` reads.
@@ -62,30 +107,28 @@ pub fn apply_splits(plan: Arc<dyn ExecutionPlan>, splits: &[ScanSplit]) -> Resul
                 .map_err(|e| exec_datafusion_err!("bytes that are no file group: {e}"))?;
             *group = FileGroup::try_from(&message)?;
         }
-        Ok(groups)
+        Ok(with_groups(scan, groups))
     })
 }
 
-/// Gives every file scan, counted depth first, the groups that `groups` answers.
+/// Puts what `new` answers in the place of every file scan, counted depth first.
 fn map_scans(
     plan: Arc<dyn ExecutionPlan>,
     next: &mut usize,
-    groups: &mut dyn FnMut(usize, &FileScanConfig) -> Result<Vec<FileGroup>>,
+    new: &mut dyn FnMut(usize, &FileScanConfig) -> Result<FileScanConfig>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
     if let Some(scan) = file_scan(&plan) {
         let index = *next;
         *next += 1;
-        let groups = groups(index, scan)?;
-        let scan = FileScanConfigBuilder::from(scan.clone()).with_file_groups(groups).build();
-        return Ok(DataSourceExec::from_data_source(scan));
+        return Ok(DataSourceExec::from_data_source(new(index, scan)?));
     }
     let old: Vec<_> = plan.children().into_iter().cloned().collect();
-    let mut new = Vec::with_capacity(old.len());
+    let mut children = Vec::with_capacity(old.len());
     for child in &old {
-        new.push(grow_stack(|| map_scans(child.clone(), next, groups))?);
+        children.push(grow_stack(|| map_scans(child.clone(), next, new))?);
     }
-    if old.iter().zip(&new).all(|(old, new)| Arc::ptr_eq(old, new)) {
+    if old.iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new)) {
         return Ok(plan);
     }
-    plan.replace_children(new, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }

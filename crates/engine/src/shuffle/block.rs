@@ -163,7 +163,7 @@ impl BlockDecoder {
         Ok(Self { schema, decoder, pending: BytesMut::new(), ready: VecDeque::new() })
     }
 
-    /// Takes the next bytes of the block. Batches that they complete are had with [`Self::next`].
+    /// Takes the next bytes of the block. Batches that they complete are had with [`Self::take`].
     pub fn push(&mut self, bytes: Bytes) -> Result<(), BlockError> {
         if self.pending.is_empty() {
             let rest = self.frames(bytes)?;
@@ -180,7 +180,7 @@ impl BlockDecoder {
     }
 
     /// The next complete batch.
-    pub fn next(&mut self) -> Option<RecordBatch> {
+    pub fn take(&mut self) -> Option<RecordBatch> {
         self.ready.pop_front()
     }
 

@@ -120,7 +120,7 @@ enum Broken {
 impl Remote {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            while let Some(batch) = self.decoder.next() {
+            while let Some(batch) = self.decoder.take() {
                 if self.skip > 0 {
                     self.skip -= 1;
                     continue;
@@ -308,7 +308,7 @@ struct Local {
 impl Local {
     fn next(&mut self) -> Result<Option<RecordBatch>> {
         loop {
-            if let Some(batch) = self.decoder.next() {
+            if let Some(batch) = self.decoder.take() {
                 self.metrics.rows.add(batch.num_rows());
                 return Ok(Some(batch));
             }

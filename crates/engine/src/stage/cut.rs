@@ -91,7 +91,7 @@ impl Cutter<'_> {
         let needs = plan.input_distribution_requirements().into_per_child();
         for (child, need) in children.iter_mut().zip(needs) {
             if matches!(need, Distribution::SinglePartition) {
-                *child = self.to_one_partition(child.clone())?;
+                *child = self.one_partition(child.clone())?;
             }
         }
         let same = plan.children().into_iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new));
@@ -173,7 +173,7 @@ impl Cutter<'_> {
     }
 
     /// Gathers `input` into one partition unless it is one, in its order if it has one.
-    pub(super) fn to_one_partition(&mut self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    pub(super) fn one_partition(&mut self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         if partitions(&input) <= 1 {
             return Ok(input);
         }
@@ -185,7 +185,7 @@ impl Cutter<'_> {
 
     /// The rows of `input`, which has one partition, read whole by every task of the open stage.
     pub(super) fn broadcast(&mut self, input: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = self.to_one_partition(input)?;
+        let input = self.one_partition(input)?;
         if let Some(shared) = gathered_as_broadcast(&input)? {
             return Ok(shared);
         }

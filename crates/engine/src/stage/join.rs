@@ -64,10 +64,10 @@ impl Cutter<'_> {
         }
         let left = self.rewrite(join.left().clone())?;
         let (left, right) = if !spread {
-            (self.to_one_partition(left)?, right)
+            (self.one_partition(left)?, right)
         } else if outputs_build_rows(*join.join_type()) {
             // A null on the probe side empties the whole result, so one task must see all of it.
-            (self.to_one_partition(left)?, self.to_one_partition(right)?)
+            (self.one_partition(left)?, self.one_partition(right)?)
         } else {
             (self.broadcast(left)?, right)
         };
@@ -88,7 +88,7 @@ impl Cutter<'_> {
             return self.replace(plan.clone(), vec![left, right]);
         }
         if plan.downcast_ref::<NestedLoopJoinExec>().is_some_and(|join| outputs_build_rows(*join.join_type())) {
-            right = self.to_one_partition(right)?;
+            right = self.one_partition(right)?;
             return self.replace(plan.clone(), vec![left, right]);
         }
         let left = self.broadcast(left)?;

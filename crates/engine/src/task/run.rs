@@ -142,6 +142,7 @@ fn task_context(env: &TaskEnvironment, task: &TaskSpec, conf: &SparkConf) -> Arc
     let config = env
         .session
         .config_for(conf)
+        .with_extension(Arc::new(env.session.clone()))
         .with_extension(Arc::new(task.shuffles.clone()))
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }));
     // Functions come from the plan's codec, so the context needs none.
