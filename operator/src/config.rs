@@ -13,7 +13,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Reconcile SparkJobs until told to stop.
-    Run(Settings),
+    Run(Box<Settings>),
     /// Print the CustomResourceDefinitions, or write them into a folder.
     Crds(CrdsArgs),
 }

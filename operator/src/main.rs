@@ -7,7 +7,7 @@ use std::process::ExitCode;
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(settings) => firesteel_operator::run(settings).await,
+        Command::Run(settings) => firesteel_operator::run(*settings).await,
         Command::Crds(args) => firesteel_operator::crds(&args),
     };
     match result {

@@ -1,5 +1,7 @@
 //! The `SparkJob` spec. Field documentation here is what `kubectl explain sparkjob` prints and what docs/sparkjob.md holds.
 
+#![allow(clippy::duplicated_attributes, reason = "each printer column repeats the same keys")]
+
 use crate::status::SparkJobStatus;
 use kube::CustomResource;
 use schemars::JsonSchema;

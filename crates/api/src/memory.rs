@@ -83,7 +83,7 @@ fn parse_inner(text: &str, bare: Option<u64>) -> Result<u64, MemoryError> {
 /// A Kubernetes quantity of that many bytes, in the largest binary unit that is exact.
 pub fn quantity(bytes: u64) -> String {
     for (unit, size) in [("Gi", GIB), ("Mi", MIB), ("Ki", KIB)] {
-        if bytes >= size && bytes % size == 0 {
+        if bytes >= size && bytes.is_multiple_of(size) {
             return format!("{}{unit}", bytes / size);
         }
     }
