@@ -14,7 +14,7 @@ use firesteel_plan::{
     expr::{BinaryOp, LikeKind, UnaryOp},
 };
 
-pub(crate) use compare::canonical;
+pub(crate) use compare::{canonical, canonical_f32, canonical_f64};
 
 use crate::{
     EvalMode, FunctionContext, Typed, coercion, errors, literal,
