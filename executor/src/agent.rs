@@ -14,8 +14,8 @@ use firesteel_engine::{
 use firesteel_protocol::{
     PROTOCOL_VERSION, ShuffleId, TaskAttemptId,
     proto::{
-        DriverMessage, ExecutorMessage, Heartbeat, Leaving, Register, Registered, driver_message::Message as FromDriver,
-        executor_message::Message as ToDriver, executor_server::ExecutorServer,
+        DriverMessage, ExecutorMessage, Heartbeat, Leaving, Register, Registered,
+        driver_message::Message as FromDriver, executor_message::Message as ToDriver, executor_server::ExecutorServer,
     },
 };
 use tokio::{
@@ -26,11 +26,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Status, Streaming,
-    service::interceptor::InterceptedService,
-    transport::Server,
-};
+use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService, transport::Server};
 
 use crate::{
     ExecutorError, ExecutorOptions,

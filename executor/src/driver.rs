@@ -37,9 +37,9 @@ pub struct Token(MetadataValue<Ascii>);
 
 impl Token {
     pub fn new(token: &str) -> Result<Self, ExecutorError> {
-        let mut value: MetadataValue<Ascii> = token
-            .parse()
-            .map_err(|_| ExecutorError::Config("FIRESTEEL_AUTH_TOKEN has characters that no header may have".to_owned()))?;
+        let mut value: MetadataValue<Ascii> = token.parse().map_err(|_| {
+            ExecutorError::Config("FIRESTEEL_AUTH_TOKEN has characters that no header may have".to_owned())
+        })?;
         value.set_sensitive(true);
         Ok(Self(value))
     }

@@ -134,10 +134,7 @@ pub fn start_in_process(options: ExecutorOptions) -> Result<InProcessExecutor, E
 }
 
 /// As [`start_in_process`], with a codec that knows further kinds of plan nodes.
-pub fn start_in_process_with(
-    options: ExecutorOptions,
-    codec: PlanCodec,
-) -> Result<InProcessExecutor, ExecutorError> {
+pub fn start_in_process_with(options: ExecutorOptions, codec: PlanCodec) -> Result<InProcessExecutor, ExecutorError> {
     let (id, stop) = (options.executor_id.clone(), Stop::default());
     let its_stop = stop.clone();
     let thread = thread::Builder::new()

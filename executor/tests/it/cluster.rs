@@ -315,8 +315,7 @@ impl Cluster {
         let mut evaluate = |subquery: Arc<dyn ExecutionPlan>| -> BoxFuture<'_, Result<ScalarValue>> {
             async move {
                 let data_type = subquery.schema().field(0).data_type().clone();
-                let batches =
-                    self.run(subquery).await.map_err(|e| exec_datafusion_err!("a subquery failed: {e:?}"))?;
+                let batches = self.run(subquery).await.map_err(|e| exec_datafusion_err!("a subquery failed: {e:?}"))?;
                 match batches.iter().find(|b| b.num_rows() > 0) {
                     Some(batch) => ScalarValue::try_from_array(batch.column(0), 0),
                     None => ScalarValue::try_from(&data_type),
@@ -405,8 +404,7 @@ impl Cluster {
             })
             .collect();
         let output = TaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers() as u32 };
-        let launch =
-            LaunchTask { id: Some(id.into()), plan_key, splits, output: Some(output), inputs, job_id: 1 };
+        let launch = LaunchTask { id: Some(id.into()), plan_key, splits, output: Some(output), inputs, job_id: 1 };
         (launch, outcome)
     }
 

@@ -73,7 +73,8 @@ impl Tables {
 
 /// Keys that few rows have, one that half of them have, and nulls; every type that a shuffle carries.
 pub fn fact(rows: usize) -> RecordBatch {
-    let key = |i: usize| (!i.is_multiple_of(11)).then_some(if i.is_multiple_of(2) { 1 } else { (i * 7919 % 400) as i64 });
+    let key =
+        |i: usize| (!i.is_multiple_of(11)).then_some(if i.is_multiple_of(2) { 1 } else { (i * 7919 % 400) as i64 });
     let text = |i: usize| format!("a text of row {i}, longer than twelve bytes {}", "x".repeat(i % 50));
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("id", Arc::new(Int64Array::from_iter_values((0..rows).map(|i| i as i64)))),
@@ -81,7 +82,10 @@ pub fn fact(rows: usize) -> RecordBatch {
         ("g", Arc::new(Int32Array::from_iter_values((0..rows).map(|i| (i % 13) as i32)))),
         ("v", Arc::new((0..rows).map(|i| (i % 17 != 0).then_some((i % 1000) as f64)).collect::<Float64Array>())),
         ("s", Arc::new(StringArray::from_iter_values((0..rows).map(text)))),
-        ("w", Arc::new((0..rows).map(|i| (i % 5 != 0).then(|| format!("word {}", i % 97))).collect::<StringViewArray>())),
+        (
+            "w",
+            Arc::new((0..rows).map(|i| (i % 5 != 0).then(|| format!("word {}", i % 97))).collect::<StringViewArray>()),
+        ),
         (
             "d",
             Arc::new(
@@ -140,7 +144,8 @@ pub fn rows(batches: &[RecordBatch]) -> Vec<String> {
                 _ => column.clone(),
             })
             .collect();
-        let formatters: Vec<_> = columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
+        let formatters: Vec<_> =
+            columns.iter().map(|c| ArrayFormatter::try_new(c.as_ref(), &options).unwrap()).collect();
         for row in 0..batch.num_rows() {
             rows.push(formatters.iter().map(|f| f.value(row).to_string()).collect::<Vec<_>>().join("|"));
         }

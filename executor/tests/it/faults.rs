@@ -272,7 +272,12 @@ async fn a_plan_that_cannot_be_decoded_is_an_error_of_the_query() {
     let key = cluster.add_plan(encoded.wire.clone());
     let failure = cluster.launch(stage, &[0], key, |task| encoded.splits(task).to_vec()).await.unwrap_err();
     assert!(matches!(&failure.cause, Some(Cause::QueryError(e)) if e.message.contains("probe")), "{failure:?}");
-    assert!(cluster.run(tables.cluster(&[]).await.table("dim").await.unwrap().create_physical_plan().await.unwrap()).await.is_ok());
+    assert!(
+        cluster
+            .run(tables.cluster(&[]).await.table("dim").await.unwrap().create_physical_plan().await.unwrap())
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use datafusion::{functions_aggregate::expr_fn::count, logical_expr::{col, lit}};
+use datafusion::{
+    functions_aggregate::expr_fn::count,
+    logical_expr::{col, lit},
+};
 use firesteel_engine::shuffle::BlockClient;
 use firesteel_executor::{ExecutorError, start_in_process};
 use firesteel_protocol::{
@@ -67,8 +70,7 @@ async fn blocks_are_not_served_without_the_token() {
 async fn an_executor_with_a_wrong_token_ends() {
     let cluster = Cluster::start(ClusterOptions { executors: 0, ..Default::default() }).await;
     let dir = tempfile::TempDir::new().unwrap();
-    let mut options =
-        executor_options(cluster.address, "exec-9", &ClusterOptions::default(), dir.path().to_owned());
+    let mut options = executor_options(cluster.address, "exec-9", &ClusterOptions::default(), dir.path().to_owned());
     options.auth_token = "wrong".to_owned();
     let executor = start_in_process(options).unwrap();
     let ended = tokio::task::spawn_blocking(move || executor.join()).await.unwrap();

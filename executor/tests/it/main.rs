@@ -8,3 +8,4 @@ mod data;
 mod faults;
 mod life;
 mod queries;
+mod sources;

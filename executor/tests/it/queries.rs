@@ -8,8 +8,7 @@ use datafusion::{
     functions_aggregate::expr_fn::{avg, count, count_distinct, max, min, sum},
     functions_window::expr_fn::{rank, row_number},
     logical_expr::{
-        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, in_subquery, lit, not_in_subquery,
-        scalar_subquery,
+        Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, col, in_subquery, lit, not_in_subquery, scalar_subquery,
     },
     physical_plan::{ExecutionPlan, joins::HashJoinExec},
     prelude::{DataFrame, SessionContext},
@@ -84,180 +83,341 @@ fn display(plan: &Arc<dyn ExecutionPlan>) -> String {
 fn aggregates() -> Vec<(&'static str, bool, Query)> {
     vec![
         ("scan", false, query!(|ctx| table(&ctx, "fact").await)),
-        ("filter and project", false, query!(|ctx| {
-            let fact = table(&ctx, "fact").await.filter(col("g").gt(lit(5))).unwrap();
-            fact.select(vec![col("id") + lit(1), col("s"), col("list")]).unwrap()
-        })),
-        ("group by", false, query!(|ctx| {
-            let keys = vec![col("k"), col("w")];
-            let values = vec![sum(col("v")), count(col("id")), min(col("s")), max(col("d")), avg(col("v"))];
-            table(&ctx, "fact").await.aggregate(keys, values).unwrap()
-        })),
-        ("global aggregate", false, query!(|ctx| {
-            table(&ctx, "fact").await.aggregate(vec![], vec![sum(col("id")), count(lit(1)), max(col("at"))]).unwrap()
-        })),
-        ("global aggregate of nothing", false, query!(|ctx| {
-            table(&ctx, "empty").await.aggregate(vec![], vec![sum(col("id")), count(lit(1))]).unwrap()
-        })),
-        ("group by of nothing", false, query!(|ctx| {
-            table(&ctx, "empty").await.aggregate(vec![col("k")], vec![sum(col("id"))]).unwrap()
-        })),
-        ("count distinct", false, query!(|ctx| {
-            let values = vec![count_distinct(col("k")), count_distinct(col("w")), sum(col("id"))];
-            table(&ctx, "fact").await.aggregate(vec![col("g")], values).unwrap()
-        })),
-        ("distinct", false, query!(|ctx| {
-            table(&ctx, "fact").await.select_columns(&["k", "g"]).unwrap().distinct().unwrap()
-        })),
-        ("rows in the plan", false, query!(|ctx| {
-            table(&ctx, "memory").await.aggregate(vec![col("size")], vec![count(lit(1))]).unwrap()
-        })),
-        ("more partitions than rows", false, query!(|ctx| {
-            let few = table(&ctx, "small").await.filter(col("size").gt(lit(50))).unwrap();
-            few.aggregate(vec![col("name")], vec![count(lit(1))]).unwrap()
-        })),
-        ("aggregate of an aggregate", false, query!(|ctx| {
-            let inner = table(&ctx, "fact").await.aggregate(vec![col("k"), col("g")], vec![sum(col("id")).alias("t")]);
-            inner.unwrap().aggregate(vec![col("g")], vec![max(col("t")), count(lit(1))]).unwrap()
-        })),
-        ("repartition by key", false, query!(|ctx| {
-            let by = datafusion::logical_expr::Partitioning::Hash(vec![col("k")], 7);
-            table(&ctx, "fact").await.repartition(by).unwrap()
-        })),
-        ("repartition round robin", false, query!(|ctx| {
-            let by = datafusion::logical_expr::Partitioning::RoundRobinBatch(7);
-            table(&ctx, "fact").await.repartition(by).unwrap()
-        })),
+        (
+            "filter and project",
+            false,
+            query!(|ctx| {
+                let fact = table(&ctx, "fact").await.filter(col("g").gt(lit(5))).unwrap();
+                fact.select(vec![col("id") + lit(1), col("s"), col("list")]).unwrap()
+            }),
+        ),
+        (
+            "group by",
+            false,
+            query!(|ctx| {
+                let keys = vec![col("k"), col("w")];
+                let values = vec![sum(col("v")), count(col("id")), min(col("s")), max(col("d")), avg(col("v"))];
+                table(&ctx, "fact").await.aggregate(keys, values).unwrap()
+            }),
+        ),
+        (
+            "global aggregate",
+            false,
+            query!(|ctx| {
+                table(&ctx, "fact")
+                    .await
+                    .aggregate(vec![], vec![sum(col("id")), count(lit(1)), max(col("at"))])
+                    .unwrap()
+            }),
+        ),
+        (
+            "global aggregate of nothing",
+            false,
+            query!(|ctx| {
+                table(&ctx, "empty").await.aggregate(vec![], vec![sum(col("id")), count(lit(1))]).unwrap()
+            }),
+        ),
+        (
+            "group by of nothing",
+            false,
+            query!(|ctx| { table(&ctx, "empty").await.aggregate(vec![col("k")], vec![sum(col("id"))]).unwrap() }),
+        ),
+        (
+            "count distinct",
+            false,
+            query!(|ctx| {
+                let values = vec![count_distinct(col("k")), count_distinct(col("w")), sum(col("id"))];
+                table(&ctx, "fact").await.aggregate(vec![col("g")], values).unwrap()
+            }),
+        ),
+        (
+            "distinct",
+            false,
+            query!(|ctx| { table(&ctx, "fact").await.select_columns(&["k", "g"]).unwrap().distinct().unwrap() }),
+        ),
+        (
+            "rows in the plan",
+            false,
+            query!(|ctx| { table(&ctx, "memory").await.aggregate(vec![col("size")], vec![count(lit(1))]).unwrap() }),
+        ),
+        (
+            "more partitions than rows",
+            false,
+            query!(|ctx| {
+                let few = table(&ctx, "small").await.filter(col("size").gt(lit(50))).unwrap();
+                few.aggregate(vec![col("name")], vec![count(lit(1))]).unwrap()
+            }),
+        ),
+        (
+            "aggregate of an aggregate",
+            false,
+            query!(|ctx| {
+                let inner =
+                    table(&ctx, "fact").await.aggregate(vec![col("k"), col("g")], vec![sum(col("id")).alias("t")]);
+                inner.unwrap().aggregate(vec![col("g")], vec![max(col("t")), count(lit(1))]).unwrap()
+            }),
+        ),
+        (
+            "repartition by key",
+            false,
+            query!(|ctx| {
+                let by = datafusion::logical_expr::Partitioning::Hash(vec![col("k")], 7);
+                table(&ctx, "fact").await.repartition(by).unwrap()
+            }),
+        ),
+        (
+            "repartition round robin",
+            false,
+            query!(|ctx| {
+                let by = datafusion::logical_expr::Partitioning::RoundRobinBatch(7);
+                table(&ctx, "fact").await.repartition(by).unwrap()
+            }),
+        ),
     ]
 }
 
 fn orders() -> Vec<(&'static str, bool, Query)> {
     vec![
-        ("sort", true, query!(|ctx| {
-            let keys = vec![col("g").sort(true, true), col("id").sort(false, false)];
-            table(&ctx, "fact").await.sort(keys).unwrap()
-        })),
-        ("top rows", true, query!(|ctx| {
-            let keys = vec![col("v").sort(false, false), col("id").sort(true, true)];
-            table(&ctx, "fact").await.sort(keys).unwrap().limit(0, Some(25)).unwrap()
-        })),
-        ("top rows after an offset", true, query!(|ctx| {
-            table(&ctx, "fact").await.sort(vec![col("id").sort(true, true)]).unwrap().limit(990, Some(25)).unwrap()
-        })),
-        ("offset alone", true, query!(|ctx| {
-            table(&ctx, "fact").await.sort(vec![col("id").sort(true, true)]).unwrap().limit(19_990, None).unwrap()
-        })),
-        ("limit of equal rows", false, query!(|ctx| {
-            let one = table(&ctx, "fact").await.select(vec![lit(1).alias("one")]).unwrap();
-            one.limit(3, Some(17)).unwrap().aggregate(vec![], vec![count(col("one"))]).unwrap()
-        })),
-        ("limit inside a join", false, query!(|ctx| {
-            let few = table(&ctx, "dim").await.sort(vec![col("dk").sort(true, false)]).unwrap();
-            let few = few.limit(0, Some(9)).unwrap();
-            table(&ctx, "fact").await.join(few, JoinType::Inner, &["k"], &["dk"], None).unwrap()
-        })),
-        ("window by key", false, query!(|ctx| {
-            let rank = rank().partition_by(vec![col("g")]).order_by(vec![col("id").sort(false, true)]);
-            table(&ctx, "fact").await.window(vec![rank.build().unwrap()]).unwrap()
-        })),
-        ("window without key", false, query!(|ctx| {
-            let number = row_number().order_by(vec![col("id").sort(true, true)]).build().unwrap();
-            table(&ctx, "fact").await.select_columns(&["id", "g"]).unwrap().window(vec![number]).unwrap()
-        })),
-        ("sums over windows", false, query!(|ctx| {
-            let total = sum(col("id")).partition_by(vec![col("k")]).order_by(vec![col("id").sort(true, true)]);
-            table(&ctx, "fact").await.select_columns(&["id", "k"]).unwrap().window(vec![total.build().unwrap()]).unwrap()
-        })),
-        ("aggregate, then window, then sort", true, query!(|ctx| {
-            let sums = table(&ctx, "fact").await.aggregate(vec![col("g"), col("k")], vec![sum(col("id")).alias("t")]);
-            let first = row_number().partition_by(vec![col("g")]);
-            let first = first.order_by(vec![col("t").sort(false, false), col("k").sort(true, true)]).build().unwrap();
-            let numbered = sums.unwrap().window(vec![first.alias("n")]).unwrap().filter(col("n").lt_eq(lit(3))).unwrap();
-            numbered.sort(vec![col("g").sort(true, true), col("n").sort(true, true)]).unwrap()
-        })),
+        (
+            "sort",
+            true,
+            query!(|ctx| {
+                let keys = vec![col("g").sort(true, true), col("id").sort(false, false)];
+                table(&ctx, "fact").await.sort(keys).unwrap()
+            }),
+        ),
+        (
+            "top rows",
+            true,
+            query!(|ctx| {
+                let keys = vec![col("v").sort(false, false), col("id").sort(true, true)];
+                table(&ctx, "fact").await.sort(keys).unwrap().limit(0, Some(25)).unwrap()
+            }),
+        ),
+        (
+            "top rows after an offset",
+            true,
+            query!(|ctx| {
+                table(&ctx, "fact").await.sort(vec![col("id").sort(true, true)]).unwrap().limit(990, Some(25)).unwrap()
+            }),
+        ),
+        (
+            "offset alone",
+            true,
+            query!(|ctx| {
+                table(&ctx, "fact").await.sort(vec![col("id").sort(true, true)]).unwrap().limit(19_990, None).unwrap()
+            }),
+        ),
+        (
+            "limit of equal rows",
+            false,
+            query!(|ctx| {
+                let one = table(&ctx, "fact").await.select(vec![lit(1).alias("one")]).unwrap();
+                one.limit(3, Some(17)).unwrap().aggregate(vec![], vec![count(col("one"))]).unwrap()
+            }),
+        ),
+        (
+            "limit inside a join",
+            false,
+            query!(|ctx| {
+                let few = table(&ctx, "dim").await.sort(vec![col("dk").sort(true, false)]).unwrap();
+                let few = few.limit(0, Some(9)).unwrap();
+                table(&ctx, "fact").await.join(few, JoinType::Inner, &["k"], &["dk"], None).unwrap()
+            }),
+        ),
+        (
+            "window by key",
+            false,
+            query!(|ctx| {
+                let rank = rank().partition_by(vec![col("g")]).order_by(vec![col("id").sort(false, true)]);
+                table(&ctx, "fact").await.window(vec![rank.build().unwrap()]).unwrap()
+            }),
+        ),
+        (
+            "window without key",
+            false,
+            query!(|ctx| {
+                let number = row_number().order_by(vec![col("id").sort(true, true)]).build().unwrap();
+                table(&ctx, "fact").await.select_columns(&["id", "g"]).unwrap().window(vec![number]).unwrap()
+            }),
+        ),
+        (
+            "sums over windows",
+            false,
+            query!(|ctx| {
+                let total = sum(col("id")).partition_by(vec![col("k")]).order_by(vec![col("id").sort(true, true)]);
+                table(&ctx, "fact")
+                    .await
+                    .select_columns(&["id", "k"])
+                    .unwrap()
+                    .window(vec![total.build().unwrap()])
+                    .unwrap()
+            }),
+        ),
+        (
+            "aggregate, then window, then sort",
+            true,
+            query!(|ctx| {
+                let sums =
+                    table(&ctx, "fact").await.aggregate(vec![col("g"), col("k")], vec![sum(col("id")).alias("t")]);
+                let first = row_number().partition_by(vec![col("g")]);
+                let first =
+                    first.order_by(vec![col("t").sort(false, false), col("k").sort(true, true)]).build().unwrap();
+                let numbered =
+                    sums.unwrap().window(vec![first.alias("n")]).unwrap().filter(col("n").lt_eq(lit(3))).unwrap();
+                numbered.sort(vec![col("g").sort(true, true), col("n").sort(true, true)]).unwrap()
+            }),
+        ),
     ]
 }
 
 fn unions() -> Vec<(&'static str, bool, Query)> {
     vec![
-        ("union", false, query!(|ctx| {
-            let (a, b) = (table(&ctx, "fact").await, table(&ctx, "empty").await);
-            a.union(b).unwrap().union(table(&ctx, "fact").await).unwrap()
-        })),
-        ("union of aggregates", false, query!(|ctx| {
-            let a = table(&ctx, "fact").await.aggregate(vec![col("k")], vec![count(lit(1)).alias("n")]).unwrap();
-            let b = table(&ctx, "fact").await.aggregate(vec![col("k")], vec![sum(col("id")).alias("n")]).unwrap();
-            a.union(b).unwrap().aggregate(vec![col("k")], vec![sum(col("n"))]).unwrap()
-        })),
-        ("union of one partition and many", false, query!(|ctx| {
-            let a = table(&ctx, "small").await;
-            let b = table(&ctx, "dim").await.sort(vec![col("dk").sort(true, true)]).unwrap().limit(0, Some(4)).unwrap();
-            a.union(b).unwrap().union(table(&ctx, "dim").await).unwrap()
-        })),
-        ("distinct union", false, query!(|ctx| {
-            let a = table(&ctx, "fact").await.select_columns(&["k"]).unwrap();
-            let b = table(&ctx, "dim").await.select_columns(&["dk"]).unwrap();
-            a.union_distinct(b).unwrap()
-        })),
-        ("intersect", false, query!(|ctx| {
-            let a = table(&ctx, "fact").await.select_columns(&["k"]).unwrap();
-            a.intersect(table(&ctx, "dim").await.select_columns(&["dk"]).unwrap()).unwrap()
-        })),
-        ("sort of a union", true, query!(|ctx| {
-            let a = table(&ctx, "dim").await.union(table(&ctx, "small").await).unwrap();
-            let keys = vec![col("dk").sort(true, true), col("name").sort(true, true), col("size").sort(true, true)];
-            a.sort(keys).unwrap()
-        })),
-        ("values", false, query!(|ctx| {
-            let values = vec![vec![lit(1), lit("a")], vec![lit(2), lit("b")]];
-            let plan = LogicalPlanBuilder::values(values).unwrap().build().unwrap();
-            ctx.execute_logical_plan(plan).await.unwrap()
-        })),
-        ("explode", false, query!(|ctx| {
-            let fact = table(&ctx, "fact").await.select_columns(&["id", "list"]).unwrap();
-            fact.unnest_columns(&["list"]).unwrap().aggregate(vec![col("list")], vec![count(lit(1))]).unwrap()
-        })),
+        (
+            "union",
+            false,
+            query!(|ctx| {
+                let (a, b) = (table(&ctx, "fact").await, table(&ctx, "empty").await);
+                a.union(b).unwrap().union(table(&ctx, "fact").await).unwrap()
+            }),
+        ),
+        (
+            "union of aggregates",
+            false,
+            query!(|ctx| {
+                let a = table(&ctx, "fact").await.aggregate(vec![col("k")], vec![count(lit(1)).alias("n")]).unwrap();
+                let b = table(&ctx, "fact").await.aggregate(vec![col("k")], vec![sum(col("id")).alias("n")]).unwrap();
+                a.union(b).unwrap().aggregate(vec![col("k")], vec![sum(col("n"))]).unwrap()
+            }),
+        ),
+        (
+            "union of one partition and many",
+            false,
+            query!(|ctx| {
+                let a = table(&ctx, "small").await;
+                let b =
+                    table(&ctx, "dim").await.sort(vec![col("dk").sort(true, true)]).unwrap().limit(0, Some(4)).unwrap();
+                a.union(b).unwrap().union(table(&ctx, "dim").await).unwrap()
+            }),
+        ),
+        (
+            "distinct union",
+            false,
+            query!(|ctx| {
+                let a = table(&ctx, "fact").await.select_columns(&["k"]).unwrap();
+                let b = table(&ctx, "dim").await.select_columns(&["dk"]).unwrap();
+                a.union_distinct(b).unwrap()
+            }),
+        ),
+        (
+            "intersect",
+            false,
+            query!(|ctx| {
+                let a = table(&ctx, "fact").await.select_columns(&["k"]).unwrap();
+                a.intersect(table(&ctx, "dim").await.select_columns(&["dk"]).unwrap()).unwrap()
+            }),
+        ),
+        (
+            "sort of a union",
+            true,
+            query!(|ctx| {
+                let a = table(&ctx, "dim").await.union(table(&ctx, "small").await).unwrap();
+                let keys = vec![col("dk").sort(true, true), col("name").sort(true, true), col("size").sort(true, true)];
+                a.sort(keys).unwrap()
+            }),
+        ),
+        (
+            "values",
+            false,
+            query!(|ctx| {
+                let values = vec![vec![lit(1), lit("a")], vec![lit(2), lit("b")]];
+                let plan = LogicalPlanBuilder::values(values).unwrap().build().unwrap();
+                ctx.execute_logical_plan(plan).await.unwrap()
+            }),
+        ),
+        (
+            "explode",
+            false,
+            query!(|ctx| {
+                let fact = table(&ctx, "fact").await.select_columns(&["id", "list"]).unwrap();
+                fact.unnest_columns(&["list"]).unwrap().aggregate(vec![col("list")], vec![count(lit(1))]).unwrap()
+            }),
+        ),
     ]
 }
 
 fn subqueries() -> Vec<(&'static str, bool, Query)> {
     vec![
-        ("scalar subquery", false, query!(|ctx| {
-            let largest = table(&ctx, "dim").await.aggregate(vec![], vec![max(col("dk"))]).unwrap();
-            let largest = scalar_subquery(Arc::new(largest.into_unoptimized_plan()));
-            table(&ctx, "fact").await.filter(col("k").gt(largest)).unwrap()
-        })),
-        ("scalar subquery of no row", false, query!(|ctx| {
-            let none = table(&ctx, "dim").await.filter(col("dk").gt(lit(100_000))).unwrap();
-            let none = none.select_columns(&["dk"]).unwrap();
-            let none = scalar_subquery(Arc::new(none.into_unoptimized_plan()));
-            table(&ctx, "fact").await.filter(none.is_null()).unwrap().aggregate(vec![], vec![count(lit(1))]).unwrap()
-        })),
-        ("scalar subquery within another", false, query!(|ctx| {
-            let least = table(&ctx, "small").await.aggregate(vec![], vec![min(col("size"))]).unwrap();
-            let least = scalar_subquery(Arc::new(least.into_unoptimized_plan()));
-            let most = table(&ctx, "dim").await.filter(col("size").eq(least)).unwrap();
-            let most = most.aggregate(vec![], vec![max(col("dk"))]).unwrap();
-            let most = scalar_subquery(Arc::new(most.into_unoptimized_plan()));
-            table(&ctx, "fact").await.filter(col("k").lt(most)).unwrap()
-        })),
-        ("in a subquery", false, query!(|ctx| {
-            let keys = logical(&ctx, "dim", &["dk"]).await;
-            table(&ctx, "fact").await.filter(in_subquery(col("k"), keys)).unwrap()
-        })),
-        ("not in a subquery with nulls", false, query!(|ctx| {
-            let keys = logical(&ctx, "dim", &["dk"]).await;
-            table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
-        })),
-        ("not in a subquery without nulls", false, query!(|ctx| {
-            let keys = table(&ctx, "dim").await.filter(col("dk").is_not_null()).unwrap().select_columns(&["dk"]).unwrap();
-            let keys = Arc::new(keys.into_unoptimized_plan());
-            table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
-        })),
-        ("not in an empty subquery", false, query!(|ctx| {
-            let keys = logical(&ctx, "empty", &["k"]).await;
-            table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
-        })),
+        (
+            "scalar subquery",
+            false,
+            query!(|ctx| {
+                let largest = table(&ctx, "dim").await.aggregate(vec![], vec![max(col("dk"))]).unwrap();
+                let largest = scalar_subquery(Arc::new(largest.into_unoptimized_plan()));
+                table(&ctx, "fact").await.filter(col("k").gt(largest)).unwrap()
+            }),
+        ),
+        (
+            "scalar subquery of no row",
+            false,
+            query!(|ctx| {
+                let none = table(&ctx, "dim").await.filter(col("dk").gt(lit(100_000))).unwrap();
+                let none = none.select_columns(&["dk"]).unwrap();
+                let none = scalar_subquery(Arc::new(none.into_unoptimized_plan()));
+                table(&ctx, "fact")
+                    .await
+                    .filter(none.is_null())
+                    .unwrap()
+                    .aggregate(vec![], vec![count(lit(1))])
+                    .unwrap()
+            }),
+        ),
+        (
+            "scalar subquery within another",
+            false,
+            query!(|ctx| {
+                let least = table(&ctx, "small").await.aggregate(vec![], vec![min(col("size"))]).unwrap();
+                let least = scalar_subquery(Arc::new(least.into_unoptimized_plan()));
+                let most = table(&ctx, "dim").await.filter(col("size").eq(least)).unwrap();
+                let most = most.aggregate(vec![], vec![max(col("dk"))]).unwrap();
+                let most = scalar_subquery(Arc::new(most.into_unoptimized_plan()));
+                table(&ctx, "fact").await.filter(col("k").lt(most)).unwrap()
+            }),
+        ),
+        (
+            "in a subquery",
+            false,
+            query!(|ctx| {
+                let keys = logical(&ctx, "dim", &["dk"]).await;
+                table(&ctx, "fact").await.filter(in_subquery(col("k"), keys)).unwrap()
+            }),
+        ),
+        (
+            "not in a subquery with nulls",
+            false,
+            query!(|ctx| {
+                let keys = logical(&ctx, "dim", &["dk"]).await;
+                table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
+            }),
+        ),
+        (
+            "not in a subquery without nulls",
+            false,
+            query!(|ctx| {
+                let keys =
+                    table(&ctx, "dim").await.filter(col("dk").is_not_null()).unwrap().select_columns(&["dk"]).unwrap();
+                let keys = Arc::new(keys.into_unoptimized_plan());
+                table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
+            }),
+        ),
+        (
+            "not in an empty subquery",
+            false,
+            query!(|ctx| {
+                let keys = logical(&ctx, "empty", &["k"]).await;
+                table(&ctx, "fact").await.filter(not_in_subquery(col("k"), keys)).unwrap()
+            }),
+        ),
     ]
 }
 
@@ -299,7 +459,9 @@ async fn joins_are_the_same() {
     for conf in [PARTITIONED, BROADCAST] {
         for join in JOINS {
             for filtered in [false, true] {
-                for (left, right) in [("fact", "dim"), ("dim", "fact"), ("small", "fact"), ("fact", "empty"), ("empty", "dim")] {
+                for (left, right) in
+                    [("fact", "dim"), ("dim", "fact"), ("small", "fact"), ("fact", "empty"), ("empty", "dim")]
+                {
                     let build = |ctx: SessionContext| async move { joined(&ctx, left, right, join, filtered).await };
                     let name = format!("{left} {join} join {right}, filtered: {filtered}, {conf:?}");
                     let plan = build(tables.cluster(conf).await).await.create_physical_plan().await.unwrap();
@@ -423,7 +585,9 @@ async fn tasks_bring_their_own_files() {
         assert!(scans.insert((splits[0].scan, splits[0].partition)), "two tasks read the same files");
     }
     let mut leaves = 0;
-    visit(&stage.plan, &mut |node| leaves += usize::from(node.is::<DataSourceExec>() || node.is::<ShuffleReaderExec>()));
+    visit(&stage.plan, &mut |node| {
+        leaves += usize::from(node.is::<DataSourceExec>() || node.is::<ShuffleReaderExec>())
+    });
     assert_eq!(leaves, 2);
 }
 

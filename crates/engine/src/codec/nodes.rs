@@ -9,8 +9,7 @@ use datafusion::{
 };
 use datafusion_proto::{
     physical_plan::{
-        PhysicalPlanDecodeContext, from_proto::parse_protobuf_file_scan_config,
-        to_proto::serialize_file_scan_config,
+        PhysicalPlanDecodeContext, from_proto::parse_protobuf_file_scan_config, to_proto::serialize_file_scan_config,
     },
     protobuf::FileScanExecConf,
 };
@@ -76,8 +75,7 @@ impl NodeCodec for TextScanCodec {
         _: &[Arc<dyn ExecutionPlan>],
         cx: &DecodeContext<'_>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let conf =
-            FileScanExecConf::decode(bytes).map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
+        let conf = FileScanExecConf::decode(bytes).map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
         let source = TextSource::new(FileScanConfig::parse_table_schema_from_proto(&conf)?);
         let decode = PhysicalPlanDecodeContext::new(cx.task, cx.codec);
         let scan = parse_protobuf_file_scan_config(&conf, &decode, cx.converter, Arc::new(source))?;

@@ -40,10 +40,7 @@ pub(super) fn settings(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<ScanSettings
     Ok(scans(plan)?.iter().filter_map(|node| file_scan(node).map(settings)).collect())
 }
 
-pub(super) fn with_settings(
-    plan: Arc<dyn ExecutionPlan>,
-    settings: &[ScanSettings],
-) -> Result<Arc<dyn ExecutionPlan>> {
+pub(super) fn with_settings(plan: Arc<dyn ExecutionPlan>, settings: &[ScanSettings]) -> Result<Arc<dyn ExecutionPlan>> {
     map_scans(plan, &mut 0, &mut |index, scan| {
         let Some(settings) = settings.get(index) else { return internal_err!("scan {index} has no settings") };
         let compression = match settings.compression.as_str() {
