@@ -1,1 +1,13 @@
+//! One application: its session, its statements in order, and what runs their plans: this process, or the executors that
+//! Kubernetes gives it.
 
+pub mod application;
+pub mod cluster;
+pub mod display;
+pub mod local;
+pub mod pod;
+pub mod progress;
+pub mod sql;
+
+pub use application::{Application, Outcome, PlanRunner, QueryResult, StatementResult};
+pub use progress::{Progress, ProgressSender};

@@ -3,6 +3,7 @@
 //! An executor dials the driver and keeps one two-way stream open ([`proto::driver_client`]): it registers, reports and
 //! beats on it, and receives its tasks on it. Executors and the driver dial an executor only to fetch blocks.
 
+pub mod auth;
 pub mod convert;
 pub mod ids;
 

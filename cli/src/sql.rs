@@ -1,0 +1,104 @@
+//! `firesteel sql`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use firesteel_driver::{Application, Outcome, StatementResult};
+use firesteel_plan::SparkResult;
+
+use crate::{engine, fail, output, progress_bar::Bar, shell};
+
+#[derive(Args)]
+pub struct SqlArgs {
+    /// SQL text; several statements are separated by semicolons.
+    #[arg(conflicts_with = "file")]
+    text: Option<String>,
+    /// A file of SQL text; `-` is standard input.
+    #[arg(short, long)]
+    file: Option<PathBuf>,
+    /// A configuration key of Spark's, such as spark.sql.session.timeZone=UTC. May be given often.
+    #[arg(short, long = "conf", value_name = "KEY=VALUE")]
+    conf: Vec<String>,
+    /// How rows are written to standard output.
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: output::Format,
+    /// Tell the time of each statement on standard error, as JSON lines with `json`.
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "text")]
+    timing: Option<Timing>,
+    /// No progress bar.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Timing {
+    Text,
+    Json,
+}
+
+pub fn run(args: SqlArgs) -> ExitCode {
+    let text = match (&args.text, &args.file) {
+        (Some(text), _) => Some(text.clone()),
+        (None, Some(path)) if path.as_os_str() == "-" => match std::io::read_to_string(std::io::stdin()) {
+            Ok(text) => Some(text),
+            Err(error) => return fail(format!("cannot read standard input: {error}")),
+        },
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => Some(text),
+            Err(error) => return fail(format!("cannot read {}: {error}", path.display())),
+        },
+        (None, None) => None,
+    };
+    let result = engine::conf(&args.conf).and_then(|conf| {
+        let runtime = engine::runtime()?;
+        let application = engine::application(conf)?;
+        match text {
+            Some(text) => runtime.block_on(script(&application, &text, &args)),
+            None => shell::run(&runtime, &application, args.output),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error),
+    }
+}
+
+async fn script(application: &Application, text: &str, args: &SqlArgs) -> SparkResult<()> {
+    let bar = Bar::start(application.progress(), !args.quiet);
+    let mut shown = Ok(());
+    let mut number = 0;
+    let ran = application
+        .run_script(text, |result| {
+            number += 1;
+            shown = bar.suspend(|| show(application, &result, args.output));
+            report(args.timing, number, &result);
+            shown.is_ok()
+        })
+        .await;
+    drop(bar);
+    if let (Err(error), Some(Timing::Json)) = (&ran, args.timing) {
+        eprintln!("{}", serde_json::json!({ "statement": number + 1, "error": error.to_string() }));
+    }
+    ran.and(shown)
+}
+
+pub fn show(application: &Application, result: &StatementResult, format: output::Format) -> SparkResult<()> {
+    match &result.outcome {
+        Outcome::Rows(rows) => output::write(rows, format, &application.session().conf()),
+        Outcome::Written(_) | Outcome::Done => Ok(()),
+    }
+}
+
+fn report(timing: Option<Timing>, number: usize, result: &StatementResult) {
+    let rows = match &result.outcome {
+        Outcome::Rows(rows) => rows.num_rows() as u64,
+        Outcome::Written(_) | Outcome::Done => 0,
+    };
+    match timing {
+        None => {}
+        Some(Timing::Text) => eprintln!("statement {number}: {:.3} s, {rows} rows", result.seconds),
+        Some(Timing::Json) => {
+            eprintln!("{}", serde_json::json!({ "statement": number, "seconds": result.seconds, "rows": rows }));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Statements in order, each analyzed, planned, run and, where it writes, committed.
+
+use std::{sync::Arc, time::Instant};
+
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions, StringArray},
+    datatypes::{DataType as ArrowType, Field, Schema},
+};
+use async_trait::async_trait;
+use datafusion::{logical_expr::LogicalPlan, physical_plan::ExecutionPlan};
+use firesteel_analyzer::{Analyzed, AnalyzedQuery, AnalyzedWrite, OutputColumn, Session};
+use firesteel_engine::{
+    EngineSession,
+    error::from_datafusion,
+    write::{self, WriteJob, WriteSummary},
+};
+use firesteel_plan::{DataType, SparkError, SparkResult, Statement, statement::ExplainMode};
+use firesteel_sql::{ParseOptions, parse_statement_at, split_statements, substitute_variables};
+use futures::{StreamExt, stream::BoxStream};
+
+use crate::progress::ProgressSender;
+
+/// Runs one physical plan to its end.
+#[async_trait]
+pub trait PlanRunner: Send + Sync {
+    /// The result's batches in order. Nothing is yielded of an attempt that could still be repeated.
+    async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>>;
+
+    /// The plan as this runner would run it, for EXPLAIN.
+    fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String>;
+}
+
+pub struct Application {
+    session: Session,
+    runner: Arc<dyn PlanRunner>,
+    progress: ProgressSender,
+}
+
+#[derive(Debug)]
+pub struct StatementResult {
+    pub outcome: Outcome,
+    pub seconds: f64,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Rows(QueryResult),
+    Written(WriteSummary),
+    Done,
+}
+
+#[derive(Debug)]
+pub struct QueryResult {
+    /// Named for people: names may repeat.
+    pub columns: Vec<OutputColumn>,
+    pub batches: Vec<RecordBatch>,
+}
+
+impl QueryResult {
+    pub fn num_rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+impl Application {
+    pub fn new(session: Session, runner: Arc<dyn PlanRunner>, progress: ProgressSender) -> Self {
+        Self { session, runner, progress }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub fn progress(&self) -> &ProgressSender {
+        &self.progress
+    }
+
+    /// Runs the statements of `text` one after the other, up to the first error. Each result is handed over as soon as it
+    /// is there; `each` can end the run by returning false.
+    pub async fn run_script(&self, text: &str, mut each: impl FnMut(StatementResult) -> bool) -> SparkResult<()> {
+        let spans = split_statements(text);
+        self.progress.update(|p| p.statements = spans.len());
+        for (index, span) in spans.iter().enumerate() {
+            self.progress.update(|p| p.statement = index + 1);
+            let started = Instant::now();
+            // Variables have the values that the statements before gave them.
+            let conf = self.session.conf();
+            let end = span.end as usize;
+            let own = text.get(span.start as usize..end).unwrap_or_default();
+            let substituted = substitute_variables(own, &conf)?;
+            let options = ParseOptions::from_conf(&conf);
+            let outcome = if substituted == own {
+                let statement = parse_statement_at(text, *span, &options)?;
+                self.run_statement(&statement, text).await
+            } else {
+                // Places are told in the text as it reads after substitution, at the line it has in the script.
+                let before = text.get(..span.start as usize).unwrap_or_default();
+                let shifted = format!("{before}{substituted}");
+                let at = firesteel_plan::Span::new(before.len(), shifted.len());
+                let statement = parse_statement_at(&shifted, at, &options)?;
+                self.run_statement(&statement, &shifted).await
+            }?;
+            if !each(StatementResult { outcome, seconds: started.elapsed().as_secs_f64() }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn run_statement(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
+        self.progress.update(|p| p.activity = "analyzing".to_owned());
+        match self.session.analyze(statement, text).await? {
+            Analyzed::Query(query) => self.run_query(query).await.map(Outcome::Rows),
+            Analyzed::Write(write) => self.run_write(write).await,
+            Analyzed::Rows { columns, batches } => Ok(Outcome::Rows(QueryResult { columns, batches })),
+            Analyzed::Done => Ok(Outcome::Done),
+            Analyzed::Explain { mode, of } => self.explain(mode, *of).await.map(Outcome::Rows),
+        }
+    }
+
+    async fn run_query(&self, query: AnalyzedQuery) -> SparkResult<QueryResult> {
+        let plan = self.plan(&query.plan).await?;
+        let limit = self.max_result_bytes();
+        let mut stream = self.runner.run(plan).await?;
+        let schema = Arc::new(result_schema(&query.columns)?);
+        let (mut batches, mut bytes) = (Vec::new(), 0u64);
+        while let Some(batch) = stream.next().await {
+            let batch = batch?;
+            bytes += batch.get_array_memory_size() as u64;
+            if limit.is_some_and(|limit| bytes > limit) {
+                return Err(result_too_large(bytes, limit.unwrap_or_default()));
+            }
+            batches.push(renamed(batch, &schema)?);
+        }
+        Ok(QueryResult { columns: query.columns, batches })
+    }
+
+    async fn run_write(&self, write: AnalyzedWrite) -> SparkResult<Outcome> {
+        let engine = self.session.engine();
+        let plan = self.plan(&write.query.plan).await?;
+        let Some((job, plan)) = write::prepare(engine, plan, &write.spec).await? else {
+            self.session.apply(write.then).await?;
+            return Ok(Outcome::Written(WriteSummary::default()));
+        };
+        let collected = self.collect(plan).await.and_then(|batches| WriteJob::files(&batches));
+        match collected {
+            Ok(files) => {
+                self.progress.update(|p| p.activity = format!("committing {} files", files.len()));
+                let summary = job.commit(files).await?;
+                self.progress.update(|p| p.rows_written += summary.rows);
+                self.session.apply(write.then).await?;
+                Ok(Outcome::Written(summary))
+            }
+            Err(error) => {
+                job.abort(&[]).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn collect(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Vec<RecordBatch>> {
+        let mut stream = self.runner.run(plan).await?;
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+
+    /// Optimizes and plans, by DataFusion.
+    async fn plan(&self, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
+        self.progress.update(|p| p.activity = "planning".to_owned());
+        physical_plan(self.session.engine(), plan).await
+    }
+
+    async fn explain(&self, mode: ExplainMode, of: Analyzed) -> SparkResult<QueryResult> {
+        let logical = match &of {
+            Analyzed::Query(query) => &query.plan,
+            Analyzed::Write(write) => &write.query.plan,
+            _ => {
+                return text_result("plan", vec!["== Physical Plan ==\nExecuted by the session itself.".to_owned()]);
+            }
+        };
+        let mut text = String::new();
+        if mode == ExplainMode::Extended {
+            let optimized = self.session.engine().state().optimize(logical).map_err(|e| from_datafusion(&e))?;
+            text.push_str(&format!("== Analyzed Logical Plan ==\n{}\n\n", logical.display_indent()));
+            text.push_str(&format!("== Optimized Logical Plan ==\n{}\n\n", optimized.display_indent()));
+        }
+        if matches!(mode, ExplainMode::Codegen | ExplainMode::Cost) {
+            return Err(SparkError::unsupported(format!("EXPLAIN {mode:?}")));
+        }
+        let plan = self.plan(logical).await?;
+        text.push_str(&format!("== Physical Plan ==\n{}", self.runner.describe(&plan)?));
+        text_result("plan", vec![text])
+    }
+
+    fn max_result_bytes(&self) -> Option<u64> {
+        let limit = self.session.conf().bytes(&firesteel_plan::conf::keys::MAX_RESULT_SIZE);
+        u64::try_from(limit).ok().filter(|l| *l > 0)
+    }
+}
+
+pub async fn physical_plan(engine: &EngineSession, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
+    engine.state().create_physical_plan(plan).await.map_err(|e| from_datafusion(&e))
+}
+
+fn result_schema(columns: &[OutputColumn]) -> SparkResult<Schema> {
+    let fields = columns
+        .iter()
+        .map(|c| Ok(Field::new(&c.name, firesteel_functions::types::to_arrow(&c.data_type)?, true)))
+        .collect::<SparkResult<Vec<_>>>()?;
+    Ok(Schema::new(fields))
+}
+
+/// The batch under the names for people, strings plain.
+fn renamed(batch: RecordBatch, schema: &Arc<Schema>) -> SparkResult<RecordBatch> {
+    let columns = batch
+        .columns()
+        .iter()
+        .zip(schema.fields())
+        .map(|(column, field)| {
+            if column.data_type() == field.data_type() {
+                Ok(column.clone())
+            } else {
+                arrow::compute::cast(column, field.data_type()).map_err(SparkError::internal)
+            }
+        })
+        .collect::<SparkResult<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(schema.clone(), columns, &options).map_err(SparkError::internal)
+}
+
+fn text_result(name: &str, lines: Vec<String>) -> SparkResult<QueryResult> {
+    let schema = Arc::new(Schema::new(vec![Field::new(name, ArrowType::Utf8, false)]));
+    let batch = RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(lines))]).map_err(SparkError::internal)?;
+    let columns = vec![OutputColumn { name: name.to_owned(), data_type: DataType::String, nullable: false }];
+    Ok(QueryResult { columns, batches: vec![batch] })
+}
+
+pub(crate) fn result_too_large(bytes: u64, limit: u64) -> SparkError {
+    SparkError::new(
+        "RESULT_TOO_LARGE",
+        "54000",
+        format!(
+            "The result has more than {bytes} bytes, and the driver collects at most {limit} (spark.driver.maxResultSize). Write it to files with INSERT OVERWRITE DIRECTORY, add a LIMIT, or raise the key."
+        ),
+    )
+}

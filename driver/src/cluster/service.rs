@@ -1,0 +1,97 @@
+//! The driver's gRPC service.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use firesteel_protocol::{
+    ShuffleId,
+    proto::{
+        Chunk, DriverMessage, ExecutorMessage, MapOutputsRequest, StagePlanRequest, driver_message, driver_server,
+        executor_message::Message,
+    },
+};
+use futures::{StreamExt, stream, stream::BoxStream};
+use prost::Message as _;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::core::{Core, OUTBOX};
+
+/// A message of an executor: the metrics of a task with very many operators, or sizes for very many reducers.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
+
+pub struct Service(Arc<Core>);
+
+impl Service {
+    pub fn new(core: Arc<Core>) -> Self {
+        Self(core)
+    }
+}
+
+#[tonic::async_trait]
+impl driver_server::Driver for Service {
+    type AttachStream = BoxStream<'static, Result<DriverMessage, Status>>;
+    type GetStagePlanStream = BoxStream<'static, Result<Chunk, Status>>;
+    type GetMapOutputsStream = BoxStream<'static, Result<Chunk, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<ExecutorMessage>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut messages = request.into_inner();
+        let first = messages.message().await?;
+        let Some(ExecutorMessage { message: Some(Message::Register(register)) }) = first else {
+            return Err(Status::invalid_argument("the first message must be Register"));
+        };
+        let (outbox, inbox) = mpsc::channel(OUTBOX);
+        // Registered goes first: tasks may follow at once.
+        let registered = driver_message::Message::Registered(self.0.registered_message());
+        let first = DriverMessage { message: Some(registered) };
+        outbox.try_send(Ok(first)).map_err(|_| Status::internal("a new stream is full"))?;
+        let (id, generation) = self.0.register(&register, outbox).map_err(Status::failed_precondition)?;
+        let core = self.0.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = messages.message().await {
+                core.heard_of(&id);
+                match message.message {
+                    Some(Message::TaskFinished(finished)) => core.task_finished(&id, finished),
+                    Some(Message::TaskFailed(failed)) => core.task_failed(&id, failed),
+                    Some(Message::Leaving(leaving)) => core.leaving(&id, &leaving.reason),
+                    Some(Message::Heartbeat(_) | Message::Register(_)) | None => {}
+                }
+            }
+            core.stream_ended(&id, generation);
+        });
+        Ok(Response::new(ReceiverStream::new(inbox).boxed()))
+    }
+
+    async fn get_stage_plan(
+        &self,
+        request: Request<StagePlanRequest>,
+    ) -> Result<Response<Self::GetStagePlanStream>, Status> {
+        let key = request.into_inner().plan_key;
+        let plan = self.0.stage_plan(key).ok_or_else(|| Status::not_found(format!("no stage has the plan {key}")))?;
+        Ok(Response::new(chunks(plan)))
+    }
+
+    async fn get_map_outputs(
+        &self,
+        request: Request<MapOutputsRequest>,
+    ) -> Result<Response<Self::GetMapOutputsStream>, Status> {
+        let shuffle = ShuffleId(request.into_inner().shuffle_id);
+        let outputs =
+            self.0.map_outputs(shuffle).ok_or_else(|| Status::not_found(format!("there is no shuffle {shuffle}")))?;
+        Ok(Response::new(chunks(outputs.encode_to_vec().into())))
+    }
+}
+
+fn chunks(mut bytes: Bytes) -> BoxStream<'static, Result<Chunk, Status>> {
+    let mut pieces = Vec::with_capacity(bytes.len() / CHUNK_BYTES + 1);
+    while !bytes.is_empty() {
+        let length = bytes.len().min(CHUNK_BYTES);
+        pieces.push(Ok(Chunk { data: bytes.split_to(length) }));
+    }
+    stream::iter(pieces).boxed()
+}

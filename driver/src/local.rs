@@ -1,0 +1,139 @@
+//! Plans run in this process, uncut: DataFusion's own exchanges serve.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, statistics::StatisticsContext};
+use firesteel_engine::{EngineSession, error::from_datafusion};
+use firesteel_plan::SparkResult;
+use futures::{StreamExt, stream::BoxStream};
+
+use crate::{PlanRunner, progress::ProgressSender};
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+pub struct LocalRunner {
+    engine: EngineSession,
+    progress: ProgressSender,
+}
+
+impl LocalRunner {
+    pub fn new(engine: EngineSession, progress: ProgressSender) -> Self {
+        Self { engine, progress }
+    }
+}
+
+#[async_trait]
+impl PlanRunner for LocalRunner {
+    async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
+        let stream = execute_stream(plan.clone(), self.engine.task_context()).map_err(|e| from_datafusion(&e))?;
+        let watcher = Watcher::start(plan, self.progress.clone());
+        Ok(stream
+            .map(move |batch| {
+                // Held as long as rows come.
+                let _watching = &watcher;
+                batch.map_err(|e| from_datafusion(&e))
+            })
+            .boxed())
+    }
+
+    fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {
+        Ok(displayable(plan.as_ref()).indent(false).to_string())
+    }
+}
+
+/// Reads a running plan's metrics from time to time, until dropped.
+struct Watcher {
+    task: tokio::task::JoinHandle<()>,
+    plan: Arc<dyn ExecutionPlan>,
+    progress: ProgressSender,
+    before: Counts,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    rows_read: u64,
+    bytes_read: u64,
+    spilled: u64,
+}
+
+impl Watcher {
+    fn start(plan: Arc<dyn ExecutionPlan>, progress: ProgressSender) -> Self {
+        let expected = expected_rows(&plan);
+        let before = {
+            let p = progress.get();
+            Counts { rows_read: p.rows_read, bytes_read: p.bytes_read, spilled: p.spilled_bytes }
+        };
+        progress.update(|p| {
+            p.activity = "running".to_owned();
+            p.stages_total += 1;
+            p.tasks_total += 1;
+            p.tasks_running = 1;
+            p.rows_expected = expected;
+            p.rows_current = 0;
+            p.query_started = Some(Instant::now());
+        });
+        let (watched, sender) = (plan.clone(), progress.clone());
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+            loop {
+                ticks.tick().await;
+                publish(&watched, &sender, before);
+            }
+        });
+        Self { task, plan, progress, before }
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+        publish(&self.plan, &self.progress, self.before);
+        self.progress.update(|p| {
+            p.stages_done += 1;
+            p.tasks_done += 1;
+            p.tasks_running = 0;
+        });
+    }
+}
+
+fn publish(plan: &Arc<dyn ExecutionPlan>, progress: &ProgressSender, before: Counts) {
+    let mut counts = Counts::default();
+    count(plan, &mut counts);
+    progress.update(|p| {
+        p.rows_current = counts.rows_read;
+        p.rows_read = before.rows_read + counts.rows_read;
+        p.bytes_read = before.bytes_read + counts.bytes_read;
+        p.spilled_bytes = before.spilled + counts.spilled;
+    });
+}
+
+fn count(plan: &Arc<dyn ExecutionPlan>, counts: &mut Counts) {
+    if let Some(metrics) = plan.metrics() {
+        counts.spilled += metrics.spilled_bytes().unwrap_or(0) as u64;
+        if plan.children().is_empty() {
+            counts.rows_read += metrics.output_rows().unwrap_or(0) as u64;
+            counts.bytes_read += metrics.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize()) as u64;
+        }
+    }
+    for child in plan.children() {
+        count(child, counts);
+    }
+}
+
+/// Rows of all scans, if every scan knows.
+fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let children = plan.children();
+    if children.is_empty() {
+        let rows = StatisticsContext::new()
+            .compute(plan.as_ref(), &Default::default())
+            .ok()
+            .and_then(|s| s.num_rows.get_value().copied());
+        return rows.unwrap_or(0) as u64;
+    }
+    children.into_iter().map(expected_rows).sum()
+}

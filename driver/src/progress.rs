@@ -1,0 +1,89 @@
+//! How far an application is: one value that the progress bar, the job's status and the log all read.
+
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// Counts cover all queries of the application so far.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    pub statement: usize,
+    pub statements: usize,
+    pub stages_total: u64,
+    pub stages_done: u64,
+    pub tasks_total: u64,
+    pub tasks_done: u64,
+    pub tasks_running: u64,
+    pub tasks_failed: u64,
+    pub rows_read: u64,
+    /// Rows that the running query's scans will have read, where statistics tell; 0 where they do not.
+    pub rows_expected: u64,
+    /// Rows that the running query has read.
+    pub rows_current: u64,
+    pub bytes_read: u64,
+    pub rows_written: u64,
+    pub shuffle_bytes: u64,
+    pub spilled_bytes: u64,
+    /// What is being done, in words.
+    pub activity: String,
+    pub query_started: Option<Instant>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            statement: 0,
+            statements: 0,
+            stages_total: 0,
+            stages_done: 0,
+            tasks_total: 0,
+            tasks_done: 0,
+            tasks_running: 0,
+            tasks_failed: 0,
+            rows_read: 0,
+            rows_expected: 0,
+            rows_current: 0,
+            bytes_read: 0,
+            rows_written: 0,
+            shuffle_bytes: 0,
+            spilled_bytes: 0,
+            activity: String::new(),
+            query_started: None,
+        }
+    }
+}
+
+impl Progress {
+    /// `stage 2/4 · 37/128 tasks`, for one line.
+    pub fn summary(&self) -> String {
+        if self.tasks_total == 0 {
+            return self.activity.clone();
+        }
+        let stage = (self.stages_done + 1).min(self.stages_total);
+        format!("stage {stage}/{} · {}/{} tasks", self.stages_total, self.tasks_done, self.tasks_total)
+    }
+}
+
+/// Writes progress; readers subscribe. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ProgressSender(std::sync::Arc<watch::Sender<Progress>>);
+
+impl Default for ProgressSender {
+    fn default() -> Self {
+        Self(std::sync::Arc::new(watch::Sender::new(Progress::default())))
+    }
+}
+
+impl ProgressSender {
+    pub fn update(&self, change: impl FnOnce(&mut Progress)) {
+        self.0.send_modify(change);
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.0.subscribe()
+    }
+
+    pub fn get(&self) -> Progress {
+        self.0.borrow().clone()
+    }
+}
