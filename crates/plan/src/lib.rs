@@ -6,6 +6,7 @@
 pub mod conf;
 pub mod error;
 pub mod expr;
+pub mod naming;
 pub mod relation;
 pub mod statement;
 pub mod types;

@@ -62,21 +62,14 @@ impl Parser<'_> {
         self.balanced(BinaryOp::And, terms)
     }
 
-    /// One tree of all terms, as low as it can be: thousands of terms are usual in generated queries.
-    fn balanced(&mut self, op: BinaryOp, mut terms: Vec<Expr>) -> SparkResult<Expr> {
-        while terms.len() > 1 {
+    /// One tree of all terms, as low as it can be (thousands of terms are usual in generated queries) and of the shape that
+    /// Spark gives it, which names of columns show.
+    fn balanced(&mut self, op: BinaryOp, terms: Vec<Expr>) -> SparkResult<Expr> {
+        for _ in 0..terms.len().ilog2() {
             self.grow()?;
-            let mut pairs = Vec::with_capacity(terms.len().div_ceil(2));
-            let mut rest = terms.into_iter();
-            while let Some(left) = rest.next() {
-                pairs.push(match rest.next() {
-                    Some(right) => binary(op, left, right),
-                    None => left,
-                });
-            }
-            terms = pairs;
         }
-        terms.pop().ok_or_else(|| self.unexpected())
+        let count = terms.len();
+        halves(op, &mut terms.into_iter(), count).ok_or_else(|| self.unexpected())
     }
 
     fn negation(&mut self, first: Option<Expr>) -> SparkResult<Expr> {
@@ -325,6 +318,15 @@ impl Parser<'_> {
         }
         Ok((ascending, nulls_first))
     }
+}
+
+/// The tree of the next `count` terms. Its recursion is as deep as the tree.
+fn halves(op: BinaryOp, terms: &mut std::vec::IntoIter<Expr>, count: usize) -> Option<Expr> {
+    if count == 1 {
+        return terms.next();
+    }
+    let left = count.div_ceil(2);
+    Some(binary(op, halves(op, terms, left)?, halves(op, terms, count - left)?))
 }
 
 fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {

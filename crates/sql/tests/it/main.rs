@@ -1,5 +1,6 @@
 //! Tests of the parser through its public functions.
 
+mod column_names;
 mod keywords;
 mod limits;
 mod parse_errors;

@@ -1,0 +1,537 @@
+//! Expressions as text, the way Spark names the columns that have no alias and shows expressions in messages.
+
+use crate::{
+    DataType, Expr, ExprKind,
+    expr::{
+        BinaryOp, CastMode, FrameBound, FunctionCall, LikeKind, Literal, SortItem, TimestampKind, UnaryOp,
+        WindowDefinition, WindowFrame, WindowSpec,
+    },
+};
+
+/// Shows the name of an attribute: the analyzer knows which leading parts are a table's name.
+pub type Names<'a> = &'a dyn Fn(&[String]) -> String;
+
+/// The text of `expr`; `names` shows its attributes.
+pub fn expr(e: &Expr, names: Names<'_>) -> String {
+    let show = |e: &Expr| expr(e, names);
+    let list = |items: &[Expr]| items.iter().map(show).collect::<Vec<_>>().join(", ");
+    let not = |negated: bool, text: String| if negated { format!("(NOT {text})") } else { text };
+    match &e.kind {
+        ExprKind::Literal(value) => literal(value),
+        ExprKind::Attribute { name, .. } => names(name),
+        ExprKind::Star { target, .. } => match target {
+            Some(target) => format!("{}.*", target.join(".")),
+            None => "*".to_owned(),
+        },
+        ExprKind::Function(call) => function(call, names),
+        ExprKind::NamedArgument { name, value } => format!("{name} => {}", show(value)),
+        ExprKind::Unary { op, operand } => match op {
+            UnaryOp::Minus => format!("(- {})", show(operand)),
+            UnaryOp::Plus => format!("(+ {})", show(operand)),
+            UnaryOp::Not => format!("(NOT {})", show(operand)),
+            UnaryOp::BitwiseNot => format!("~{}", show(operand)),
+        },
+        ExprKind::Binary { op: BinaryOp::NotEqual, left, right } => {
+            format!("(NOT ({} = {}))", show(left), show(right))
+        }
+        ExprKind::Binary { op: BinaryOp::Concat, left, right } => {
+            format!("concat({}, {})", show(left), show(right))
+        }
+        // A time plus or minus an interval is an expression of its own in Spark, which has no parentheses.
+        ExprKind::Binary { op: op @ (BinaryOp::Plus | BinaryOp::Minus), left, right }
+            if is_interval(right) && !is_interval(left) =>
+        {
+            format!("{} {} {}", show(left), op.symbol(), show(right))
+        }
+        ExprKind::Binary { op, left, right } => format!("({} {} {})", show(left), op.symbol(), show(right)),
+        ExprKind::IsNull { operand, negated } => {
+            format!("({} IS {}NULL)", show(operand), if *negated { "NOT " } else { "" })
+        }
+        ExprKind::IsBoolean { operand, value: None, negated } => {
+            format!("({} IS {}NULL)", show(operand), if *negated { "NOT " } else { "" })
+        }
+        ExprKind::IsBoolean { operand, value: Some(value), negated } => {
+            not(*negated, format!("({} <=> {value})", show(operand)))
+        }
+        ExprKind::Between { operand, low, high, negated } => {
+            not(*negated, format!("between({}, {}, {})", show(operand), show(low), show(high)))
+        }
+        ExprKind::InList { operand, list: items, negated } => {
+            not(*negated, format!("({} IN ({}))", show(operand), list(items)))
+        }
+        ExprKind::InSubquery { operand, negated, .. } => not(*negated, format!("({} IN (listquery()))", show(operand))),
+        ExprKind::Exists { .. } => "exists()".to_owned(),
+        ExprKind::ScalarSubquery { .. } => "scalarsubquery()".to_owned(),
+        ExprKind::Like { kind, operand, pattern, escape, negated } => {
+            let (operand, pattern) = (show(operand), show(pattern));
+            let text = match (kind, escape) {
+                (LikeKind::RLike, _) => format!("RLIKE({operand}, {pattern})"),
+                (LikeKind::Like, None | Some('\\')) => format!("{operand} LIKE {pattern}"),
+                (LikeKind::Like, Some(c)) => format!("{operand} LIKE {pattern} ESCAPE '{c}'"),
+                (LikeKind::ILike, None | Some('\\')) => format!("ilike({operand}, {pattern})"),
+                (LikeKind::ILike, Some(c)) => format!("ilike({operand}, {pattern}, '{c}')"),
+            };
+            not(*negated, text)
+        }
+        ExprKind::LikeMany { all, operand, negated, .. } => {
+            let name = match (all, negated) {
+                (true, false) => "likeall",
+                (true, true) => "notlikeall",
+                (false, false) => "likeany",
+                (false, true) => "notlikeany",
+            };
+            format!("{name}({})", show(operand))
+        }
+        ExprKind::Case { operand, branches, otherwise } => {
+            let mut text = "CASE".to_owned();
+            for (when, then) in branches {
+                let when = match operand {
+                    Some(operand) => format!("({} = {})", show(operand), show(when)),
+                    None => show(when),
+                };
+                text.push_str(&format!(" WHEN {when} THEN {}", show(then)));
+            }
+            if let Some(otherwise) = otherwise {
+                text.push_str(&format!(" ELSE {}", show(otherwise)));
+            }
+            text.push_str(" END");
+            text
+        }
+        ExprKind::Cast { operand, data_type, mode } => {
+            let name = if *mode == CastMode::Try { "TRY_CAST" } else { "CAST" };
+            format!("{name}({} AS {})", show(operand), type_sql(data_type))
+        }
+        ExprKind::Extract { field, operand } => format!("extract({field} FROM {})", show(operand)),
+        ExprKind::Subscript { base, index } => format!("{}[{}]", show(base), show(index)),
+        ExprKind::Field { base, name } => format!("{}.{name}", show(base)),
+        ExprKind::Lambda { parameters, body } => {
+            let variables = vec!["namedlambdavariable()"; parameters.len()].join(", ");
+            let names = |name: &[String]| match name.first() {
+                Some(first) if parameters.iter().any(|p| p.eq_ignore_ascii_case(first)) => {
+                    let rest = name[1..].iter().map(|p| format!(".{p}")).collect::<String>();
+                    format!("namedlambdavariable(){rest}")
+                }
+                _ => names(name),
+            };
+            format!("lambdafunction({}, {variables})", expr(body, &names))
+        }
+        ExprKind::Row(items) => {
+            let fields: Vec<String> = items.iter().enumerate().map(|(i, item)| row_field(i, item, names)).collect();
+            format!("named_struct({})", fields.join(", "))
+        }
+        ExprKind::Alias { operand, names: alias } => format!("{} AS {}", show(operand), alias.join(", ")),
+        ExprKind::Parameter(_) => "?".to_owned(),
+        ExprKind::IntervalOf { amount, unit } => format!("INTERVAL {} {unit}", show(amount)),
+        ExprKind::Collate { operand, collation } => format!("collate({}, {})", show(operand), collation.join(".")),
+    }
+}
+
+/// The name that a select item without an alias gets.
+pub fn column_name(e: &Expr, names: Names<'_>) -> String {
+    match &e.kind {
+        // A field of a struct is named after itself, but a window's after the window too.
+        ExprKind::Field { base, name } => match &base.kind {
+            ExprKind::Function(call) if is_window(call) => format!("{}.{name}", expr(base, names)),
+            _ => name.clone(),
+        },
+        ExprKind::Attribute { name, .. } => name.last().cloned().unwrap_or_default(),
+        // A column keeps its name through one cast; a field of a struct does not.
+        ExprKind::Cast { operand, .. } => match &operand.kind {
+            ExprKind::Attribute { name, .. } if Some(&names(name)) == name.last() => names(name),
+            _ => expr(e, names),
+        },
+        _ => expr(e, names),
+    }
+}
+
+/// Attributes by the name as written.
+pub fn as_written(name: &[String]) -> String {
+    name.join(".")
+}
+
+fn function(call: &FunctionCall, names: Names<'_>) -> String {
+    let name = call.name.last().map(String::as_str).unwrap_or_default().to_lowercase();
+    let mut args: Vec<String> = match call.args.as_slice() {
+        [Expr { kind: ExprKind::Star { target: None, .. }, .. }] if name == "count" => vec!["1".to_owned()],
+        args => args.iter().map(|a| expr(a, names)).collect(),
+    };
+    if let Some(text) = written_otherwise(call, &name, &args) {
+        return text;
+    }
+    with_defaults(&name, &mut args);
+    let distinct = if call.distinct { "DISTINCT " } else { "" };
+    let shown = match name.as_str() {
+        "string_agg" if !call.within_group.is_empty() => "listagg".to_owned(),
+        _ => function_name(&name),
+    };
+    let mut text = format!("{shown}({distinct}{})", args.join(", "));
+    if !call.within_group.is_empty() {
+        // Percentiles show no direction.
+        let bare = name.starts_with("percentile");
+        let item = |i: &SortItem| if bare { expr(&i.expr, names) } else { sort_item(i, names) };
+        let items: Vec<String> = call.within_group.iter().map(item).collect();
+        text.push_str(&format!(" WITHIN GROUP (ORDER BY {})", items.join(", ")));
+    }
+    if let Some(filter) = &call.filter {
+        text.push_str(&format!(" FILTER (WHERE {})", expr(filter, names)));
+    }
+    match &call.over {
+        None => text,
+        Some(WindowSpec::Named(window)) => format!("{text} OVER {window}"),
+        Some(WindowSpec::Inline(definition)) => format!("{text} OVER ({})", over(definition, &name, names)),
+    }
+}
+
+/// Calls that Spark shows in a form of their own.
+fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option<String> {
+    // Spark shows only those casts that are written as such.
+    if let ([_], [operand]) = (call.name.as_slice(), args) {
+        if CASTING_FUNCTIONS.contains(&name) {
+            return Some(operand.clone());
+        }
+    }
+    Some(match (name, args) {
+        ("if", [condition, then, otherwise]) => format!("(IF({condition}, {then}, {otherwise}))"),
+        ("datepart", [field, operand]) => format!("{name}({field} FROM {operand})"),
+        ("log", [operand]) => format!("LOG(E(), {operand})"),
+        ("positive", [operand]) => format!("(+ {operand})"),
+        ("isnull", [operand]) => format!("({operand} IS NULL)"),
+        ("isnotnull", [operand]) => format!("({operand} IS NOT NULL)"),
+        ("like", [operand, pattern]) => format!("{operand} LIKE {pattern}"),
+        ("not", [operand]) => format!("(NOT {operand})"),
+        ("trim", [characters, text]) => format!("TRIM(BOTH {characters} FROM {text})"),
+        ("ltrim", [characters, text]) => format!("TRIM(LEADING {characters} FROM {text})"),
+        ("rtrim", [characters, text]) => format!("TRIM(TRAILING {characters} FROM {text})"),
+        ("window" | "session_window", _) => name.to_owned(),
+        ("from_json" | "from_csv" | "from_xml", [text, _, ..]) => format!("{name}({text})"),
+        ("first" | "last" | "first_value" | "last_value" | "any_value", [operand, _]) if call.over.is_none() => {
+            format!("{name}({operand})")
+        }
+        _ => return None,
+    })
+}
+
+/// Functions that cast to the type they are named after.
+const CASTING_FUNCTIONS: &[&str] = &[
+    "bigint",
+    "binary",
+    "boolean",
+    "date",
+    "decimal",
+    "double",
+    "float",
+    "int",
+    "smallint",
+    "string",
+    "timestamp",
+    "tinyint",
+];
+
+/// Functions that Spark shows in capitals or under another name.
+fn function_name(lower: &str) -> String {
+    match lower {
+        "array_agg" => "collect_list".to_owned(),
+        "curdate" => "current_date".to_owned(),
+        "current_database" => "current_schema".to_owned(),
+        "dateadd" => "date_add".to_owned(),
+        "random" => "rand".to_owned(),
+        "to_varchar" => "to_char".to_owned(),
+        "acos" | "acosh" | "asin" | "asinh" | "atan" | "atan2" | "atanh" | "cbrt" | "ceil" | "cos" | "cosh" | "cot"
+        | "csc" | "degrees" | "dense_rank" | "e" | "exp" | "expm1" | "floor" | "hypot" | "log" | "log10" | "log1p"
+        | "log2" | "percent_rank" | "pi" | "power" | "radians" | "rank" | "regexp" | "regexp_like" | "rlike"
+        | "sec" | "signum" | "sin" | "sinh" | "spark_partition_id" | "sqrt" | "tan" | "tanh" => lower.to_uppercase(),
+        _ => lower.to_owned(),
+    }
+}
+
+/// Adds the arguments that Spark fills in and shows.
+fn with_defaults(name: &str, args: &mut Vec<String>) {
+    let defaults: &[&str] = match (name, args.len()) {
+        ("listagg" | "string_agg", 1) => &["NULL"],
+        ("mask", 1) => &["X", "x", "n", "NULL"],
+        ("months_between", 2) => &["true"],
+        ("regexp_instr", 2) => &["0"],
+        ("sentences", 1) => &["", ""],
+        ("unix_timestamp", 0) => &["current_timestamp()", "yyyy-MM-dd HH:mm:ss"],
+        ("lag" | "lead", 1) => &["1", "NULL"],
+        ("lag" | "lead", 2) => &["NULL"],
+        ("locate" | "position" | "charindex", 2) => &["1"],
+        ("percentile", 2) => &["1"],
+        ("regexp_extract" | "regexp_extract_all" | "regexp_replace", _)
+            if args.len() == 2 + usize::from(name == "regexp_replace") =>
+        {
+            &["1"]
+        }
+        ("replace", 2) => &[""],
+        ("round" | "bround", 1) => &["0"],
+        ("split", 2) => &["-1"],
+        ("substring" | "substr", 2) => &["2147483647"],
+        ("overlay", 3) => &["-1"],
+        ("from_unixtime" | "unix_timestamp" | "to_unix_timestamp", 1) => &["yyyy-MM-dd HH:mm:ss"],
+        _ => &[],
+    };
+    args.extend(defaults.iter().map(|d| (*d).to_owned()));
+}
+
+fn is_window(call: &FunctionCall) -> bool {
+    call.name.last().is_some_and(|n| n.eq_ignore_ascii_case("window") || n.eq_ignore_ascii_case("session_window"))
+}
+
+/// One field of `(a, b AS c, d + 1)`: its name and its value.
+fn row_field(index: usize, item: &Expr, names: Names<'_>) -> String {
+    match &item.kind {
+        ExprKind::Alias { names: alias, .. } => format!("{}, {}", alias.join(", "), expr(item, names)),
+        ExprKind::Attribute { name, .. } => {
+            format!("{}, {}", name.last().map_or("", String::as_str), expr(item, names))
+        }
+        _ => format!("col{}, {}", index + 1, expr(item, names)),
+    }
+}
+
+fn is_interval(e: &Expr) -> bool {
+    matches!(
+        e.kind,
+        ExprKind::Literal(
+            Literal::DayTimeInterval { .. } | Literal::YearMonthInterval { .. } | Literal::CalendarInterval { .. }
+        )
+    )
+}
+
+/// A type as SQL spells it: `ARRAY<STRUCT<a: INT>>`.
+pub fn type_sql(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Array { element, .. } => format!("ARRAY<{}>", type_sql(element)),
+        DataType::Map { key, value, .. } => format!("MAP<{}, {}>", type_sql(key), type_sql(value)),
+        DataType::Struct(fields) => {
+            let field = |f: &crate::types::StructField| {
+                let null = if f.nullable { "" } else { " NOT NULL" };
+                format!("{}: {}{null}", f.name, type_sql(&f.data_type))
+            };
+            format!("STRUCT<{}>", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string().to_uppercase(),
+    }
+}
+
+fn over(definition: &WindowDefinition, function: &str, names: Names<'_>) -> String {
+    let mut parts = Vec::new();
+    if !definition.partition_by.is_empty() {
+        let items: Vec<String> = definition.partition_by.iter().map(|e| expr(e, names)).collect();
+        parts.push(format!("PARTITION BY {}", items.join(", ")));
+    }
+    if !definition.order_by.is_empty() {
+        let items: Vec<String> = definition.order_by.iter().map(|i| sort_item(i, names)).collect();
+        parts.push(format!("ORDER BY {}", items.join(", ")));
+    }
+    parts.push(match &definition.frame {
+        Some(frame) => window_frame(frame, names),
+        None => default_frame(function, !definition.order_by.is_empty()).to_owned(),
+    });
+    parts.join(" ")
+}
+
+fn default_frame(function: &str, ordered: bool) -> &'static str {
+    match function {
+        "row_number" | "rank" | "dense_rank" | "percent_rank" | "cume_dist" | "ntile" => {
+            if function == "cume_dist" {
+                "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+            } else {
+                "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+            }
+        }
+        "lag" => "ROWS BETWEEN -1 FOLLOWING AND -1 FOLLOWING",
+        "lead" => "ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING",
+        _ if ordered => "RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW",
+        _ => "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING",
+    }
+}
+
+fn window_frame(frame: &WindowFrame, names: Names<'_>) -> String {
+    let bound = |bound: &FrameBound| match bound {
+        FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
+        FrameBound::Preceding(e) => format!("{} PRECEDING", expr(e, names)),
+        FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
+        FrameBound::Following(e) => format!("{} FOLLOWING", expr(e, names)),
+        FrameBound::UnboundedFollowing => "UNBOUNDED FOLLOWING".to_owned(),
+    };
+    let unit = if frame.rows { "ROWS" } else { "RANGE" };
+    format!("{unit} BETWEEN {} AND {}", bound(&frame.start), bound(&frame.end))
+}
+
+pub fn sort_item(item: &SortItem, names: Names<'_>) -> String {
+    format!(
+        "{} {} NULLS {}",
+        expr(&item.expr, names),
+        if item.ascending { "ASC" } else { "DESC" },
+        if item.nulls_first() { "FIRST" } else { "LAST" }
+    )
+}
+
+fn literal(value: &Literal) -> String {
+    match value {
+        Literal::Null => "NULL".to_owned(),
+        Literal::Boolean(b) => b.to_string(),
+        Literal::Byte(v) => v.to_string(),
+        Literal::Short(v) => v.to_string(),
+        Literal::Integer(v) => v.to_string(),
+        Literal::Long(v) => v.to_string(),
+        Literal::Float(v) => java_double(f64::from(*v), &v.to_string(), &format!("{v:e}")),
+        Literal::Double(v) => java_double(*v, &v.to_string(), &format!("{v:e}")),
+        Literal::Decimal { unscaled, scale, .. } => decimal(*unscaled, *scale),
+        Literal::String(s) => s.clone(),
+        Literal::Binary(bytes) => {
+            format!("X'{}'", bytes.iter().map(|b| format!("{b:02X}")).collect::<String>())
+        }
+        Literal::Date(days) => format!("DATE '{}'", date(*days)),
+        Literal::TimestampText { text, kind } => match kind {
+            TimestampKind::Ntz => format!("TIMESTAMP_NTZ '{}'", timestamp_text(text)),
+            _ => format!("TIMESTAMP '{}'", timestamp_text(text)),
+        },
+        Literal::Timestamp(micros) => format!("TIMESTAMP '{}'", timestamp(*micros)),
+        Literal::TimestampNtz(micros) => format!("TIMESTAMP_NTZ '{}'", timestamp(*micros)),
+        Literal::Time { nanos, .. } => {
+            let seconds = nanos / 1_000_000_000;
+            format!("TIME '{:02}:{:02}:{:02}'", seconds / 3600, seconds / 60 % 60, seconds % 60)
+        }
+        Literal::YearMonthInterval { months, data_type } => year_month(*months, data_type),
+        Literal::DayTimeInterval { micros, data_type } => day_time(*micros, data_type),
+        Literal::CalendarInterval { months, days, micros } => {
+            format!("INTERVAL '{months} months {days} days {micros} microseconds'")
+        }
+    }
+}
+
+/// A floating-point number as Java writes it, from its shortest digits without and with an exponent.
+fn java_double(value: f64, plain: &str, scientific: &str) -> String {
+    if value.is_nan() {
+        return "NaN".to_owned();
+    }
+    if value.is_infinite() {
+        return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+    }
+    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
+        return if plain.contains('.') { plain.to_owned() } else { format!("{plain}.0") };
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    let point = if mantissa.contains('.') { "" } else { ".0" };
+    format!("{mantissa}{point}E{exponent}")
+}
+
+/// A decimal as Java writes it: very small ones with an exponent.
+fn decimal(unscaled: i128, scale: i8) -> String {
+    let sign = if unscaled < 0 { "-" } else { "" };
+    let digits = unscaled.unsigned_abs().to_string();
+    let scale = usize::try_from(scale).unwrap_or(0);
+    if scale + 1 > digits.len() + 6 {
+        let exponent = scale + 1 - digits.len();
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        return format!("{sign}{first}{point}{rest}E-{exponent}");
+    }
+    if scale == 0 {
+        return format!("{sign}{digits}");
+    }
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// The text of a timestamp literal as Spark shows the value: with all of the date and the time, without needless zeros. A
+/// text with a zone stays as it is.
+fn timestamp_text(text: &str) -> String {
+    normalized(text.trim()).unwrap_or_else(|| text.to_owned())
+}
+
+fn normalized(text: &str) -> Option<String> {
+    let (day, time) = text.split_once([' ', 'T']).unwrap_or((text, "0:0:0"));
+    let mut day = day.splitn(3, '-').map(|part| part.parse::<u32>().ok());
+    let (year, month, date) = (day.next()??, day.next().unwrap_or(Some(1))?, day.next().unwrap_or(Some(1))?);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut time = time.splitn(3, ':').map(|part| part.parse::<u32>().ok());
+    let (hour, minute, second) = (time.next()??, time.next().unwrap_or(Some(0))?, time.next().unwrap_or(Some(0))?);
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let fraction = fraction.get(..6).unwrap_or(fraction).trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    Some(format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}{point}{fraction}"))
+}
+
+/// Civil date of a day number, for years as people write them.
+fn date(days: i32) -> String {
+    let z = i64::from(days) + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+fn timestamp(micros: i64) -> String {
+    let days = i32::try_from(micros.div_euclid(86_400_000_000)).unwrap_or(0);
+    let rest = micros.rem_euclid(86_400_000_000);
+    let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);
+    let mut text = format!("{} {:02}:{:02}:{:02}", date(days), seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction != 0 {
+        text.push_str(format!(".{fraction:06}").trim_end_matches('0'));
+    }
+    text
+}
+
+fn year_month(months: i32, data_type: &DataType) -> String {
+    let kind = data_type.to_string().replace("interval ", "").to_uppercase();
+    let sign = if months < 0 { "-" } else { "" };
+    let months = months.unsigned_abs();
+    let text = match kind.as_str() {
+        "YEAR" => format!("{sign}{}", months / 12),
+        "MONTH" => format!("{sign}{months}"),
+        _ => format!("{sign}{}-{}", months / 12, months % 12),
+    };
+    format!("INTERVAL '{text}' {kind}")
+}
+
+fn day_time(micros: i64, data_type: &DataType) -> String {
+    let kind = data_type.to_string().replace("interval ", "").to_uppercase();
+    let (start, end) = kind.split_once(" TO ").unwrap_or((&kind, &kind));
+    let sign = if micros < 0 { "-" } else { "" };
+    let total = micros.unsigned_abs();
+    let (seconds, fraction) = (total / 1_000_000, total % 1_000_000);
+    let fraction =
+        if fraction == 0 { String::new() } else { format!(".{fraction:06}").trim_end_matches('0').to_owned() };
+    let order = ["DAY", "HOUR", "MINUTE", "SECOND"];
+    let at = |name: &str| order.iter().position(|o| *o == name).unwrap_or(0);
+    let (first, last) = (at(start), at(end));
+    let sizes = [86_400, 3_600, 60, 1];
+    let mut rest = seconds;
+    let mut text = String::new();
+    for i in first..=last {
+        let value = rest / sizes[i];
+        rest %= sizes[i];
+        match (i == first, i) {
+            (true, 3) => text.push_str(&format!("{value:02}{fraction}")),
+            (true, 0) => text.push_str(&value.to_string()),
+            (true, _) => text.push_str(&format!("{value:02}")),
+            (false, 1) => text.push_str(&format!(" {value:02}")),
+            (false, 3) => text.push_str(&format!(":{value:02}{fraction}")),
+            (false, _) => text.push_str(&format!(":{value:02}")),
+        }
+    }
+    format!("INTERVAL '{sign}{text}' {kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_decimals() {
+        assert_eq!(date(0), "1970-01-01");
+        assert_eq!(date(19_782), "2024-02-29");
+        assert_eq!(decimal(-5, 2), "-0.05");
+        assert_eq!(timestamp(1_500_000), "1970-01-01 00:00:01.5");
+    }
+}
