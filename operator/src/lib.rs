@@ -51,19 +51,18 @@ pub async fn run(settings: Settings) -> Result<(), BoxError> {
         tokio::spawn(server::serve(listener, metrics.clone(), health.clone(), controller::stopped(stop.clone())));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), identity, namespaces = ?settings.namespaces(), "operator starts");
 
-    let result = tokio::select! {
-        result = work(&settings, client, &identity, metrics, health, stop) => result,
-        name = termination() => {
-            tracing::info!(signal = name, "operator stops");
-            Ok(())
-        }
-    };
-    // After a signal `work` is dropped with its tasks: nothing is lost, since every step of a reconcile may be repeated.
-    let _ = stop_sender.send(true);
-    let _ = tokio::time::timeout(DRAIN, http).await;
+    tokio::spawn(async move {
+        let signal = termination().await;
+        tracing::info!(signal, "operator stops");
+        let _ = stop_sender.send(true);
+    });
+    let result = work(&settings, client, &identity, metrics, health, stop).await;
+    // The probes are answered to the end; the process ends with this function whether or not a connection lingers.
+    let _ = tokio::time::timeout(Duration::from_secs(1), http).await;
     result
 }
 
+/// Everything between start and stop. Returns without error when told to stop.
 async fn work(
     settings: &Settings,
     client: Client,
@@ -74,7 +73,10 @@ async fn work(
 ) -> Result<(), BoxError> {
     let namespaces = settings.namespaces();
     let first = namespaces.first().map(String::as_str);
-    controller::wait_for_definition(&client, first, |missing| metrics.set_crd_missing(missing)).await;
+    tokio::select! {
+        () = controller::wait_for_definition(&client, first, |missing| metrics.set_crd_missing(missing)) => {}
+        () = controller::stopped(stop.clone()) => return Ok(()),
+    }
     // A standby is ready too: it could take over.
     health.set_ready(true);
 
@@ -83,7 +85,10 @@ async fn work(
         let namespace = settings.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
         let mut candidate = Elector::new(client.clone(), &namespace, &settings.lease_name, identity, Timing::default());
         tracing::info!(lease = settings.lease_name, namespace, "waiting to become the leader");
-        candidate.acquire().await;
+        tokio::select! {
+            () = candidate.acquire() => {}
+            () = controller::stopped(stop.clone()) => return Ok(()),
+        }
         tracing::info!("this process is the leader");
         elector = Some(candidate);
     }
@@ -107,10 +112,10 @@ async fn work(
             None => std::future::pending().await,
         }
     };
-    let result = tokio::select! {
+    let result: Result<(), BoxError> = tokio::select! {
         () = lost => Err("leadership lost".into()),
-        _ = controllers.join_next() => Err("a controller ended".into()),
-        _ = termination() => Ok(()),
+        // They end by themselves only when told to stop, with their work in hand finished.
+        ended = finish(&mut controllers, stop) => ended,
     };
     metrics.set_leader(false);
     controllers.shutdown().await;
@@ -118,6 +123,20 @@ async fn work(
         elector.release().await;
     }
     result
+}
+
+/// Waits for the controllers to end after the order to stop, at most [`DRAIN`].
+async fn finish(controllers: &mut JoinSet<()>, stop: watch::Receiver<bool>) -> Result<(), BoxError> {
+    tokio::select! {
+        _ = controllers.join_next(), if !controllers.is_empty() => {
+            if !*stop.borrow() {
+                return Err("a controller ended by itself".into());
+            }
+        }
+        () = controller::stopped(stop.clone()) => {}
+    }
+    let _ = tokio::time::timeout(DRAIN, async { while controllers.join_next().await.is_some() {} }).await;
+    Ok(())
 }
 
 /// Done with the first SIGTERM or SIGINT; the signal's name.
