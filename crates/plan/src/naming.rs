@@ -185,10 +185,10 @@ fn function(call: &FunctionCall, names: Names<'_>) -> String {
 /// Calls that Spark shows in a form of their own.
 fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option<String> {
     // Spark shows only those casts that are written as such.
-    if let ([_], [operand]) = (call.name.as_slice(), args) {
-        if CASTING_FUNCTIONS.contains(&name) {
-            return Some(operand.clone());
-        }
+    if let ([_], [operand]) = (call.name.as_slice(), args)
+        && CASTING_FUNCTIONS.contains(&name)
+    {
+        return Some(operand.clone());
     }
     Some(match (name, args) {
         ("if", [condition, then, otherwise]) => format!("(IF({condition}, {then}, {otherwise}))"),
@@ -508,9 +508,9 @@ fn day_time(micros: i64, data_type: &DataType) -> String {
     let sizes = [86_400, 3_600, 60, 1];
     let mut rest = seconds;
     let mut text = String::new();
-    for i in first..=last {
-        let value = rest / sizes[i];
-        rest %= sizes[i];
+    for (i, size) in sizes.iter().enumerate().take(last + 1).skip(first) {
+        let value = rest / size;
+        rest %= size;
         match (i == first, i) {
             (true, 3) => text.push_str(&format!("{value:02}{fraction}")),
             (true, 0) => text.push_str(&value.to_string()),

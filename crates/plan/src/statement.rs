@@ -174,7 +174,7 @@ pub struct CreateTable {
 #[derive(Debug, Clone, PartialEq)]
 pub enum PartitionColumn {
     Name(Ident),
-    Typed(ColumnDefinition),
+    Typed(Box<ColumnDefinition>),
     Transform(Expr),
 }
 

@@ -86,10 +86,12 @@ fn substitute(text: &str, lookup: &Lookup<'_>, used: &mut Vec<String>) -> SparkR
 
 /// The value of what stands in the braces: a name, or a prefix, a colon and a name.
 fn value_of(inner: &str, lookup: &Lookup<'_>) -> Option<String> {
-    if let Some((prefix, name)) = inner.split_once(':') {
-        if !prefix.is_empty() && !name.is_empty() && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            return lookup(Some(prefix), name);
-        }
+    if let Some((prefix, name)) = inner.split_once(':')
+        && !prefix.is_empty()
+        && !name.is_empty()
+        && prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    {
+        return lookup(Some(prefix), name);
     }
     lookup(None, inner)
 }

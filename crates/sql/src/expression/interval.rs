@@ -63,22 +63,23 @@ impl Parser<'_> {
         self.advance();
         let body = self.start();
         let (value, is_string) = self.interval_amount()?;
-        if let (Some(from), true, Some(to)) = (self.keyword(), self.is_at(1, K::TO), self.keyword_at(2)) {
-            if is_unit(from) && is_unit(to) {
-                self.at += 3;
-                let expr = self.interval_between(&value, from, to, start, body)?;
-                if self.is_interval_part(0) {
-                    while self.is_interval_part(0) {
-                        self.interval_amount()?;
-                        self.advance();
-                        if self.is(K::TO) && self.keyword_at(1).is_some_and(is_unit) {
-                            self.at += 2;
-                        }
+        if let (Some(from), true, Some(to)) = (self.keyword(), self.is_at(1, K::TO), self.keyword_at(2))
+            && is_unit(from)
+            && is_unit(to)
+        {
+            self.at += 3;
+            let expr = self.interval_between(&value, from, to, start, body)?;
+            if self.is_interval_part(0) {
+                while self.is_interval_part(0) {
+                    self.interval_amount()?;
+                    self.advance();
+                    if self.is(K::TO) && self.keyword_at(1).is_some_and(is_unit) {
+                        self.at += 2;
                     }
-                    return Err(self.error_from(single_from_to(), start));
                 }
-                return Ok(expr);
+                return Err(self.error_from(single_from_to(), start));
             }
+            return Ok(expr);
         }
         let mut interval = IntervalText::default();
         let mut amount = (value, is_string);

@@ -75,11 +75,11 @@ fn code_unit(rest: &str) -> Option<(u16, usize)> {
 
 /// `UXXXXXXXX` or three octal digits at the start of `rest`, and their length.
 fn code_point(rest: &str) -> Option<(char, usize)> {
-    if let Some(digits) = rest.strip_prefix('U').and_then(|r| r.get(..8)) {
-        if digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let value = u32::from_str_radix(digits, 16).ok()?;
-            return Some((char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER), 9));
-        }
+    if let Some(digits) = rest.strip_prefix('U').and_then(|r| r.get(..8))
+        && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    {
+        let value = u32::from_str_radix(digits, 16).ok()?;
+        return Some((char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER), 9));
     }
     let octal = rest.get(..3)?;
     let bytes = octal.as_bytes();

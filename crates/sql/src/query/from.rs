@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Parser<'_> {
-    pub(super) fn from_clause(&mut self) -> SparkResult<Relation> {
+    pub(super) fn relations(&mut self) -> SparkResult<Relation> {
         self.expect(K::FROM)?;
         let start = self.start();
         let mut left = self.relation()?.0;

@@ -32,7 +32,7 @@ impl Parser<'_> {
         let exprs = self.comma_separated(Self::named_expression)?;
         let mut relation = match from {
             Some(from) => from,
-            None if self.is(K::FROM) => self.from_clause()?,
+            None if self.is(K::FROM) => self.relations()?,
             None => Relation::new(RelationKind::OneRow, self.span_from(start)),
         };
         while self.are(&[K::LATERAL, K::VIEW]) {
@@ -80,9 +80,9 @@ impl Parser<'_> {
     }
 
     /// `FROM relation SELECT …`; without SELECT all columns. Several SELECTs make one result.
-    pub(super) fn from_first(&mut self) -> SparkResult<Relation> {
+    pub(super) fn query_with_from_first(&mut self) -> SparkResult<Relation> {
         let start = self.start();
-        let from = self.from_clause()?;
+        let from = self.relations()?;
         let mut whole: Option<Relation> = None;
         while self.is(K::SELECT) {
             let body = self.start();

@@ -76,7 +76,7 @@ impl Parser<'_> {
         let start = self.start();
         match self.kind() {
             TokenKind::Keyword(K::SELECT) => self.select(None),
-            TokenKind::Keyword(K::FROM) => self.from_first(),
+            TokenKind::Keyword(K::FROM) => self.query_with_from_first(),
             TokenKind::Keyword(K::TABLE) => {
                 self.advance();
                 let name = self.identifier_reference()?;

@@ -277,7 +277,7 @@ impl Parser<'_> {
         if self.is_name_at(1) {
             let name = self.plain_identifier()?;
             let field = self.column_of_partition(name)?;
-            return Ok(PartitionColumn::Typed(column_of(field, self.span_from(start))));
+            return Ok(PartitionColumn::Typed(Box::new(column_of(field, self.span_from(start)))));
         }
         let mut name = self.multipart_name()?;
         if name.len() == 1 {

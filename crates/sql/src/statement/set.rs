@@ -42,7 +42,8 @@ impl Parser<'_> {
             Some((key, value)) => (key.trim_end(), Some(value.trim())),
             None => (text, None),
         };
-        if !is_key(key) && !(key == "-v" && value.is_none()) {
+        let shows_all = key == "-v" && value.is_none();
+        if !is_key(key) && !shows_all {
             return Err(self.error_from(invalid_set(), start));
         }
         let value = value
@@ -87,10 +88,10 @@ impl Parser<'_> {
             Some(Expr::new(ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None }, self.span_from(place)))
         } else if self.is(K::INTERVAL) {
             let interval = self.value()?;
-            if let ExprKind::Literal(Literal::DayTimeInterval { micros, .. }) = &interval.kind {
-                if micros.abs() > 18 * MICROS_PER_HOUR {
-                    return Err(self.error_of_statement(zone_out_of_range(*micros)));
-                }
+            if let ExprKind::Literal(Literal::DayTimeInterval { micros, .. }) = &interval.kind
+                && micros.abs() > 18 * MICROS_PER_HOUR
+            {
+                return Err(self.error_of_statement(zone_out_of_range(*micros)));
             }
             Some(interval)
         } else {

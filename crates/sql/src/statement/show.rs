@@ -45,10 +45,10 @@ impl Parser<'_> {
                 self.advance();
                 let mut table = self.identifier_reference()?;
                 // The database may be given apart from the table.
-                if let Some(database) = self.in_database()? {
-                    if table.len() == 1 {
-                        table.splice(0..0, database);
-                    }
+                if let Some(database) = self.in_database()?
+                    && table.len() == 1
+                {
+                    table.splice(0..0, database);
                 }
                 Ok(StatementKind::ShowColumns { table })
             }
