@@ -66,7 +66,7 @@ impl Parser<'_> {
     }
 
     /// The words up to JOIN, if a join stands here.
-    fn join_words(&mut self) -> SparkResult<Option<(JoinType, bool)>> {
+    pub(super) fn join_words(&mut self) -> SparkResult<Option<(JoinType, bool)>> {
         let Some(first) = self.keyword() else { return Ok(None) };
         let begins = matches!(
             first,
@@ -95,7 +95,7 @@ impl Parser<'_> {
         Ok(Some((join_type, natural)))
     }
 
-    fn joined(
+    pub(super) fn joined(
         &mut self,
         left: Relation,
         (join_type, natural): (JoinType, bool),

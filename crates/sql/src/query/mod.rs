@@ -2,6 +2,7 @@
 
 mod from;
 mod group;
+mod pipe;
 mod pivot;
 mod sample;
 mod select;

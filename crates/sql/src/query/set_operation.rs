@@ -15,10 +15,9 @@ impl Parser<'_> {
         let start = self.start();
         let mut left = self.intersection()?;
         loop {
-            if self.is_symbol(S::PipeOperator) {
-                let place = self.start();
-                self.advance();
-                return Err(self.error_from(SparkError::unsupported("the pipe operator `|>`"), place));
+            if self.eat_symbol(S::PipeOperator) {
+                left = self.pipe_step(left, start)?;
+                continue;
             }
             let Some(op) = self.set_operator(&[K::UNION, K::EXCEPT, K::MINUS]) else { return Ok(left) };
             let all = self.set_quantifier();
@@ -38,7 +37,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    fn set_operator(&mut self, operators: &[K]) -> Option<SetOp> {
+    pub(super) fn set_operator(&mut self, operators: &[K]) -> Option<SetOp> {
         let keyword = self.keyword().filter(|k| operators.contains(k))?;
         self.advance();
         Some(match keyword {
@@ -48,11 +47,11 @@ impl Parser<'_> {
         })
     }
 
-    fn set_quantifier(&mut self) -> bool {
+    pub(super) fn set_quantifier(&mut self) -> bool {
         self.eat_any(&[K::ALL, K::DISTINCT]) == Some(K::ALL)
     }
 
-    fn combined(
+    pub(super) fn combined(
         &mut self,
         left: Relation,
         right: Relation,
@@ -72,7 +71,7 @@ impl Parser<'_> {
         Ok(Relation::new(kind, self.span_from(start)))
     }
 
-    fn query_primary(&mut self) -> SparkResult<Relation> {
+    pub(super) fn query_primary(&mut self) -> SparkResult<Relation> {
         let start = self.start();
         match self.kind() {
             TokenKind::Keyword(K::SELECT) => self.select(None),

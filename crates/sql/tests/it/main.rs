@@ -1,5 +1,7 @@
 //! Tests of the parser through its public functions.
 
+#![cfg(test)]
+
 mod column_names;
 mod keywords;
 mod limits;

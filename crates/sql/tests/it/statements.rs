@@ -112,3 +112,76 @@ fn a_with_before_insert_belongs_to_its_query() {
     };
     assert!(matches!(insert.query.kind, RelationKind::With { .. }));
 }
+
+/// The operators of a query from the outermost in, along the first input of each.
+fn operators(text: &str) -> Vec<&'static str> {
+    let StatementKind::Query(query) = parse(text).kind else { panic!("{text}") };
+    let mut names = Vec::new();
+    let mut next = Some(&query);
+    while let Some(relation) = next {
+        let (name, input) = match &relation.kind {
+            RelationKind::Project { input, .. } => ("project", Some(input)),
+            RelationKind::Filter { input, .. } => ("filter", Some(input)),
+            RelationKind::Aggregate { input, .. } => ("aggregate", Some(input)),
+            RelationKind::Qualify { input, .. } => ("qualify", Some(input)),
+            RelationKind::WithWindows { input, .. } => ("windows", Some(input)),
+            RelationKind::Distinct { input } => ("distinct", Some(input)),
+            RelationKind::Sort { input, .. } => ("sort", Some(input)),
+            RelationKind::Limit { input, .. } => ("limit", Some(input)),
+            RelationKind::Offset { input, .. } => ("offset", Some(input)),
+            RelationKind::Join { left, .. } => ("join", Some(left)),
+            RelationKind::SetOperation { left, .. } => ("set operation", Some(left)),
+            RelationKind::SubqueryAlias { input, .. } => ("alias", Some(input)),
+            RelationKind::With { input, .. } => ("with", Some(input)),
+            RelationKind::LateralView { input, .. } => ("lateral view", Some(input)),
+            RelationKind::Pivot { input, .. } => ("pivot", Some(input)),
+            RelationKind::Sample { input, .. } => ("sample", Some(input)),
+            RelationKind::Hint { input, .. } => ("hint", Some(input)),
+            RelationKind::Repartition { input, .. } => ("repartition", Some(input)),
+            RelationKind::Table { .. } => ("table", None),
+            RelationKind::TableFunction { .. } => ("function", None),
+            RelationKind::Values { .. } => ("values", None),
+            RelationKind::OneRow => ("one row", None),
+            _ => ("other", None),
+        };
+        names.push(name);
+        next = input.map(|input| &**input);
+    }
+    names
+}
+
+#[test]
+fn clauses_apply_in_their_order() {
+    for (text, expected) in [
+        ("SELECT 1", "project, one row"),
+        (
+            "SELECT a FROM t WHERE b GROUP BY a HAVING c ORDER BY a LIMIT 1 OFFSET 2",
+            "limit, offset, sort, aggregate, filter, table",
+        ),
+        ("SELECT DISTINCT a FROM t QUALIFY x WINDOW w AS (ORDER BY a)", "windows, distinct, qualify, project, table"),
+        ("SELECT sum(a) FROM t HAVING true", "aggregate, table"),
+        ("WITH a AS (SELECT 1) SELECT * FROM a UNION SELECT 2 ORDER BY 1", "with, sort, set operation, project, table"),
+        ("SELECT * FROM t LATERAL VIEW explode(a) x AS y WHERE b", "project, filter, lateral view, table"),
+        ("SELECT /*+ A, B(1) */ * FROM t x, u JOIN v", "hint, hint, project, join, alias, table"),
+        ("SELECT * FROM t CLUSTER BY a", "sort, repartition, project, table"),
+        ("SELECT * FROM t TABLESAMPLE (3 PERCENT) REPEATABLE (1) AS s", "project, alias, sample, table"),
+        ("SELECT * FROM (t JOIN u) PIVOT (sum(a) FOR b IN (1, 2)) AS p", "project, alias, pivot, join, table"),
+        ("FROM t SELECT a WHERE b", "project, filter, table"),
+        ("FROM t", "table"),
+        ("TABLE t", "table"),
+        ("VALUES (1, 2)", "values"),
+        ("((SELECT 1) LIMIT 1)", "limit, project, one row"),
+        ("SELECT * FROM ((SELECT 1) UNION ALL (SELECT 2)) LIMIT 1", "limit, project, set operation, project, one row"),
+        ("SELECT * FROM range(3) r", "project, alias, function"),
+        (
+            "FROM t |> WHERE a |> EXTEND 1 AS b |> AGGREGATE sum(a) GROUP BY b |> ORDER BY b |> LIMIT 1",
+            "limit, sort, aggregate, project, filter, table",
+        ),
+        (
+            "FROM t |> JOIN u USING (a) |> DROP b |> AS v |> UNION ALL (SELECT 1)",
+            "set operation, alias, project, join, table",
+        ),
+    ] {
+        assert_eq!(operators(text).join(", "), expected, "{text}");
+    }
+}
