@@ -500,7 +500,3 @@ pub fn limit_like(subclass: &str, name: &str, expr: &str, rest: &str) -> SparkEr
     .param("expr", sql_expr(expr))
     .param("name", name)
 }
-
-pub fn no_handler_for_udaf(name: &str) -> SparkError {
-    SparkError::unsupported(format_args!("the function {}", id(name)))
-}

@@ -19,4 +19,4 @@ mod tables;
 mod visit;
 
 pub use analyzed::{Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn};
-pub use session::Session;
+pub use session::{Session, time_zone};

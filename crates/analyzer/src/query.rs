@@ -7,7 +7,7 @@ use std::{
 
 use datafusion::logical_expr::LogicalPlan;
 use firesteel_functions::{FunctionContext, Typed};
-use firesteel_plan::{DataType, Expr, Ident, Relation, SparkError, SparkResult, expr::WindowDefinition};
+use firesteel_plan::{DataType, Ident, Relation, SparkError, SparkResult, expr::WindowDefinition};
 
 use crate::{
     AnalyzedQuery, OutputColumn, errors,
@@ -160,17 +160,6 @@ pub(crate) fn finish(planned: Planned) -> AnalyzedQuery {
         .map(|a| OutputColumn { name: a.name, data_type: a.data_type, nullable: a.nullable })
         .collect();
     AnalyzedQuery { plan: planned.plan, columns }
-}
-
-/// The one column of a name, if the expression is nothing but a name.
-pub(crate) fn single_name(expr: &Expr) -> Option<&str> {
-    match &expr.kind {
-        firesteel_plan::ExprKind::Attribute { name, .. } => match name.as_slice() {
-            [name] => Some(name),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 pub(crate) fn build(

@@ -65,8 +65,6 @@ pub struct Planned {
 pub struct Found<'a> {
     pub attribute: &'a Attribute,
     pub fields: &'a [String],
-    /// How many leading parts of the name are the qualifier.
-    pub qualifier_parts: usize,
 }
 
 impl Scope {
@@ -91,7 +89,7 @@ impl Scope {
             }
             match found.as_slice() {
                 [] => {}
-                [attribute] => return Ok(Some(Found { attribute, fields, qualifier_parts })),
+                [attribute] => return Ok(Some(Found { attribute, fields })),
                 many => {
                     let names: Vec<_> = many.iter().map(|a| a.full_name()).collect();
                     return Err(errors::ambiguous_reference(name, &names));

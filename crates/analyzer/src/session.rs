@@ -173,7 +173,7 @@ impl Session {
 }
 
 /// The session's time zone, or the machine's.
-pub(crate) fn time_zone(conf: &SparkConf) -> String {
+pub fn time_zone(conf: &SparkConf) -> String {
     let set = conf.text(&keys::SESSION_TIME_ZONE).trim();
     if !set.is_empty() {
         return set.to_owned();

@@ -4,7 +4,6 @@ use firesteel_plan::{
     Expr, ExprKind, Relation, RelationKind,
     expr::{FrameBound, WindowDefinition, WindowSpec},
     relation::{Grouping, GroupingElement, GroupingSet, JoinCondition},
-    statement::{Statement, StatementKind},
 };
 
 /// What is directly below a node.
@@ -29,19 +28,6 @@ pub fn each_relation<'a>(relation: &'a Relation, f: &mut dyn FnMut(&'a Relation)
         };
         relations.extend(children.relations);
         exprs.extend(children.exprs);
-    }
-}
-
-/// The queries of a statement.
-pub fn statement_relations(statement: &Statement) -> Vec<&Relation> {
-    match &statement.kind {
-        StatementKind::Query(query) | StatementKind::DescribeQuery { query } => vec![query],
-        StatementKind::CreateView(view) => vec![&view.query],
-        StatementKind::CreateTable(table) => table.query.iter().collect(),
-        StatementKind::Insert(insert) => vec![&insert.query],
-        StatementKind::InsertDirectory(insert) => vec![&insert.query],
-        StatementKind::Explain { statement, .. } => statement_relations(statement),
-        _ => Vec::new(),
     }
 }
 

@@ -78,8 +78,7 @@ impl Analyzer<'_> {
         }
         if count > 1 {
             if env.aliases_first {
-                let names = vec![vec![first.clone()]; count];
-                return Err(errors::ambiguous_reference(name, &names));
+                return Ok(None);
             }
             return Err(SparkError::new(
                 "AMBIGUOUS_LATERAL_COLUMN_ALIAS",

@@ -9,16 +9,16 @@ mod window;
 use std::cell::RefCell;
 
 use datafusion::{
-    common::Column,
     logical_expr::{Expr as DfExpr, expr::Case},
 };
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
-    DataType, Expr, ExprKind, SparkError, SparkResult,
+    DataType, Expr, ExprKind, Span, SparkError, SparkResult,
     expr::{BinaryOp, CastMode, UnaryOp},
 };
 
 pub(crate) use function::{has_aggregate, has_window, is_generator};
+pub(crate) use window::window_not_allowed;
 
 use crate::{
     display, errors,
@@ -122,7 +122,7 @@ impl Analyzer<'_> {
         } else {
             self.expr_inner(e, &Env { position, ..*env })
         };
-        result.map_err(|error| env.rel.locate(error, e.span))
+        result.map_err(|error| env.rel.locate(error, place(e, env.rel.text)))
     }
 
     pub fn exprs<'e>(&self, list: impl IntoIterator<Item = &'e Expr>, env: &Env<'_>) -> SparkResult<Vec<Typed>> {
@@ -362,13 +362,29 @@ impl Analyzer<'_> {
         match condition.data_type {
             DataType::Boolean => Ok(condition),
             DataType::Null => coercion::implicit(&self.functions, condition, &DataType::Boolean),
-            ref other => Err(env.rel.locate(error(&self.show(e, env), other), e.span)),
+            // The clause is the place.
+            ref other => Err(error(&self.show(e, env), other)),
         }
     }
+}
 
-    /// The common type of several values and the values cast to it.
-    pub fn unify(&self, name: &str, values: Vec<Typed>) -> SparkResult<(Vec<Typed>, DataType)> {
-        coercion::unify(&self.functions, name, values)
+/// Where Spark sees an expression: predicates begin behind their operand.
+fn place(e: &Expr, text: &str) -> Span {
+    let operand = match &e.kind {
+        ExprKind::InList { operand, .. }
+        | ExprKind::InSubquery { operand, .. }
+        | ExprKind::Between { operand, .. }
+        | ExprKind::Like { operand, .. }
+        | ExprKind::LikeMany { operand, .. } => operand,
+        _ => return e.span,
+    };
+    let between = text.get(operand.span.end as usize..e.span.end as usize);
+    match between {
+        Some(rest) if !operand.span.is_none() => {
+            let spaces = u32::try_from(rest.len() - rest.trim_start().len()).unwrap_or(0);
+            Span { start: operand.span.end + spaces, end: e.span.end }
+        }
+        _ => e.span,
     }
 }
 
@@ -389,10 +405,6 @@ fn below(e: &Expr, position: Position) -> Position {
 
 pub(crate) fn boolean(expr: DfExpr, nullable: bool) -> Typed {
     Typed::new(expr, DataType::Boolean, nullable)
-}
-
-pub(crate) fn column(name: &str) -> DfExpr {
-    DfExpr::Column(Column::new_unqualified(name))
 }
 
 pub(crate) fn ordinal(n: usize) -> String {

@@ -34,7 +34,7 @@ impl Analyzer<'_> {
             ));
         }
         if env.clause == Clause::Where {
-            return Err(errors::invalid_where(&[self.show(whole, env)]));
+            return Err(window_not_allowed("WHERE"));
         }
         let Some(collected) = env.select.filter(|_| {
             matches!(env.clause, Clause::Select | Clause::OrderBy | Clause::Qualify)
@@ -76,8 +76,13 @@ impl Analyzer<'_> {
         if definition.kind == FunctionKind::Window || definition.has_window_form() {
             let resolved = definition.resolve_window(&self.functions, args, call.ignore_nulls)?;
             if resolved.needs_order && !ordered {
-                let shown = self.show(whole, env);
-                return Err(errors_window_order(&call.name, &shown));
+                let shown = errors::sql_expr(&self.show(whole, env));
+                return Err(SparkError::new(
+                    "WINDOW_FUNCTION_FRAME_NOT_ORDERED",
+                    "42601",
+                    format!("Window function {shown} requires window to be ordered, please add ORDER BY clause."),
+                )
+                .param("wf", shown));
             }
             let frame = match user_frame {
                 Some(frame) if !resolved.fixed_frame => frame,
@@ -279,13 +284,13 @@ impl Analyzer<'_> {
     }
 }
 
-fn errors_window_order(name: &[String], shown: &str) -> SparkError {
-    let name = name.last().cloned().unwrap_or_default();
+pub(crate) fn window_not_allowed(clause: &str) -> SparkError {
     SparkError::new(
-        "WINDOW_FUNCTION_REQUIRES_ORDER_BY",
+        "WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE",
         "42601",
-        format!("Window function {shown} requires window to be ordered: SELECT {name}(…) OVER (ORDER BY …)."),
+        format!("The window function is not allowed in the {clause} clause."),
     )
+    .param("clauseName", clause)
 }
 
 /// Everything up to the row and its peers where there is an order, else the whole partition.

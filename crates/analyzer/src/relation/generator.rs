@@ -45,40 +45,15 @@ impl Analyzer<'_> {
         Ok(planned)
     }
 
-    /// A generator at place `at` of a SELECT list.
-    pub(super) fn generate(
-        &self,
-        input: Planned,
-        exprs: &[Expr],
-        at: usize,
-        env: &RelEnv<'_>,
-    ) -> SparkResult<Generated> {
-        if let Some(second) = exprs.iter().skip(at + 1).find(|e| is_generator(e)) {
-            let list: Vec<String> = exprs
-                .iter()
-                .filter(|e| is_generator(e))
-                .map(|e| errors::sql_expr(&crate::display::expr(e, &crate::display::as_written)))
-                .collect();
-            let error = SparkError::new(
-                "UNSUPPORTED_GENERATOR.MULTI_GENERATOR",
-                "42K0E",
-                format!(
-                    "The generator is not supported: only one generator allowed per SELECT clause but found {}: {}.",
-                    list.len(),
-                    list.join(", ")
-                ),
-            )
-            .param("num", list.len().to_string())
-            .param("generators", list.join(", "));
-            return Err(env.locate(error, second.span));
-        }
-        let (call, names) = match &exprs[at].kind {
+    /// A generator of a SELECT list.
+    pub(super) fn generate(&self, input: Planned, item: &Expr, env: &RelEnv<'_>) -> SparkResult<Generated> {
+        let (call, names) = match &item.kind {
             ExprKind::Alias { operand, names } => (operand.as_ref(), names.as_slice()),
-            _ => (&exprs[at], &[][..]),
+            _ => (item, &[][..]),
         };
         let mut generated = self.generate_one(input, call, false, env)?;
         if !names.is_empty() && names.len() != generated.generated.len() {
-            return Err(env.locate(alias_count(names.len(), generated.generated.len()), exprs[at].span));
+            return Err(env.locate(alias_count(names.len(), generated.generated.len()), item.span));
         }
         for (attribute, name) in generated.generated.iter_mut().zip(names) {
             attribute.name.clone_from(name);

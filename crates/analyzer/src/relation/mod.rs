@@ -28,7 +28,7 @@ use firesteel_plan::{
 
 use crate::{
     errors,
-    expression::{Clause, Env, Position, has_aggregate, has_window, is_generator},
+    expression::{Clause, Env, Position, has_aggregate, has_window, is_generator, window_not_allowed},
     query::{Analyzer, CteEntry, Ctes, RelEnv, Windows},
     scope::{Planned, Scope},
 };
@@ -92,9 +92,10 @@ impl Analyzer<'_> {
 
     fn filter(&self, input: &Relation, condition: &Expr, env: &RelEnv<'_>) -> SparkResult<Planned> {
         let planned = self.relation(input, env)?;
-        let found: Vec<String> = [has_aggregate(condition), has_window(condition), is_generator(condition)]
-            .iter()
-            .any(|found| *found)
+        if has_window(condition) {
+            return Err(window_not_allowed("WHERE"));
+        }
+        let found: Vec<String> = (has_aggregate(condition) || is_generator(condition))
             .then(|| {
                 let scopes = [&planned.scope];
                 self.show(condition, &Env::new(env, &scopes, Clause::Where))
@@ -410,7 +411,6 @@ pub(crate) fn integer(e: &Expr) -> Option<i64> {
 /// Evaluates an expression without columns.
 pub(crate) fn constant(expr: DfExpr) -> Option<ScalarValue> {
     use datafusion::{
-        common::DFSchema,
         logical_expr::simplify::SimplifyContext,
         optimizer::simplify_expressions::ExprSimplifier,
     };

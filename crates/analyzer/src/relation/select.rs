@@ -86,22 +86,23 @@ impl Analyzer<'_> {
         env: &RelEnv<'_>,
     ) -> SparkResult<Planned> {
         let parts = parts(relation)?;
-        let input = self.relation(parts.input, env)?;
-        let exprs = parts.exprs;
-        if parts.grouping.is_none()
-            && let Some(at) = exprs.iter().position(is_generator)
-        {
-            let generator::Generated { planned, generated } = self.generate(input, exprs, at, env)?;
-            return self.select_from(planned, &parts, Some((at, generated)), sort, env);
+        let mut input = self.relation(parts.input, env)?;
+        let mut generated = Vec::new();
+        if parts.grouping.is_none() {
+            for (at, e) in parts.exprs.iter().enumerate().filter(|(_, e)| is_generator(e)) {
+                let generator::Generated { planned, generated: columns } = self.generate(input, e, env)?;
+                input = planned;
+                generated.push((at, columns));
+            }
         }
-        self.select_from(input, &parts, None, sort, env)
+        self.select_from(input, &parts, generated, sort, env)
     }
 
     fn select_from(
         &self,
         input: Planned,
         parts: &Parts<'_>,
-        generated: Option<(usize, Vec<Attribute>)>,
+        generated: Vec<(usize, Vec<Attribute>)>,
         sort: Option<&SortRequest<'_>>,
         env: &RelEnv<'_>,
     ) -> SparkResult<Planned> {
@@ -210,7 +211,7 @@ impl Analyzer<'_> {
     fn items<'e>(
         &self,
         exprs: &'e [Expr],
-        mut generated: Option<(usize, Vec<Attribute>)>,
+        mut generated: Vec<(usize, Vec<Attribute>)>,
         scope: &Scope,
         env: &RelEnv<'_>,
     ) -> SparkResult<Vec<Item<'e>>> {
@@ -218,9 +219,7 @@ impl Analyzer<'_> {
         let names_env = Env::new(env, &scopes, Clause::Select);
         let mut items = Vec::with_capacity(exprs.len());
         for (i, e) in exprs.iter().enumerate() {
-            if let Some((at, columns)) = &mut generated
-                && *at == i
-            {
+            if let Some((_, columns)) = generated.iter_mut().find(|(at, _)| *at == i) {
                 items.extend(std::mem::take(columns).into_iter().map(|a| Item {
                     name: a.name.clone(),
                     source: ItemSource::Attribute(a),
@@ -229,7 +228,6 @@ impl Analyzer<'_> {
             }
             match &e.kind {
                 ExprKind::Star { target, except } => {
-                    // What a generator added is not the input's.
                     items.extend(
                         self.star(target.as_deref(), except, scope)
                             .map_err(|error| env.locate(error, e.span))?
@@ -298,6 +296,12 @@ impl Analyzer<'_> {
 
     /// The name of a column without an alias.
     pub(crate) fn column_name(&self, e: &Expr, env: &Env<'_>) -> String {
+        // A cast of a column is named after the column.
+        if let ExprKind::Cast { operand, .. } = &e.kind
+            && matches!(operand.kind, ExprKind::Attribute { .. } | ExprKind::Cast { .. })
+        {
+            return self.column_name(operand, env);
+        }
         // A plain column keeps the name that its table gave it.
         if let ExprKind::Attribute { name, .. } = &e.kind {
             for scope in env.scopes {

@@ -21,7 +21,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::{catalog_table, database_name, is_view, plan_query, table_name};
 use crate::{
     Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange,
-    catalog::{Catalog, DEFAULT_DATABASE, Database, SESSION_CATALOG, Table, TableKind},
+    catalog::{DEFAULT_DATABASE, Database, SESSION_CATALOG, Table, TableKind},
     errors,
     scope::{project, same_name},
     session::Session,

@@ -5,7 +5,7 @@ use firesteel_plan::{SparkResult, expr::MultipartName};
 use super::{Cell, found, text_rows};
 use crate::{
     Analyzed,
-    catalog::{Catalog, SESSION_CATALOG, TableKind},
+    catalog::{SESSION_CATALOG, TableKind},
     errors,
     session::Session,
     tables::Found,

@@ -6,14 +6,14 @@ use datafusion::{logical_expr::Expr as DfExpr, scalar::ScalarValue};
 use firesteel_engine::write::{WriteMode, WriteSpec};
 use firesteel_functions::{EvalMode, Typed, cast, literal};
 use firesteel_plan::{
-    DataType, Expr, Ident, SparkError, SparkResult,
+    DataType, Expr, Ident, Span, SparkError, SparkResult,
     conf::keys,
     expr::Literal,
     statement::{Insert, InsertDirectory},
     types::StructField,
 };
 
-use super::{found, plan_query, plan_with, qualified, reads};
+use super::{at_name, found, plan_query, plan_with, qualified, reads, trimmed};
 use crate::{
     Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn,
     catalog::{Table, TableKind},
@@ -26,14 +26,14 @@ use crate::{
     tables::{self, Found},
 };
 
-pub(super) async fn table(session: &Session, insert: &Insert, text: &str) -> SparkResult<Analyzed> {
+pub(super) async fn table(session: &Session, insert: &Insert, span: Span, text: &str) -> SparkResult<Analyzed> {
     if insert.replace_where.is_some() {
         return Err(SparkError::unsupported("INSERT INTO … REPLACE WHERE"));
     }
     if insert.if_not_exists {
         return Err(SparkError::unsupported("INSERT OVERWRITE … IF NOT EXISTS"));
     }
-    let target = match found(session, &insert.table).await? {
+    let target = match found(session, &insert.table).await.map_err(|e| at_name(e, text, span, &insert.table))? {
         Found::Files(open) => open.table.clone(),
         Found::View { .. } => {
             return Err(SparkError::new(
@@ -42,7 +42,8 @@ pub(super) async fn table(session: &Session, insert: &Insert, text: &str) -> Spa
                 format!("'INSERT' expects a table but {} is a view.", errors::ids(&qualified(session, &insert.table))),
             )
             .param("viewName", errors::ids(&qualified(session, &insert.table)))
-            .param("operation", "INSERT"));
+            .param("operation", "INSERT"))
+            .map_err(|e| at_name(e, text, span, &insert.table));
         }
     };
     let Some(table) = target else {
@@ -76,7 +77,13 @@ pub(super) async fn table(session: &Session, insert: &Insert, text: &str) -> Spa
         let analyzer = session.analyzer(&tables, &warnings);
         let writer = Writer { analyzer: &analyzer, table: &table, text, database: &database };
         let static_partition = writer.static_partition(&insert.partition)?;
-        (writer.assign(query, insert, &static_partition)?, static_partition)
+        let head = firesteel_plan::Span { start: span.start, end: insert.query.span.start };
+        let assigned = writer.assign(query, insert, &static_partition).map_err(|e| match e.class() {
+            // Columns are listed before the query.
+            class if class.starts_with("UNRESOLVED_COLUMN") => e.at(text, trimmed(text, head)),
+            _ => e,
+        })?;
+        (assigned, static_partition)
     };
     let dynamic_partitions = table.partition_columns[static_partition.len()..].to_vec();
     let columns = table
@@ -142,12 +149,18 @@ impl Writer<'_> {
     fn static_partition(&self, partition: &[(Ident, Option<Expr>)]) -> SparkResult<Vec<(String, Option<String>)>> {
         for (name, _) in partition {
             if !self.table.partition_columns.iter().any(|p| self.same(p, name)) {
+                let table = errors::ids(&self.table.full_name());
                 return Err(SparkError::new(
-                    "NON_PARTITION_COLUMN",
-                    "42000",
-                    format!("PARTITION clause cannot contain the non-partition column: {}.", errors::id(name)),
+                    "PARTITIONS_NOT_FOUND",
+                    "428FT",
+                    format!(
+                        "The partition(s) {} cannot be found in table {table}.\nVerify the partition specification and \
+                         table name.",
+                        errors::id(name)
+                    ),
                 )
-                .param("columnName", errors::id(name)));
+                .param("partitionList", errors::id(name))
+                .param("tableName", table));
             }
         }
         let mut values = Vec::new();

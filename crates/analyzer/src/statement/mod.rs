@@ -14,14 +14,14 @@ use arrow::{
     datatypes::{DataType as ArrowType, Field, Schema},
 };
 use firesteel_plan::{
-    DataType, Relation, SparkError, SparkResult, Statement,
+    DataType, Relation, Span, SparkError, SparkResult, Statement,
     expr::MultipartName,
     statement::StatementKind,
 };
 
 use crate::{
     Analyzed, AnalyzedQuery, OutputColumn,
-    catalog::{Catalog, SESSION_CATALOG, Table, TableKind},
+    catalog::{SESSION_CATALOG, Table, TableKind},
     errors,
     query::RelEnv,
     session::Session,
@@ -42,10 +42,14 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             view::create_using(session, name, columns, format, options, *replace, *global, *if_not_exists).await
         }
         StatementKind::CreateTable(create) => create::table(session, create, text).await,
-        StatementKind::Insert(insert) => insert::table(session, insert, text).await,
+        StatementKind::Insert(insert) => insert::table(session, insert, statement.span, text).await,
         StatementKind::InsertDirectory(insert) => insert::directory(session, insert, text).await,
-        StatementKind::DropTable { name, if_exists, .. } => create::drop_table(session, name, *if_exists, false).await,
-        StatementKind::DropView { name, if_exists } => create::drop_table(session, name, *if_exists, true).await,
+        StatementKind::DropTable { name, if_exists, .. } => create::drop_table(session, name, *if_exists, false)
+            .await
+            .map_err(|e| at_name(e, text, statement.span, name)),
+        StatementKind::DropView { name, if_exists } => create::drop_table(session, name, *if_exists, true)
+            .await
+            .map_err(|e| at_name(e, text, statement.span, name)),
         StatementKind::CreateDatabase { name, if_not_exists, location, comment } => {
             create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref()).await
         }
@@ -95,7 +99,9 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::DescribeColumn { .. } => Err(SparkError::unsupported("DESCRIBE of a column")),
         StatementKind::DescribeFunction { .. } => Err(SparkError::unsupported("DESCRIBE FUNCTION")),
         StatementKind::DescribeDatabase { name, .. } => describe::database(session, name).await,
-        StatementKind::DescribeTable { name, extended } => describe::table(session, name, *extended).await,
+        StatementKind::DescribeTable { name, extended } => describe::table(session, name, *extended)
+            .await
+            .map_err(|e| at_name(e, text, statement.span, name)),
         StatementKind::DescribeQuery { query } => {
             let query = plan_query(session, query, text).await?;
             describe::rows(query.columns.into_iter().map(|c| [c.name, c.data_type.to_string(), String::new()]).collect())
@@ -136,6 +142,32 @@ pub(crate) async fn found(session: &Session, name: &[String]) -> SparkResult<tab
     tables::find_table(session, name, &[], &session.current_database())
         .await?
         .ok_or_else(|| errors::table_not_found(&qualified(session, name)))
+}
+
+/// Points an error at the name of the table that a statement is about.
+pub(crate) fn at_name(error: SparkError, text: &str, statement: Span, name: &[String]) -> SparkError {
+    let (start, end) = (statement.start as usize, (statement.end as usize).min(text.len()));
+    let written = name.join(".");
+    let found = text.get(start..end).and_then(|t| {
+        t.match_indices(&written).map(|(at, _)| at).find(|at| {
+            let word = |c: char| c.is_alphanumeric() || c == '_';
+            !t[..*at].ends_with(word) && !t[at + written.len()..].starts_with(word)
+        })
+    });
+    match found {
+        Some(at) if !statement.is_none() => {
+            error.at(text, Span::new(start + at, start + at + written.len()))
+        }
+        _ => error,
+    }
+}
+
+/// The span without the spaces at its end.
+pub(crate) fn trimmed(text: &str, span: Span) -> Span {
+    match text.get(span.start as usize..span.end as usize) {
+        Some(t) => Span { end: span.start + u32::try_from(t.trim_end().len()).unwrap_or(0), ..span },
+        None => span,
+    }
 }
 
 /// Splits the name of a table into database and table.

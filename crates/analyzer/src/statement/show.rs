@@ -5,7 +5,7 @@ use firesteel_plan::{SparkResult, expr::MultipartName};
 use super::{Cell, database_name, found, text_rows};
 use crate::{
     Analyzed,
-    catalog::{Catalog, GLOBAL_TEMP_DATABASE, SESSION_CATALOG},
+    catalog::{GLOBAL_TEMP_DATABASE, SESSION_CATALOG},
     errors,
     session::Session,
     tables::Found,
