@@ -19,7 +19,7 @@ pub enum DriverState {
     Running { ready: bool, node: String },
     /// Being deleted while it still runs.
     Leaving,
-    /// Ended. `pod_ended` is false while other containers of the pod go on.
+    /// Ended. `pod_ended` is false while other containers of the pod go on and must be stopped.
     Ended { outcome: Outcome, reason: Reason, message: String, pod_ended: bool },
 }
 
@@ -108,7 +108,13 @@ fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
 }
 
 fn ended(status: &PodStatus, phase: &str, terminated: Option<&ContainerStateTerminated>) -> DriverState {
-    let pod_ended = phase == "Failed" || phase == "Succeeded";
+    // The kubelet reports the container's end a moment before the pod's: only another container that runs makes a difference.
+    let others_run = status
+        .container_statuses
+        .iter()
+        .flatten()
+        .any(|c| c.name != CONTAINER && c.state.as_ref().is_some_and(|s| s.running.is_some()));
+    let pod_ended = phase == "Failed" || phase == "Succeeded" || !others_run;
     let said = terminated.and_then(|t| t.message.as_deref()).and_then(TerminationMessage::parse);
     let exit_code = terminated.map(|t| t.exit_code);
     let well = exit_code.unwrap_or(if phase == "Succeeded" { 0 } else { 1 }) == 0;

@@ -135,11 +135,18 @@ fn why_a_driver_failed() {
     }
 }
 
+/// Only a container that goes on is a reason to stop the pod, whose log would go with it: the kubelet reports the end of
+/// the container before that of the pod.
 #[test]
 fn a_driver_beside_a_sidecar_has_ended_before_its_pod() {
-    let pod =
-        json!({"status": {"phase": "Running", "containerStatuses": container(json!({"terminated": {"exitCode": 0}}))}});
-    assert!(matches!(state(pod), DriverState::Ended { outcome: Outcome::Succeeded, pod_ended: false, .. }));
+    let driver = container(json!({"terminated": {"exitCode": 0}}));
+    let alone = json!({"status": {"phase": "Running", "containerStatuses": driver}});
+    assert!(matches!(state(alone), DriverState::Ended { outcome: Outcome::Succeeded, pod_ended: true, .. }));
+
+    let mut both = driver.as_array().unwrap().clone();
+    both.push(json!({"name": "proxy", "image": "y", "imageID": "", "ready": true, "restartCount": 0, "state": {"running": {}}}));
+    let beside = json!({"status": {"phase": "Running", "containerStatuses": both}});
+    assert!(matches!(state(beside), DriverState::Ended { outcome: Outcome::Succeeded, pod_ended: false, .. }));
 }
 
 #[test]
