@@ -7,7 +7,7 @@
 //! decoded in another process by name ([`all_udfs`], [`all_udafs`], [`all_udwfs`]).
 
 pub mod aggregate;
-mod arrays;
+pub mod arrays;
 pub mod cast;
 pub mod coercion;
 mod datetime;

@@ -47,17 +47,15 @@ pub fn to_arrow(data_type: &DataType) -> SparkResult<Arrow> {
         DataType::YearMonthInterval { .. } => Arrow::Interval(IntervalUnit::YearMonth),
         DataType::CalendarInterval => Arrow::Interval(IntervalUnit::MonthDayNano),
         DataType::Variant => return Err(SparkError::unsupported("the type VARIANT")),
-        DataType::Array { element, contains_null } => {
-            Arrow::List(Arc::new(field_to_arrow("item", element, *contains_null)?))
-        }
-        DataType::Map { key, value, value_contains_null } => {
-            let entries = Fields::from(vec![
-                field_to_arrow("key", key, false)?,
-                field_to_arrow("value", value, *value_contains_null)?,
-            ]);
+        // What is inside of a value is nullable for Arrow, so that kernels need not agree on it.
+        DataType::Array { element, .. } => Arrow::List(Arc::new(field_to_arrow("item", element, true)?)),
+        DataType::Map { key, value, .. } => {
+            let entries = Fields::from(vec![field_to_arrow("key", key, false)?, field_to_arrow("value", value, true)?]);
             Arrow::Map(Arc::new(Field::new("entries", Arrow::Struct(entries), false)), false)
         }
-        DataType::Struct(fields) => Arrow::Struct(fields_to_arrow(fields)?),
+        DataType::Struct(fields) => Arrow::Struct(
+            fields.iter().map(|f| field_to_arrow(&f.name, &f.data_type, true)).collect::<SparkResult<Vec<_>>>()?.into(),
+        ),
     })
 }
 

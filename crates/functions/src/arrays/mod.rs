@@ -1,9 +1,30 @@
+//! Arrays, maps and structs.
+
+mod access;
+mod build;
+mod sets;
+
+pub(crate) use access::element;
+pub use access::{field, subscript};
+pub(crate) use build::{concat, make_array};
+use firesteel_plan::DataType;
+
 use crate::{registry::FunctionDef, udf::Udf};
 
 pub(crate) fn udfs() -> Vec<Udf> {
-    Vec::new()
+    let mut all = access::udfs();
+    all.extend(build::udfs());
+    all.extend(sets::udfs());
+    all
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
-    Vec::new()
+    let mut all = access::functions();
+    all.extend(build::functions());
+    all.extend(sets::functions());
+    all
+}
+
+pub(crate) fn array_of(element: DataType) -> DataType {
+    DataType::Array { element: Box::new(element), contains_null: true }
 }

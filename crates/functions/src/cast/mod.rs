@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Cast, Expr};
 use firesteel_plan::{DataType, SparkResult};
 
 pub(crate) use kernels::{Env, convert};
-pub(crate) use strings::{parse_decimal, parse_double, parse_integral, write_double, write_value};
+pub(crate) use strings::{ParsedDecimal, parse_decimal, write_double, write_value};
 
 use crate::{
     EvalMode, FunctionContext, Typed, coercion, errors, types,

@@ -127,7 +127,7 @@ fn parse_boolean(s: &str) -> Option<bool> {
 }
 
 /// Digits with a sign; with `fraction` also `.digits`, which are dropped.
-pub(crate) fn parse_integral(s: &str, fraction: bool) -> Option<i64> {
+fn parse_integral(s: &str, fraction: bool) -> Option<i64> {
     let bytes = text::trim(s).as_bytes();
     let (negative, digits) = match bytes.first()? {
         b'-' => (true, &bytes[1..]),
@@ -165,7 +165,7 @@ fn java_float_text(s: &str) -> Option<&str> {
     }
 }
 
-pub(crate) fn parse_double(s: &str) -> Option<f64> {
+fn parse_double(s: &str) -> Option<f64> {
     let s = java_float_text(s)?;
     match s.parse::<f64>() {
         Ok(v) if v.is_nan() => (!s.starts_with(['+', '-'])).then_some(f64::NAN),

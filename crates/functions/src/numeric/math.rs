@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType},
+    array::{ArrayRef, ArrowPrimitiveType},
     datatypes::{
         DataType as Arrow, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type, Int16Type,
         Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType,

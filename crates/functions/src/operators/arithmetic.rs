@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray},
+    array::{ArrayRef, ArrowPrimitiveType, PrimitiveArray},
     datatypes::{
         DataType as Arrow, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, i256,
     },
