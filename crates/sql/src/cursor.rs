@@ -138,7 +138,7 @@ impl<'a> Parser<'a> {
     }
 
     pub fn expect(&mut self, keyword: Keyword) -> SparkResult<()> {
-        if self.eat(keyword) { Ok(()) } else { Err(self.unexpected()) }
+        if self.eat(keyword) { Ok(()) } else { Err(self.unexpected_before(TokenKind::Keyword(keyword))) }
     }
 
     pub fn expect_all(&mut self, keywords: &[Keyword]) -> SparkResult<()> {
@@ -154,11 +154,11 @@ impl<'a> Parser<'a> {
     }
 
     pub fn expect_symbol(&mut self, symbol: Symbol) -> SparkResult<()> {
-        if self.eat_symbol(symbol) { Ok(()) } else { Err(self.unexpected()) }
+        if self.eat_symbol(symbol) { Ok(()) } else { Err(self.unexpected_before(TokenKind::Symbol(symbol))) }
     }
 
     pub fn expect_end(&self) -> SparkResult<()> {
-        if self.is_end() { Ok(()) } else { Err(self.unexpected()) }
+        if self.is_end() { Ok(()) } else { Err(self.unexpected_before(TokenKind::End)) }
     }
 
     /// `item, item, …`
@@ -203,8 +203,21 @@ impl<'a> Parser<'a> {
 
     pub fn unexpected_at(&self, ahead: usize) -> SparkError {
         let token = self.token(ahead);
-        let near = if token.kind == TokenKind::End { "" } else { self.token_text(token) };
-        self.error_at(error::syntax(near), Span { start: token.start, end: token.end })
+        self.error_at(error::syntax(self.shown(token)), Span { start: token.start, end: token.end })
+    }
+
+    /// A syntax error at the next token where `wanted` should stand; if that follows, the token is one too many.
+    fn unexpected_before(&self, wanted: TokenKind) -> SparkError {
+        let token = self.token(0);
+        if token.kind == TokenKind::End || self.kind_at(1) != wanted {
+            return self.unexpected();
+        }
+        let span = Span { start: token.start, end: token.end };
+        self.error_at(error::extra_input(self.shown(token)), span)
+    }
+
+    fn shown(&self, token: Token) -> &str {
+        if token.kind == TokenKind::End { "" } else { self.token_text(token) }
     }
 
     pub fn error_at(&self, error: SparkError, span: Span) -> SparkError {

@@ -16,8 +16,12 @@ pub fn syntax(near: &str) -> SparkError {
     syntax_with_hint(near, "")
 }
 
-/// `hint` continues the sentence: `: missing ')'`.
-pub fn syntax_with_hint(near: &str, hint: &str) -> SparkError {
+/// The token `near` is one too many.
+pub fn extra_input(near: &str) -> SparkError {
+    syntax_with_hint(near, &format!(": extra input {}", shown(near)))
+}
+
+fn syntax_with_hint(near: &str, hint: &str) -> SparkError {
     let near = shown(near);
     SparkError::new("PARSE_SYNTAX_ERROR", "42601", format!("Syntax error at or near {near}{hint}."))
         .param("error", near)

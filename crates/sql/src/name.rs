@@ -147,7 +147,8 @@ impl Parser<'_> {
             }
             _ if after == AliasOf::Column => false,
             K::UNPIVOT => paren_next || is_next(&[K::INCLUDE, K::EXCLUDE]),
-            K::PIVOT | K::TABLESAMPLE => paren_next,
+            K::PIVOT => paren_next,
+            K::TABLESAMPLE => self.starts_sample(ahead),
             K::INSERT => is_next(&[K::INTO, K::OVERWRITE]),
             K::SET | K::WHEN => self.is_name_at(next),
             K::WITH => paren_next,

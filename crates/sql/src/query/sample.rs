@@ -11,11 +11,18 @@ use crate::{
 impl Parser<'_> {
     /// `TABLESAMPLE (…) [REPEATABLE (seed)]` of `input`, if it stands here.
     pub(super) fn sampled(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
-        if !(self.is(K::TABLESAMPLE) && self.is_symbol_at(1, S::OpenParen)) {
+        if !self.starts_sample(0) {
             return Ok(input);
         }
         let place = self.start();
-        self.at += 2;
+        self.advance();
+        if self.is(K::SYSTEM) {
+            self.advance();
+            return Err(self.error_from(SparkError::unsupported("TABLESAMPLE SYSTEM"), place));
+        }
+        // Row by row, which is what is done without the word too.
+        self.eat(K::BERNOULLI);
+        self.expect_symbol(S::OpenParen)?;
         if self.is_symbol(S::CloseParen) {
             self.advance();
             let error = SparkError::new("_LEGACY_ERROR_TEMP_0014", "", "TABLESAMPLE does not accept empty inputs.");
@@ -46,6 +53,12 @@ impl Parser<'_> {
         };
         self.grow()?;
         Ok(Relation::new(kind, self.span_from(start)))
+    }
+
+    /// `TABLESAMPLE [BERNOULLI | SYSTEM] (`
+    pub fn starts_sample(&self, ahead: usize) -> bool {
+        let skip = ahead + 1 + usize::from(self.is_any_at(ahead + 1, &[K::BERNOULLI, K::SYSTEM]));
+        self.is_at(ahead, K::TABLESAMPLE) && self.is_symbol_at(skip, S::OpenParen)
     }
 
     fn sample_method(&mut self, place: usize) -> SparkResult<Method> {

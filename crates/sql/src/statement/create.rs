@@ -1,7 +1,7 @@
 //! CREATE of views, tables and databases.
 
 use firesteel_plan::{
-    Expr, ExprKind, Span, SparkResult,
+    Expr, ExprKind, Span, SparkError, SparkResult,
     expr::FunctionCall,
     relation::ColumnDefinition,
     statement::{CreateTable, CreateView, PartitionColumn, StatementKind},
@@ -113,6 +113,22 @@ impl Parser<'_> {
         self.expect(K::AS)?;
         let start = self.start();
         let query = self.query()?;
+        if temporary && if_not_exists {
+            let message = "It is not allowed to define a TEMPORARY view with IF NOT EXISTS.";
+            return Err(self.error_of_statement(SparkError::new("_LEGACY_ERROR_TEMP_0053", "", message)));
+        }
+        if temporary && properties.is_some() {
+            let what = "TBLPROPERTIES can't coexist with CREATE TEMPORARY VIEW";
+            return Err(self.error_of_statement(error::operation_not_allowed(what)));
+        }
+        if replace && if_not_exists {
+            let message = "CREATE VIEW with both IF NOT EXISTS and REPLACE is not allowed.";
+            return Err(self.error_of_statement(SparkError::new(
+                "CREATE_VIEW_WITH_IF_NOT_EXISTS_AND_REPLACE",
+                "42601",
+                message,
+            )));
+        }
         let query_text = self.text_from(start).to_owned();
         let properties = properties.unwrap_or_default();
         Ok(StatementKind::CreateView(CreateView {
@@ -308,8 +324,6 @@ impl Parser<'_> {
             "CREATE TEMPORARY TABLE ... AS ..., use CREATE TEMPORARY VIEW instead"
         } else if temporary && table.format.is_none() {
             "CREATE TEMPORARY TABLE without a provider"
-        } else if table.external && table.format.is_some() {
-            "CREATE EXTERNAL TABLE ... USING"
         } else if table.query.is_some() && !table.columns.is_empty() {
             "Schema may not be specified in a Create Table As Select (CTAS) statement"
         } else if typed && untyped {

@@ -5,7 +5,7 @@ use firesteel_plan::{
     statement::{Insert, InsertDirectory, StatementKind},
 };
 
-use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S, query::WithClause};
+use crate::{cursor::Parser, error, keyword::Keyword as K, lexer::Symbol as S, query::WithClause};
 
 impl Parser<'_> {
     /// `with` is the WITH that stood before INSERT; its CTEs are the query's.
@@ -54,6 +54,12 @@ impl Parser<'_> {
             }
         }
         insert.query = self.source_query(with)?;
+        let dynamic: Vec<&str> =
+            insert.partition.iter().filter(|(_, v)| v.is_none()).map(|(n, _)| n.as_str()).collect();
+        if overwrite && insert.if_not_exists && !dynamic.is_empty() {
+            let what = format!("IF NOT EXISTS with dynamic partitions: {}", dynamic.join(", "));
+            return Err(self.error_of_statement(error::operation_not_allowed(&what)));
+        }
         Ok(StatementKind::Insert(Box::new(insert)))
     }
 

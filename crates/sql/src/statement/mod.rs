@@ -109,7 +109,8 @@ impl Parser<'_> {
             if self.kind_at(words.len()) == TokenKind::End {
                 return Err(self.unexpected_at(words.len()));
             }
-            return Ok(self.not_yet(spelled(words)));
+            let what = if words[0] == K::CACHE { "CACHE TABLE".to_owned() } else { spelled(words) };
+            return Ok(self.not_yet(what));
         }
         match keyword {
             K::SELECT | K::FROM | K::VALUES | K::TABLE | K::MAP | K::REDUCE => self.query_statement(),

@@ -69,24 +69,23 @@ impl Parser<'_> {
 
     /// `CLUSTERED BY (columns) [SORTED BY (columns)] INTO n BUCKETS`; CLUSTERED is next.
     pub(super) fn bucket_spec(&mut self) -> SparkResult<BucketSpec> {
+        let start = self.start();
         self.expect_all(&[K::CLUSTERED, K::BY])?;
         let columns = self.identifier_list()?;
         let mut sort_by = Vec::new();
         if self.eat_all(&[K::SORTED, K::BY]) {
             sort_by = self.parenthesized(|p| {
                 let name = p.plain_identifier()?;
-                let place = p.start();
-                let ascending = p.eat_any(&[K::ASC, K::DESC]) != Some(K::DESC);
-                if !ascending {
-                    let error = error::operation_not_allowed("Column ordering must be ASC, was 'DESC'");
-                    return Err(p.error_from(error, place));
-                }
-                Ok((name, ascending))
+                Ok((name, p.eat_any(&[K::ASC, K::DESC]) != Some(K::DESC)))
             })?;
         }
         self.expect(K::INTO)?;
         let buckets = self.unsigned_integer()?;
         self.expect(K::BUCKETS)?;
+        if sort_by.iter().any(|(_, ascending)| !ascending) {
+            let error = error::operation_not_allowed("Column ordering must be ASC, was 'DESC'");
+            return Err(self.error_from(error, start));
+        }
         Ok(BucketSpec { columns, sort_by, buckets })
     }
 }
