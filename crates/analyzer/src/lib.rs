@@ -6,7 +6,6 @@
 
 mod analyzed;
 pub mod catalog;
-mod display;
 mod errors;
 mod expression;
 pub mod optimizer;

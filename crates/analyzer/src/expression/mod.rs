@@ -13,7 +13,7 @@ use datafusion::{
 };
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
-    DataType, Expr, ExprKind, Span, SparkError, SparkResult,
+    DataType, Expr, ExprKind, Span, SparkError, SparkResult, naming,
     expr::{BinaryOp, CastMode, UnaryOp},
 };
 
@@ -21,7 +21,7 @@ pub(crate) use function::{has_aggregate, has_window, is_generator};
 pub(crate) use window::window_not_allowed;
 
 use crate::{
-    display, errors,
+    errors,
     query::{Analyzer, RelEnv},
     scope::{Attribute, Scope},
 };
@@ -333,7 +333,7 @@ impl Analyzer<'_> {
 
     /// The text of `e` as error messages and column names show it.
     pub fn show(&self, e: &Expr, env: &Env<'_>) -> String {
-        display::expr(e, &|name| self.pretty_name(name, env))
+        naming::expr(e, &|name| self.pretty_name(name, env))
     }
 
     /// An attribute's name without the table in front of it.

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use firesteel_functions::coercion;
 use firesteel_plan::{
-    DataType, Expr, Ident, Relation, RelationKind, SparkError, SparkResult,
+    DataType, Expr, Ident, Relation, RelationKind, Span, SparkError, SparkResult,
     expr::SortItem,
     relation::{Cte, OrderAll},
 };
@@ -67,7 +67,8 @@ impl Analyzer<'_> {
                 self.limited(planned, offset.unwrap_or(0), None)
             }
             RelationKind::Join { left, right, join_type, condition, lateral } => {
-                self.join(left, right, *join_type, condition, *lateral, env)
+                let place = behind(left.span, relation.span, env.text);
+                self.join(left, right, *join_type, condition, *lateral, env).map_err(|e| env.locate(e, place))
             }
             RelationKind::SetOperation { left, right, op, all, by_name, allow_missing_columns } => {
                 self.set_operation(left, right, *op, *all, *by_name, *allow_missing_columns, env)
@@ -103,7 +104,7 @@ impl Analyzer<'_> {
             .into_iter()
             .collect();
         if !found.is_empty() {
-            return Err(env.locate(errors::invalid_where(&found), condition.span));
+            return Err(errors::invalid_where(&found));
         }
         let scopes = [&planned.scope];
         let expr_env = Env { position: Position::Conjunct, ..Env::new(env, &scopes, Clause::Where) };
@@ -171,7 +172,7 @@ impl Analyzer<'_> {
 
     fn check_orderable(&self, data_type: &DataType, item: &SortItem, env: &Env<'_>) -> SparkResult<()> {
         if !is_orderable(data_type) {
-            let shown = crate::display::sort_item(item, &|name| self.pretty_name(name, env));
+            let shown = firesteel_plan::naming::sort_item(item, &|name| self.pretty_name(name, env));
             let error = errors::mismatch(
                 "INVALID_ORDERING_TYPE",
                 &shown,
@@ -327,6 +328,17 @@ impl Analyzer<'_> {
 
     fn tables_partitions(&self) -> usize {
         self.shuffle_partitions
+    }
+}
+
+/// The part of `whole` that stands behind `first`.
+fn behind(first: Span, whole: Span, text: &str) -> Span {
+    match text.get(first.end as usize..whole.end as usize) {
+        Some(rest) if !first.is_none() => {
+            let spaces = u32::try_from(rest.len() - rest.trim_start().len()).unwrap_or(0);
+            Span { start: first.end + spaces, end: whole.end }
+        }
+        _ => whole,
     }
 }
 

@@ -11,14 +11,14 @@ use datafusion::{
 };
 use firesteel_functions::Typed;
 use firesteel_plan::{
-    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
-    expr::SortItem,
+    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, naming,
+    expr::{FunctionCall, SortItem, WindowSpec},
     relation::{Grouping, OrderAll},
 };
 
 use super::{filter_plan, generator, sort_plan};
 use crate::{
-    display, errors,
+    errors,
     expression::{Alias, AliasTarget, Clause, Collected, Env, Position, has_aggregate, is_generator},
     query::{Analyzer, RelEnv},
     scope::{Attribute, Planned, Scope, project},
@@ -175,7 +175,7 @@ impl Analyzer<'_> {
                 let expr = std::mem::take(&mut output.typed.expr);
                 output.typed.expr = rewrite
                     .apply(expr, &output.shown, grouped.has_keys())
-                    .map_err(|e| env.locate(e, output.span))?;
+                    .map_err(|e| locate_in_list(e, output.span, env))?;
                 if rewrite.changes_nulls {
                     output.same_as = None;
                     output.typed.nullable |= rewrite.has_key(&output.typed.expr);
@@ -319,7 +319,16 @@ impl Analyzer<'_> {
         {
             return "window".to_owned();
         }
-        display::column_name(e, &|name| self.pretty_name(name, env))
+        // A named window is shown as it is defined.
+        if let ExprKind::Function(call) = &e.kind
+            && let Some(WindowSpec::Named(name)) = &call.over
+            && let Some(definition) = env.rel.windows.and_then(|w| w.find(name, self.case_sensitive()))
+        {
+            let over = Some(WindowSpec::Inline(definition.clone()));
+            let inlined = Expr::new(ExprKind::Function(Box::new(FunctionCall { over, ..(**call).clone() })), e.span);
+            return naming::column_name(&inlined, &|name| self.pretty_name(name, env));
+        }
+        naming::column_name(e, &|name| self.pretty_name(name, env))
     }
 
     fn outputs(&self, items: &[Item<'_>], base: &Env<'_>) -> SparkResult<Vec<Output>> {
@@ -426,6 +435,11 @@ impl Analyzer<'_> {
         }
         Ok(Planned { plan, scope: Scope::new(attributes) })
     }
+}
+
+/// Without GROUP BY it is the whole query that is wrong, not one column.
+fn locate_in_list(error: SparkError, span: firesteel_plan::Span, env: &RelEnv<'_>) -> SparkError {
+    if error.class() == "MISSING_GROUP_BY" { error } else { env.locate(error, span) }
 }
 
 fn unaliased(expr: &DfExpr) -> &DfExpr {

@@ -1,5 +1,7 @@
 //! Analysis against what real Spark answered, and plans that run.
 
 mod recorded;
+mod server_health;
+mod statements;
 mod support;
 mod tpch;
