@@ -62,6 +62,8 @@ struct State {
     /// Counts of ended jobs.
     ended: Counts,
     failed_tasks: u64,
+    /// Why no further job is run.
+    stopped: Option<String>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -137,6 +139,7 @@ impl Core {
                 jobs: HashMap::new(),
                 ended: Counts::default(),
                 failed_tasks: 0,
+                stopped: None,
             }),
         }))
     }
@@ -173,9 +176,23 @@ impl Core {
 
     pub fn submit(&self, spec: JobSpec, entry: JobEntry, stages: Vec<(StageId, StageEntry)>) {
         let mut state = self.state.lock();
+        if let Some(reason) = &state.stopped {
+            let _ = entry.messages.send(JobMessage::Failed(cancelled(reason)));
+            return;
+        }
         state.jobs.insert(spec.job, entry);
         state.stages.extend(stages);
         self.event_in(&mut state, Event::JobSubmitted(spec));
+    }
+
+    /// Cancels what runs and refuses what would come.
+    pub fn stop(&self, reason: &str) {
+        let mut state = self.state.lock();
+        state.stopped = Some(reason.to_owned());
+        let jobs: Vec<JobId> = state.jobs.keys().copied().collect();
+        for job in jobs {
+            self.event_in(&mut state, Event::JobCancelled { job, reason: reason.to_owned() });
+        }
     }
 
     pub fn cancel(&self, job: JobId, reason: &str) {
@@ -274,13 +291,18 @@ impl Core {
         }
     }
 
-    /// What the watch of its pod says. An executor that never registered is known to nobody here.
+    /// What the watch of its pod says, of an executor that never registered too. The scheduler counts each once.
     pub fn executor_lost(&self, id: &ExecutorId, reason: ExecutorLossReason) {
         let mut state = self.state.lock();
         if state.executors.remove(id).is_some() {
             tracing::warn!(executor = %id, %reason, "executor lost");
-            self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
         }
+        self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+    }
+
+    /// Executors that are not given up, those that may yet come back on another stream included.
+    pub fn registered_ids(&self) -> Vec<ExecutorId> {
+        self.state.lock().executors.keys().cloned().collect()
     }
 
     pub fn shutdown_executors(&self, reason: &str) {
@@ -479,9 +501,7 @@ impl Core {
                 self.job_ended(state, job, JobMessage::Failed(error));
             }
             Action::JobCancelled { job, reason } => {
-                let error =
-                    SparkError::new("OPERATION_CANCELED", "HY008", format!("Operation has been canceled: {reason}."));
-                self.job_ended(state, job, JobMessage::Failed(error));
+                self.job_ended(state, job, JobMessage::Failed(cancelled(&reason)));
             }
         }
     }
@@ -571,4 +591,8 @@ impl Core {
         state.ended.tasks_done += stages.tasks_done;
         self.publish(state);
     }
+}
+
+fn cancelled(reason: &str) -> SparkError {
+    SparkError::new("OPERATION_CANCELED", "HY008", format!("Operation has been canceled: {reason}."))
 }

@@ -1,8 +1,284 @@
-//! The driver in a pod.
+//! The driver in a pod: one attempt of one SparkJob on a cluster.
+//!
+//! It reads the job that the operator mounted, asks Kubernetes for executors, runs the program on them and tells how it
+//! went: progress in the job's status while it runs, the termination message at its end, results in its log.
 
-use std::{path::Path, process::ExitCode};
+mod allocation;
+mod fleet;
+mod http;
+mod observe;
+mod outcome;
+mod output;
+mod settings;
+mod status;
+
+use std::{
+    io,
+    net::{Ipv6Addr, SocketAddr},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use firesteel_analyzer::Session;
+use firesteel_api::{
+    Reason,
+    pods::{DRIVER_HTTP_PORT, DRIVER_RPC_PORT},
+    termination,
+};
+use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
+use firesteel_plan::SparkError;
+use kube::Client;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    allocation::Allocation,
+    http::Metrics,
+    observe::Trouble,
+    outcome::{Failure, last_word, write_last_word},
+    settings::Settings,
+    status::StatusWriter,
+};
+use crate::{
+    Application, Outcome, ProgressSender, StatementResult,
+    cluster::{Cluster, ClusterOptions},
+    sql::SqlText,
+};
+
+/// How long a program that is told to stop may take to undo what it has half written. Less than a pod's grace.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// How long the end may take once the program has ended: pods deleted, the last status written.
+const END_WITHIN: Duration = Duration::from_secs(8);
 
 /// Runs the job of the mounted file.
-pub async fn run(_job: &Path) -> ExitCode {
-    ExitCode::FAILURE
+pub async fn run(job: &Path) -> ExitCode {
+    let settings = match Settings::read(job) {
+        Ok(settings) => settings,
+        Err(failure) => return conclude(Err(failure), None),
+    };
+    let stop = CancellationToken::new();
+    if let Err(error) = stop_on_signal(stop.clone()) {
+        let failure = Failure::new(Reason::InternalError, format!("cannot watch for signals: {error}"));
+        return conclude(Err(failure), Some(&settings));
+    }
+    let progress = ProgressSender::default();
+    let metrics = Metrics::new(progress.clone());
+    if let Err(error) = serve_http(metrics.clone(), stop.clone()).await {
+        let failure = Failure::new(Reason::InternalError, format!("cannot listen on port {DRIVER_HTTP_PORT}: {error}"));
+        return conclude(Err(failure), Some(&settings));
+    }
+    let started = Parts::start(&settings, progress, &metrics).await;
+    let parts = match started {
+        Ok(parts) => parts,
+        Err(failure) => return conclude(Err(failure), Some(&settings)),
+    };
+    parts.run(&settings, &stop).await
+}
+
+/// Everything that runs beside the program.
+struct Parts {
+    client: Client,
+    cluster: Cluster,
+    engine: EngineSession,
+    progress: ProgressSender,
+    allocation: JoinHandle<Option<Trouble>>,
+    executors: tokio::sync::watch::Receiver<firesteel_api::ExecutorStatus>,
+    status: JoinHandle<()>,
+    /// Ends allocation and status.
+    end: CancellationToken,
+}
+
+impl Parts {
+    async fn start(settings: &Settings, progress: ProgressSender, metrics: &Metrics) -> Result<Self, Failure> {
+        let plan = &settings.context.plan;
+        let client = Client::try_default()
+            .await
+            .map_err(|e| Failure::new(Reason::InternalError, format!("no way to the API server: {e}")))?;
+        let instances = plan.executor_instances;
+        let engine = EngineSession::new(EngineOptions {
+            conf: settings.conf.clone(),
+            mode: ExecutionMode::Cluster,
+            slots: instances as usize * plan.executor.resources.cores as usize,
+            memory_bytes: settings.memory_bytes,
+            local_dirs: settings.local_dirs.clone(),
+        })?;
+        let cluster = Cluster::start(
+            engine.clone(),
+            progress.clone(),
+            ClusterOptions { listen: any(DRIVER_RPC_PORT), token: settings.token.clone(), executors: instances },
+        )
+        .await?;
+        let end = CancellationToken::new();
+        let (allocation, executors) = Allocation::new(&client, cluster.core().clone(), settings);
+        metrics.count_executors(executors.clone());
+        let allocation = tokio::spawn(allocation.run(end.clone()));
+        let writer = StatusWriter::new(&client, settings.context.clone(), progress.clone(), executors.clone());
+        let status = tokio::spawn(writer.run(end.clone()));
+        Ok(Self { client, cluster, engine, progress, allocation, executors, status, end })
+    }
+
+    async fn run(mut self, settings: &Settings, stop: &CancellationToken) -> ExitCode {
+        let mut program = tokio::spawn(program(
+            Application::new(
+                Session::new(self.engine.clone(), settings.conf.clone()),
+                Arc::new(self.cluster.runner()),
+                self.progress.clone(),
+            ),
+            SqlText::of(&settings.context.plan.sql, None),
+        ));
+        let mut stopped: Option<Failure> = None;
+        let ended = tokio::select! {
+            ended = &mut program => Some(ended),
+            () = stop.cancelled() => {
+                stopped = Some(Failure::new(Reason::Stopped, "the driver was told to stop before the program ended"));
+                None
+            }
+            trouble = &mut self.allocation => {
+                stopped = Some(no_executors(trouble.ok().flatten()));
+                None
+            }
+        };
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            None => {
+                let why = stopped.as_ref().map_or("stopped", |f| f.message.as_str());
+                tracing::warn!(why, "stopping the program");
+                self.cluster.core().stop(why);
+                let ended = tokio::time::timeout(STOP_WITHIN, &mut program).await.ok();
+                program.abort();
+                ended
+            }
+        };
+        let result = match (stopped, ended) {
+            // It may have ended by itself at that very moment.
+            (_, Some(Ok(Ok(message)))) => Ok(message),
+            (Some(failure), _) => Err(failure),
+            (None, Some(Ok(Err(error)))) => Err(self.explained(error)),
+            (None, Some(Err(error))) => {
+                Err(Failure::new(Reason::InternalError, format!("the driver has a defect: {error}")))
+            }
+            (None, None) => Err(Failure::new(Reason::InternalError, "the program was lost")),
+        };
+        let code = conclude(result, Some(settings));
+        let closing = async {
+            self.end.cancel();
+            let deleted = async {
+                self.cluster.shutdown("the application has ended").await;
+                allocation::delete_all(&self.client, &settings.context).await;
+            };
+            let written = async {
+                let _ = (&mut self.status).await;
+            };
+            tokio::join!(deleted, written);
+        };
+        if tokio::time::timeout(END_WITHIN, closing).await.is_err() {
+            tracing::warn!("executors are left to their owner's end: the API server does not answer in time");
+        }
+        code
+    }
+
+    /// When executors were missing, the person wants to know why.
+    fn explained(&self, error: SparkError) -> Failure {
+        let mut failure = Failure::from(error);
+        if failure.reason == Reason::ExecutorsLost {
+            let executors = self.executors.borrow();
+            if let Some(message) = &executors.last_failure_message {
+                failure.message = format!("{} Last seen: {message}", failure.message);
+            }
+        }
+        failure
+    }
+}
+
+/// The statements of the job. The message of success.
+async fn program(application: Application, text: SqlText) -> Result<String, SparkError> {
+    let text = text.read(application.session().engine()).await?;
+    let (results, mut shown) = mpsc::unbounded_channel::<StatementResult>();
+    let conf = application.session().conf();
+    // Showing a large result takes a while, and the next statement need not wait for it.
+    let printer = tokio::task::spawn_blocking(move || {
+        let mut out = io::BufWriter::new(io::stdout());
+        let (mut statements, mut rows, mut first_error) = (0usize, 0u64, None);
+        while let Some(result) = shown.blocking_recv() {
+            statements += 1;
+            if let Outcome::Written(summary) = &result.outcome {
+                rows += summary.rows;
+            }
+            if let Err(error) = output::show(&result, &conf, &mut out) {
+                first_error.get_or_insert(error);
+            }
+        }
+        (statements, rows, first_error)
+    });
+    let ran = application.run_script(&text, |result| results.send(result).is_ok()).await;
+    drop(results);
+    let (statements, rows, error) =
+        printer.await.map_err(|e| SparkError::internal(format!("results not shown: {e}")))?;
+    ran?;
+    match error {
+        Some(error) => Err(error),
+        None if rows > 0 => Ok(format!("{statements} statements, {rows} rows written")),
+        None => Ok(format!("{statements} statements")),
+    }
+}
+
+fn no_executors(trouble: Option<Trouble>) -> Failure {
+    match trouble {
+        Some(trouble) => Failure::new(trouble.reason, trouble.message),
+        None => Failure::new(Reason::InternalError, "the allocation of executors ended"),
+    }
+}
+
+/// Says how it ended, to the kubelet and in the log.
+fn conclude(result: Result<String, Failure>, settings: Option<&Settings>) -> ExitCode {
+    let word = last_word(&result, settings);
+    write_last_word(&word, Path::new(termination::PATH));
+    let well = result.is_ok();
+    if well {
+        tracing::info!(detail = word.message, "the program ended well");
+    } else {
+        tracing::error!(reason = word.reason.as_str(), "the program failed");
+        // For people: with its lines and its caret.
+        eprintln!("{}", word.message);
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}
+
+async fn serve_http(metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
+    let listener = TcpListener::bind(any(DRIVER_HTTP_PORT)).await?;
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(listener, metrics, stop.cancelled_owned()).await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(())
+}
+
+/// Every address of the machine, of both families where it has both.
+fn any(port: u16) -> SocketAddr {
+    if Path::new("/proc/net/if_inet6").exists() {
+        (Ipv6Addr::UNSPECIFIED, port).into()
+    } else {
+        (std::net::Ipv4Addr::UNSPECIFIED, port).into()
+    }
 }

@@ -1,0 +1,246 @@
+//! Executor pods: created, watched, replaced, and deleted at the end.
+
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use firesteel_api::{
+    ExecutorStatus,
+    names::{self, Role},
+    pods::{self, AttemptContext, ExecutorArgs},
+};
+use firesteel_protocol::ExecutorId;
+use futures::StreamExt;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+    runtime::{WatchStreamExt, watcher, watcher::Event},
+};
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    fleet::{CreateError, Fleet},
+    observe::{Loss, PodState, Trouble},
+    settings::Settings,
+};
+use crate::cluster::Core;
+
+/// How often the clock and the driver's own view of its executors are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Asked of the API server for one pod.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// Seconds for executors that were told to end and did not.
+const LAST_GRACE: u32 = 5;
+
+/// Keeps an application's executors until stopped.
+pub struct Allocation {
+    api: Api<Pod>,
+    core: Arc<Core>,
+    context: AttemptContext,
+    driver_address: String,
+    driver_pod: (String, String),
+    fleet: Fleet,
+    status: watch::Sender<ExecutorStatus>,
+    creating: JoinSet<(u64, Result<(), CreateError>)>,
+    /// Ids of a list of pods that is coming in, and when it began.
+    listing: Option<(BTreeSet<u64>, Instant)>,
+}
+
+impl Allocation {
+    /// The status can be read through the receiver from now on.
+    pub fn new(client: &Client, core: Arc<Core>, settings: &Settings) -> (Self, watch::Receiver<ExecutorStatus>) {
+        let context = settings.context.clone();
+        let fleet = Fleet::new(context.plan.executor_instances);
+        let (status, receiver) = watch::channel(fleet.status(context.attempt));
+        let allocation = Self {
+            api: Api::namespaced(client.clone(), &context.namespace),
+            core,
+            context,
+            driver_address: settings.driver_address.clone(),
+            driver_pod: (settings.pod_name.clone(), settings.pod_uid.clone()),
+            fleet,
+            status,
+            creating: JoinSet::new(),
+            listing: None,
+        };
+        (allocation, receiver)
+    }
+
+    /// Until `stop`; earlier, with the cause, when no executor can ever be had.
+    pub async fn run(mut self, stop: CancellationToken) -> Option<Trouble> {
+        let config = watcher::Config::default().labels(&selector(&self.context));
+        let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return None,
+                Some(event) = events.next() => match event {
+                    Ok(event) => self.event(event),
+                    Err(error) => tracing::warn!(%error, "the watch of executor pods broke; it is taken up again"),
+                },
+                Some(done) = self.creating.join_next() => match done {
+                    Ok((id, Ok(()))) => self.fleet.created(id, Instant::now()),
+                    Ok((id, Err(error))) => {
+                        tracing::warn!(executor = id, ?error, "executor pod not created");
+                        self.fleet.not_created(id, error, Instant::now());
+                    }
+                    Err(error) => tracing::error!(%error, "creating an executor pod ended badly"),
+                },
+                _ = ticks.tick() => self.compare(),
+            }
+            self.create();
+            self.publish();
+            if let Some(trouble) = self.fleet.hopeless() {
+                return Some(trouble);
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<Pod>) {
+        let now = Instant::now();
+        match event {
+            Event::Init => self.listing = Some((BTreeSet::new(), now)),
+            Event::InitApply(pod) => {
+                if let (Some(id), Some((listed, _))) = (executor_id(&pod), &mut self.listing) {
+                    listed.insert(id);
+                }
+                self.seen(&pod, now);
+            }
+            Event::InitDone => {
+                let Some((listed, since)) = self.listing.take() else { return };
+                for id in self.fleet.absent(&listed, since) {
+                    self.gone(id, now);
+                }
+            }
+            Event::Apply(pod) => self.seen(&pod, now),
+            Event::Delete(pod) => {
+                // Its last state may tell more than its absence.
+                self.seen(&pod, now);
+                if let Some(id) = executor_id(&pod) {
+                    self.gone(id, now);
+                }
+            }
+        }
+    }
+
+    fn seen(&mut self, pod: &Pod, now: Instant) {
+        let Some(id) = executor_id(pod) else { return };
+        let loss = self.fleet.seen(id, PodState::of(pod, Timestamp::now()), now);
+        self.tell(id, loss);
+    }
+
+    fn gone(&mut self, id: u64, now: Instant) {
+        let name = names::executor_pod(&self.context.job, self.context.attempt, id);
+        let loss = self.fleet.gone(id, &name, now);
+        self.tell(id, loss);
+    }
+
+    fn tell(&self, id: u64, loss: Option<Loss>) {
+        if let Some(loss) = loss {
+            tracing::warn!(
+                executor = id,
+                reason = loss.trouble.reason.as_str(),
+                detail = loss.trouble.message,
+                "executor pod ended"
+            );
+            self.core.executor_lost(&ExecutorId::new(id.to_string()), loss.why);
+        }
+    }
+
+    /// What the driver's service knows of executors against what their pods look like.
+    fn compare(&mut self) {
+        let registered = self.core.registered_ids().iter().filter_map(|id| id.to_string().parse().ok()).collect();
+        let given_up = self.fleet.registered(&registered, Instant::now());
+        for id in given_up.into_iter().chain(self.fleet.surplus()) {
+            self.delete(id);
+        }
+    }
+
+    fn create(&mut self) {
+        for id in self.fleet.to_create(Instant::now()) {
+            let args = ExecutorArgs {
+                executor_id: id,
+                driver_address: &self.driver_address,
+                driver_pod_name: &self.driver_pod.0,
+                driver_pod_uid: &self.driver_pod.1,
+            };
+            let pod = pods::executor_pod(&self.context, &args);
+            let api = self.api.clone();
+            self.creating.spawn(async move {
+                let result = match pod {
+                    Ok(pod) => create(&api, &pod).await,
+                    Err(problem) => Err(CreateError::Refused { code: 422, message: problem.to_string() }),
+                };
+                (id, result)
+            });
+        }
+    }
+
+    fn delete(&self, id: u64) {
+        let name = names::executor_pod(&self.context.job, self.context.attempt, id);
+        let api = self.api.clone();
+        tokio::spawn(async move {
+            match api.delete(&name, &DeleteParams::default().grace_period(LAST_GRACE)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => tracing::warn!(pod = name, %error, "cannot delete an executor pod"),
+            }
+        });
+    }
+
+    fn publish(&self) {
+        let status = self.fleet.status(self.context.attempt);
+        self.status.send_if_modified(|old| {
+            let changed = *old != status;
+            if changed {
+                *old = status;
+            }
+            changed
+        });
+    }
+}
+
+/// Deletes all executor pods of the attempt.
+pub async fn delete_all(client: &Client, context: &AttemptContext) {
+    let api: Api<Pod> = Api::namespaced(client.clone(), &context.namespace);
+    let params = DeleteParams::default().grace_period(LAST_GRACE);
+    if let Err(error) = api.delete_collection(&params, &ListParams::default().labels(&selector(context))).await {
+        tracing::warn!(%error, "cannot delete the executor pods; they go with the driver's pod");
+    }
+}
+
+async fn create(api: &Api<Pod>, pod: &Pod) -> Result<(), CreateError> {
+    let created = tokio::time::timeout(REQUEST_TIMEOUT, api.create(&PostParams::default(), pod)).await;
+    match created {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(kube::Error::Api(status))) if status.is_already_exists() => Err(CreateError::NameTaken),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 400 | 403 | 404 | 413 | 422) => {
+            Err(CreateError::Refused { code: status.code, message: status.message })
+        }
+        Ok(Err(error)) => Err(CreateError::Unavailable { message: error.to_string() }),
+        Err(_) => {
+            Err(CreateError::Unavailable { message: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()) })
+        }
+    }
+}
+
+fn selector(context: &AttemptContext) -> String {
+    format!(
+        "{},{}={},{}={}",
+        names::job_selector(&context.uid),
+        names::LABEL_ATTEMPT,
+        context.attempt,
+        names::LABEL_ROLE,
+        Role::Executor.as_str()
+    )
+}
+
+fn executor_id(pod: &Pod) -> Option<u64> {
+    pod.labels().get(names::LABEL_EXECUTOR)?.parse().ok()
+}

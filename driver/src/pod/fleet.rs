@@ -1,0 +1,446 @@
+//! The executors of an application: which there are, which were lost, which to create. Pure: what was seen and the time in,
+//! what to do out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use firesteel_api::{ExecutorStatus, Reason, status::bounded};
+use firesteel_scheduler::ExecutorLossReason;
+
+use super::observe::{Loss, PodState, Trouble};
+
+/// Pods created at the same time.
+const BATCH: usize = 10;
+/// Pods of ended executors that are kept, for their logs, while the application runs.
+const KEEP_ENDED: usize = 8;
+const LONGEST_WAIT_SECS: u64 = 32;
+/// Refusals in a row, for a cause that will not pass, after which nothing more is tried when there is no executor.
+const MAX_REFUSALS: u32 = 3;
+const MAX_MESSAGE: usize = 1024;
+
+pub struct Fleet {
+    desired: u32,
+    next_id: u64,
+    members: BTreeMap<u64, Member>,
+    /// Losses since the beginning.
+    failed: u32,
+    last_loss: Option<Trouble>,
+    /// Why the last pod could not be created, until one can.
+    refused: Option<Trouble>,
+    permanent_refusals: u32,
+    /// Failures to create, or executors that ended before they registered, in a row.
+    setbacks: u32,
+    not_before: Option<Instant>,
+}
+
+struct Member {
+    pod: Pod,
+    /// The API server has taken it, as far as is known.
+    created: Option<Instant>,
+    registered: bool,
+}
+
+enum Pod {
+    /// Not seen by the watch yet.
+    Requested,
+    Seen(PodState),
+    Ended,
+}
+
+/// Why a pod could not be created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CreateError {
+    /// The API server said no.
+    Refused { code: u16, message: String },
+    /// A pod of that name is there, of an earlier job.
+    NameTaken,
+    /// It could not be reached, or is busy.
+    Unavailable { message: String },
+}
+
+impl Fleet {
+    pub fn new(desired: u32) -> Self {
+        Self {
+            desired,
+            next_id: 1,
+            members: BTreeMap::new(),
+            failed: 0,
+            last_loss: None,
+            refused: None,
+            permanent_refusals: 0,
+            setbacks: 0,
+            not_before: None,
+        }
+    }
+
+    /// Ids of the pods to create now; never one twice.
+    pub fn to_create(&mut self, now: Instant) -> Vec<u64> {
+        if self.not_before.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        let in_flight = self.members.values().filter(|m| m.created.is_none()).count();
+        let missing = (self.desired as usize).saturating_sub(self.members.values().filter(|m| m.counts()).count());
+        // After a setback one pod at a time shows whether it is over.
+        let batch = if self.setbacks > 0 { 1 } else { BATCH };
+        let ids: Vec<u64> = (self.next_id..).take(missing.min(batch.saturating_sub(in_flight))).collect();
+        for id in &ids {
+            self.next_id = id + 1;
+            self.members.insert(*id, Member { pod: Pod::Requested, created: None, registered: false });
+        }
+        ids
+    }
+
+    pub fn created(&mut self, id: u64, now: Instant) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.created = Some(now);
+        }
+        if self.refused.take().is_some() {
+            self.setbacks = 0;
+        }
+        self.permanent_refusals = 0;
+    }
+
+    pub fn not_created(&mut self, id: u64, error: CreateError, now: Instant) {
+        // One that the watch has seen was created, whatever the answer was.
+        match self.members.get_mut(&id) {
+            Some(member) if !matches!(member.pod, Pod::Requested) => {
+                member.created = Some(now);
+                return;
+            }
+            _ => self.members.remove(&id),
+        };
+        match error {
+            CreateError::NameTaken => {}
+            CreateError::Refused { code, message } => {
+                let reason = if code == 403 && message.contains("exceeded quota") {
+                    Reason::QuotaExceeded
+                } else {
+                    Reason::PodRefused
+                };
+                let message = bounded(&format!("the API server does not take executor pods: {message}"), MAX_MESSAGE);
+                self.refused = Some(Trouble { reason, message });
+                self.permanent_refusals += u32::from(matches!(code, 400 | 413 | 422));
+            }
+            CreateError::Unavailable { message } => {
+                let message = bounded(&format!("executor pods cannot be created: {message}"), MAX_MESSAGE);
+                self.refused = Some(Trouble { reason: Reason::ExecutorsPending, message });
+            }
+        }
+        self.set_back(now);
+    }
+
+    /// The watch shows the pod in this state. The loss, if it is one.
+    pub fn seen(&mut self, id: u64, state: PodState, now: Instant) -> Option<Loss> {
+        self.next_id = self.next_id.max(id.saturating_add(1));
+        let member = self.members.entry(id).or_insert(Member { pod: Pod::Requested, created: None, registered: false });
+        member.created.get_or_insert(now);
+        match (&member.pod, state) {
+            (Pod::Ended, _) => None,
+            (_, PodState::Ended(loss)) => {
+                self.lost(id, &loss, now);
+                Some(loss)
+            }
+            (_, state) => {
+                member.pod = Pod::Seen(state);
+                None
+            }
+        }
+    }
+
+    /// The pod is no longer there.
+    pub fn gone(&mut self, id: u64, pod: &str, now: Instant) -> Option<Loss> {
+        let loss = match self.members.get(&id) {
+            Some(Member { pod: Pod::Ended, .. }) | None => None,
+            Some(_) => Some(Loss::deleted(pod)),
+        };
+        if let Some(loss) = &loss {
+            self.lost(id, loss, now);
+        }
+        self.members.remove(&id);
+        loss
+    }
+
+    /// After a complete list of pods that began at `since`: the members that should be in it and are not.
+    pub fn absent(&self, listed: &BTreeSet<u64>, since: Instant) -> Vec<u64> {
+        let should = |m: &Member| !matches!(m.pod, Pod::Requested) || m.created.is_some_and(|at| at < since);
+        self.members.iter().filter(|(id, m)| should(m) && !listed.contains(id)).map(|(id, _)| *id).collect()
+    }
+
+    /// The executors that the driver talks to. One that it has given up is lost, whatever its pod says: the pods of those
+    /// are to be deleted.
+    pub fn registered(&mut self, ids: &BTreeSet<u64>, now: Instant) -> Vec<u64> {
+        let mut given_up = Vec::new();
+        for (id, member) in &mut self.members {
+            if matches!(member.pod, Pod::Ended) {
+                continue;
+            }
+            if ids.contains(id) {
+                if !member.registered {
+                    self.setbacks = 0;
+                }
+                member.registered = true;
+            } else if member.registered {
+                given_up.push(*id);
+            }
+        }
+        for id in &given_up {
+            let message = format!("executor {id} no longer answered");
+            let why = ExecutorLossReason::Unresponsive { message: message.clone() };
+            self.lost(*id, &Loss::new(why, Reason::ExecutorsFailing, message), now);
+        }
+        given_up
+    }
+
+    /// Pods of ended executors that are no longer worth keeping.
+    pub fn surplus(&self) -> Vec<u64> {
+        let ended: Vec<u64> =
+            self.members.iter().filter(|(_, m)| matches!(m.pod, Pod::Ended)).map(|(id, _)| *id).collect();
+        ended[..ended.len().saturating_sub(KEEP_ENDED)].to_vec()
+    }
+
+    /// Why the application cannot have executors, now or later.
+    pub fn hopeless(&self) -> Option<Trouble> {
+        let none = !self.members.values().any(Member::counts);
+        self.refused.clone().filter(|_| none && self.permanent_refusals >= MAX_REFUSALS)
+    }
+
+    pub fn status(&self, attempt: u32) -> ExecutorStatus {
+        let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let running = self.members.values().filter(|m| m.counts() && m.registered).count();
+        let desired = self.desired as usize;
+        let waiting = self.members.values().find_map(|m| match &m.pod {
+            Pod::Seen(PodState::Waiting(Some(trouble))) => Some(trouble),
+            _ => None,
+        });
+        let trouble = self.refused.as_ref().or(waiting).or(self.last_loss.as_ref());
+        ExecutorStatus {
+            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+            summary: ExecutorStatus::summary_of(number(running), number(desired)),
+            desired: number(desired),
+            pending: number(desired.saturating_sub(running)),
+            running: number(running),
+            failed: i32::try_from(self.failed).unwrap_or(i32::MAX),
+            last_failure_reason: trouble.map(|t| t.reason),
+            last_failure_message: trouble.map(|t| t.message.clone()),
+        }
+    }
+
+    fn lost(&mut self, id: u64, loss: &Loss, now: Instant) {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        member.pod = Pod::Ended;
+        let registered = member.registered;
+        self.failed += 1;
+        self.last_loss = Some(loss.trouble.clone());
+        if !registered {
+            self.set_back(now);
+        }
+    }
+
+    fn set_back(&mut self, now: Instant) {
+        self.setbacks = self.setbacks.saturating_add(1);
+        let seconds = (1 << (self.setbacks - 1).min(5)).min(LONGEST_WAIT_SECS);
+        self.not_before = Some(now + Duration::from_secs(seconds));
+    }
+}
+
+impl Member {
+    /// Whether it is, or may become, one of the executors asked for.
+    fn counts(&self) -> bool {
+        !matches!(self.pod, Pod::Ended | Pod::Seen(PodState::Leaving))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(ids: impl IntoIterator<Item = u64>) -> BTreeSet<u64> {
+        ids.into_iter().collect()
+    }
+
+    fn crash() -> PodState {
+        let why = ExecutorLossReason::Crashed { exit_code: Some(1) };
+        PodState::Ended(Loss::new(why, Reason::ExecutorsFailing, "crashed"))
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    /// A fleet whose first executors all run.
+    fn running(desired: u32, now: Instant) -> Fleet {
+        let mut fleet = Fleet::new(desired);
+        for id in fleet.to_create(now) {
+            fleet.created(id, now);
+            assert_eq!(fleet.seen(id, PodState::Running, now), None);
+        }
+        assert!(fleet.registered(&ids(1..=u64::from(desired)), now).is_empty());
+        fleet
+    }
+
+    #[test]
+    fn pods_are_created_in_batches() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(25);
+        assert_eq!(fleet.to_create(now), (1..=10).collect::<Vec<_>>());
+        assert!(fleet.to_create(now).is_empty(), "ten are under way");
+        (1..=4).for_each(|id| fleet.created(id, now));
+        assert_eq!(fleet.to_create(now), (11..=14).collect::<Vec<_>>());
+        (5..=14).for_each(|id| fleet.created(id, now));
+        assert_eq!(fleet.to_create(now).len(), 10);
+        (15..=24).for_each(|id| fleet.created(id, now));
+        assert_eq!(fleet.to_create(now), [25]);
+        fleet.created(25, now);
+        assert!(fleet.to_create(now).is_empty());
+        assert_eq!(fleet.status(1).summary, "0/25");
+    }
+
+    #[test]
+    fn a_lost_executor_is_told_once_and_replaced_under_a_new_id() {
+        let now = Instant::now();
+        let mut fleet = running(2, now);
+        assert_eq!(fleet.status(3).summary, "2/2");
+        let loss = fleet.seen(1, crash(), now).unwrap();
+        assert_eq!(loss.why, ExecutorLossReason::Crashed { exit_code: Some(1) });
+        assert_eq!(fleet.seen(1, crash(), now), None);
+        assert_eq!(fleet.gone(1, "a-1-exec-1", now), None);
+        assert_eq!(fleet.to_create(now), [3], "at once: it had run");
+        let status = fleet.status(3);
+        assert_eq!((status.attempt, status.running, status.pending, status.failed), (3, 1, 1, 1));
+        assert_eq!(status.last_failure_reason, Some(Reason::ExecutorsFailing));
+    }
+
+    #[test]
+    fn a_leaving_executor_is_replaced_before_it_is_gone() {
+        let now = Instant::now();
+        let mut fleet = running(2, now);
+        assert_eq!(fleet.seen(2, PodState::Leaving, now), None);
+        assert_eq!(fleet.to_create(now), [3]);
+        fleet.created(3, now);
+        let loss = fleet.gone(2, "a-1-exec-2", now).unwrap();
+        assert!(matches!(loss.why, ExecutorLossReason::TakenByCluster { .. }));
+        assert!(fleet.to_create(now).is_empty());
+    }
+
+    #[test]
+    fn what_the_driver_has_given_up_is_deleted_and_replaced() {
+        let now = Instant::now();
+        let mut fleet = running(2, now);
+        assert_eq!(fleet.registered(&ids([2]), now), [1]);
+        assert!(fleet.registered(&ids([2]), now).is_empty());
+        assert_eq!(fleet.gone(1, "a-1-exec-1", now), None, "the driver knows already");
+        assert_eq!(fleet.to_create(now), [3]);
+    }
+
+    #[test]
+    fn executors_that_end_before_they_registered_are_replaced_ever_more_slowly() {
+        let start = Instant::now();
+        let mut fleet = Fleet::new(1);
+        let (mut now, mut id, mut waits) = (start, 1, Vec::new());
+        for _ in 0..8 {
+            let before = now;
+            while fleet.to_create(now).is_empty() {
+                now += Duration::from_millis(500);
+            }
+            waits.push((now - before).as_secs());
+            fleet.created(id, now);
+            assert!(fleet.seen(id, crash(), now).is_some());
+            id += 1;
+        }
+        assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 32]);
+        now = after(now, 32);
+        assert_eq!(fleet.to_create(now), [id]);
+        fleet.registered(&ids([id]), now);
+        assert!(fleet.seen(id, crash(), now).is_some());
+        assert_eq!(fleet.to_create(now), [id + 1], "one that registered ends the row");
+    }
+
+    #[test]
+    fn refusals_are_told_and_tried_again() {
+        let quota = "pods \"a\" is forbidden: exceeded quota: small, requested: cpu=1";
+        let table = [
+            (CreateError::Refused { code: 403, message: quota.into() }, Some(Reason::QuotaExceeded)),
+            (CreateError::Refused { code: 403, message: "not allowed".into() }, Some(Reason::PodRefused)),
+            (CreateError::Unavailable { message: "timeout".into() }, Some(Reason::ExecutorsPending)),
+            (CreateError::NameTaken, None),
+        ];
+        for (error, reason) in table {
+            let now = Instant::now();
+            let mut fleet = Fleet::new(2);
+            assert_eq!(fleet.to_create(now), [1, 2]);
+            fleet.created(1, now);
+            fleet.not_created(2, error.clone(), now);
+            assert_eq!(fleet.status(1).last_failure_reason, reason, "{error:?}");
+            assert!(fleet.to_create(now).is_empty());
+            assert_eq!(fleet.to_create(after(now, 1)), [3]);
+            fleet.created(3, now);
+            assert_eq!(fleet.status(1).last_failure_reason, None);
+        }
+    }
+
+    #[test]
+    fn a_pod_that_can_never_be_created_ends_the_attempts() {
+        let mut now = Instant::now();
+        let mut fleet = Fleet::new(2);
+        let invalid = CreateError::Refused { code: 422, message: "spec.containers[0].image: Invalid value".into() };
+        for round in 0..3 {
+            assert_eq!(fleet.hopeless(), None, "round {round}");
+            for id in fleet.to_create(now) {
+                fleet.not_created(id, invalid.clone(), now);
+            }
+            now = after(now, 40);
+        }
+        assert!(fleet.hopeless().unwrap().message.contains("Invalid value"));
+    }
+
+    #[test]
+    fn trouble_of_waiting_pods_is_told_until_they_run() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(1);
+        fleet.to_create(now);
+        fleet.created(1, now);
+        let trouble = Trouble { reason: Reason::ExecutorImagePullFailed, message: "no such image".into() };
+        fleet.seen(1, PodState::Waiting(Some(trouble)), now);
+        assert_eq!(fleet.status(1).last_failure_reason, Some(Reason::ExecutorImagePullFailed));
+        fleet.seen(1, PodState::Running, now);
+        assert_eq!(fleet.status(1).last_failure_reason, None);
+    }
+
+    #[test]
+    fn after_a_new_list_only_what_must_be_there_is_missed() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(3);
+        fleet.to_create(now);
+        fleet.created(1, now);
+        fleet.seen(1, PodState::Running, now);
+        fleet.created(2, now);
+        assert_eq!(fleet.absent(&ids([]), now), [1], "2 may have come after the list, 3 is being created");
+        assert_eq!(fleet.absent(&ids([1]), after(now, 1)), [2]);
+    }
+
+    #[test]
+    fn a_pod_thought_not_created_is_taken_in_when_it_is_seen() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(1);
+        fleet.to_create(now);
+        fleet.not_created(1, CreateError::Unavailable { message: "timeout".into() }, now);
+        fleet.seen(1, PodState::Running, now);
+        assert!(fleet.to_create(after(now, 60)).is_empty());
+    }
+
+    #[test]
+    fn pods_of_ended_executors_are_kept_up_to_a_number() {
+        let mut now = Instant::now();
+        let mut fleet = Fleet::new(1);
+        for _ in 0..KEEP_ENDED + 2 {
+            for id in fleet.to_create(now) {
+                fleet.created(id, now);
+                fleet.seen(id, crash(), now);
+            }
+            now = after(now, 60);
+        }
+        assert_eq!(fleet.surplus(), [1, 2]);
+    }
+}
