@@ -1,0 +1,70 @@
+//! What every test on the cluster stands on: one cluster, one installed operator and one S3 server for the whole run, and
+//! a namespace and a bucket for each test.
+//!
+//! Tests on the cluster are `#[ignore]`d, so that a plain `cargo test` needs no root and shows what it left out;
+//! `make cluster` asks for them by their names.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+    sync::LazyLock,
+    time::Duration,
+};
+
+use tokio::{process::Command, runtime::Runtime};
+
+mod installation;
+mod job;
+mod namespace;
+pub mod oracle;
+mod storage;
+
+pub use installation::{Installation, RELEASE, SYSTEM_NAMESPACE};
+pub use job::{condition, merge, sql_job};
+pub use namespace::Namespace;
+pub use storage::{ACCESS_KEY, SECRET_KEY};
+
+/// Client, S3 server and all else that tests share live on one runtime: a test's own would take them down with it.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap());
+
+/// Longest time one test may take before it counts as hanging.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Runs a test in a namespace of its own. When it fails, or hangs, everything known about the namespace is printed.
+pub fn with_temp_namespace(test: &str, body: impl AsyncFnOnce(&Namespace)) {
+    with_temp_namespace_for(test, LIMIT, body);
+}
+
+/// The same with another limit of time.
+pub fn with_temp_namespace_for(test: &str, limit: Duration, body: impl AsyncFnOnce(&Namespace)) {
+    RUNTIME.block_on(async {
+        let installation = Installation::shared().await;
+        namespace::run(installation, test, limit, body).await;
+    });
+}
+
+/// The root of the checkout.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// Where the programs under test are. Cargo puts them beside this crate's own program.
+pub fn bin_dir() -> PathBuf {
+    match std::env::var_os("FIRESTEEL_E2E_BIN_DIR") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_BIN_EXE_s3-server")).parent().unwrap().to_owned(),
+    }
+}
+
+/// Runs a program to its end; panics with all it said when it fails.
+pub async fn succeed(command: &mut Command) -> String {
+    let output = command.kill_on_drop(true).output().await.unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(output.status.success(), "{:?}: {}\n{}", command.as_std(), output.status, said(&output));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// Standard output and standard error.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
