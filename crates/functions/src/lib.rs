@@ -25,6 +25,7 @@ mod udf;
 pub mod window;
 
 pub use aggregate::{AggregateArgs, ResolvedAggregate};
+pub use arrays::subscript;
 pub use registry::{FunctionDef, FunctionKind};
 pub use typed::{EvalMode, FunctionContext, Typed};
 pub use udf::{all_udafs, all_udfs, all_udwfs};
