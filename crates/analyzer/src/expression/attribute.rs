@@ -153,7 +153,7 @@ impl Analyzer<'_> {
             }
             DataType::Map { .. } => {
                 let key = Typed::new(lit(name), DataType::String, false);
-                self.call_typed("element_at", vec![base, key])
+                firesteel_functions::subscript(&self.functions, base, key)
             }
             DataType::Array { element, .. } if matches!(element.as_ref(), DataType::Struct(_)) => {
                 Err(SparkError::unsupported(format_args!("the field {} of an array of structs", errors::id(name))))
@@ -165,8 +165,9 @@ impl Analyzer<'_> {
     /// `base[index]`
     pub(super) fn subscript(&self, base: Typed, shown: &str, index: Typed) -> SparkResult<Typed> {
         match &base.data_type {
-            DataType::Map { .. } => self.call_typed("element_at", vec![base, index]),
-            DataType::Array { .. } => self.call_typed("get", vec![base, index]),
+            DataType::Map { .. } | DataType::Array { .. } => {
+                firesteel_functions::subscript(&self.functions, base, index)
+            }
             DataType::Struct(_) => match index.literal_text() {
                 Some(name) => {
                     let name = name.to_owned();

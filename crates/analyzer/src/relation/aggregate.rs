@@ -10,7 +10,7 @@ use datafusion::{
     functions_aggregate::expr_fn::count,
     logical_expr::{Aggregate, Cast, Expr as DfExpr, GroupingSet as DfGroupingSet, LogicalPlan, lit},
 };
-use firesteel_functions::Typed;
+use firesteel_functions::{Typed, operators};
 use firesteel_plan::{
     DataType, Expr, SparkError, SparkResult,
     relation::{Grouping, GroupingElement, GroupingSet},
@@ -186,7 +186,12 @@ impl Analyzer<'_> {
         aggregates: Vec<(DfExpr, Attribute)>,
         grouping_id: Option<Attribute>,
     ) -> SparkResult<(LogicalPlan, Rewrite)> {
-        let keys: Vec<DfExpr> = grouped.exprs.iter().map(|e| e.expr.clone()).collect();
+        // NaN is one group, and so are 0.0 and -0.0.
+        let keys: Vec<DfExpr> = grouped
+            .exprs
+            .iter()
+            .map(|e| operators::normalized_key(e.clone()).map(|t| t.expr))
+            .collect::<SparkResult<_>>()?;
         let group_expr = match &grouped.sets {
             None => keys.clone(),
             Some(sets) => {
@@ -215,13 +220,13 @@ impl Analyzer<'_> {
             columns.push(if from == to { column } else { column.alias(&to) });
             rewrite.columns.push(to);
         };
-        for key in &grouped.exprs {
-            let from = key.expr.schema_name().to_string();
-            let to = match &key.expr {
+        for (typed, key) in grouped.exprs.iter().zip(&keys) {
+            let from = key.schema_name().to_string();
+            let to = match key {
                 DfExpr::Column(column) => column.name.clone(),
-                other => {
+                _ => {
                     let to = format!("group#{}", self.next_id());
-                    rewrite.keys.push((other.clone(), DfExpr::Column(Column::new_unqualified(&to))));
+                    rewrite.keys.push((typed.expr.clone(), DfExpr::Column(Column::new_unqualified(&to))));
                     to
                 }
             };
