@@ -8,7 +8,7 @@ use firesteel_protocol::{
     proto::{BlockChunk, FetchBlocksRequest, executor_server},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use tonic::{Request, Response, Status, service::Interceptor};
+use tonic::{Code, Request, Response, Status, service::Interceptor};
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -120,7 +120,10 @@ impl Serving {
 fn status(error: StoreError) -> Status {
     match &error {
         StoreError::Missing(_) => Status::not_found(error.to_string()),
-        StoreError::Damaged { .. } => Status::data_loss(error.to_string()),
+        // The reader must know which block it is: empty ones before it were not sent.
+        StoreError::Damaged { id, .. } => {
+            Status::with_details(Code::DataLoss, error.to_string(), id.map.to_le_bytes().to_vec().into())
+        }
         _ => Status::unavailable(error.to_string()),
     }
 }

@@ -285,18 +285,13 @@ async fn a_killed_task_ends_soon_and_frees_its_slot() {
     let tables = Tables::new();
     let options = ClusterOptions { executors: 1, cores: 1, functions: vec![probe()], ..Default::default() };
     let cluster = Cluster::start(options).await;
-    // Batches of a few rows each, so that there is much to sleep through.
+    // One row a batch, so that there is much to sleep through.
     let ctx = tables.cluster(&[]).await;
-    let mut df = ctx.table("small").await.unwrap().select(vec![col("dk").alias("id")]).unwrap();
-    for _ in 0..8 {
-        df = df.clone().union(df).unwrap();
-    }
-    let df = df.repartition(datafusion::logical_expr::Partitioning::RoundRobinBatch(1)).unwrap();
-    let df = df.filter(does("sleep")).unwrap();
+    let rows = crate::data::fact(500).project(&[0]).unwrap();
+    let batches = (0..500).map(|row| rows.slice(row, 1)).collect();
+    let table = datafusion::datasource::MemTable::try_new(rows.schema(), vec![batches]).unwrap();
+    let df = ctx.read_table(Arc::new(table)).unwrap().filter(does("sleep")).unwrap();
     let graph = cluster.cut(df.create_physical_plan().await.unwrap());
-    for stage in &graph.stages[..graph.stages.len() - 1] {
-        cluster.run_stage(stage).await.unwrap();
-    }
     let stage = graph.result().unwrap();
     let attempt = cluster.next_attempt();
     let start = Instant::now();

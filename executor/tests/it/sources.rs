@@ -55,7 +55,8 @@ async fn every_source_reads_the_same_on_executors() {
     }
     let cluster = Cluster::start(ClusterOptions::default()).await;
     let (here, there) = (session(ExecutionMode::InProcess, dir.path()), session(ExecutionMode::Cluster, dir.path()));
-    let cases: [(&str, &str, &[(&str, &str)], usize); 5] = [
+    type Options<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, &str, Options<'_>, usize); 5] = [
         ("text", "text", &[], 1000),
         ("csv", "zipped", &[("header", "true")], 20),
         ("text", "zipped", &[], 22),

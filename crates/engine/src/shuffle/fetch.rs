@@ -212,9 +212,10 @@ impl Remote {
             Broken::Damaged(message) => Err(self.group.failed(first.into_iter().collect(), true, message).into()),
             Broken::Refused(status) => {
                 let corrupt = status.code() == Code::DataLoss;
-                // A damaged block is the first that was not sent; one that is missing is not alone.
+                // Which block is damaged the executor says; one that is missing is not alone.
+                let damaged = <[u8; 4]>::try_from(status.details()).map(u32::from_le_bytes).ok().or(first);
                 let maps = if corrupt {
-                    first.into_iter().collect()
+                    damaged.into_iter().collect()
                 } else {
                     self.wanted.iter().map(|(map, _)| *map).collect()
                 };
