@@ -3,11 +3,10 @@
 
 use std::path::PathBuf;
 
-use datafusion::physical_plan::collect;
 use firesteel_analyzer::{Analyzed, Session};
 use serde_json::Value;
 
-use crate::support::{analyze, columns, repository, session};
+use crate::support::{analyze, columns, repository, rows, session};
 
 const TABLES: &[(&str, &str)] = &[
     ("part", "p_partkey BIGINT, p_name STRING, p_mfgr STRING, p_brand STRING, p_type STRING, p_size INT, p_container STRING, p_retailprice DECIMAL(15,2), p_comment STRING"),
@@ -102,23 +101,22 @@ async fn every_query_has_sparks_rows() {
     }
     let mut wrong = Vec::new();
     for (name, sql) in queries() {
-        let (head, rows) = expected(&name);
-        match run(&session, &sql).await {
-            Ok(mut actual) => {
-                let mut rows = rows;
-                if head.get("ordered").is_none() {
+        let (head, mut expected_rows) = expected(&name);
+        match rows(&session, &sql).await {
+            Ok((_, mut actual)) => {
+                    if head.get("ordered").is_none() {
                     actual.sort();
-                    rows.sort();
+                    expected_rows.sort();
                 }
-                if actual != rows {
-                    let at = actual.iter().zip(&rows).position(|(a, b)| a != b);
+                if actual != expected_rows {
+                    let at = actual.iter().zip(&expected_rows).position(|(a, b)| a != b);
                     let show = |rows: &[String]| at.and_then(|i| rows.get(i).cloned());
                     wrong.push(format!(
                         "{name}: {} rows, expected {}; row {at:?} is {:?}, expected {:?}",
                         actual.len(),
-                        rows.len(),
+                        expected_rows.len(),
                         show(&actual),
-                        show(&rows)
+                        show(&expected_rows)
                     ));
                 }
             }
@@ -126,34 +124,4 @@ async fn every_query_has_sparks_rows() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-async fn run(session: &Session, sql: &str) -> Result<Vec<String>, String> {
-    let Analyzed::Query(query) = analyze(session, sql).await.map_err(|e| e.to_string())? else {
-        return Err("no query".to_owned());
-    };
-    let plan = session.engine().state().create_physical_plan(&query.plan).await.map_err(|e| e.to_string())?;
-    let batches = collect(plan, session.engine().task_context()).await.map_err(|e| e.to_string())?;
-    let mut rows = Vec::new();
-    for batch in &batches {
-        for row in 0..batch.num_rows() {
-            let cells: Vec<String> = batch.columns().iter().map(|c| cell(c, row)).collect();
-            rows.push(format!("[{}]", cells.join(",")));
-        }
-    }
-    Ok(rows)
-}
-
-/// A value as the recorded rows spell it.
-fn cell(array: &arrow::array::ArrayRef, row: usize) -> String {
-    use arrow::datatypes::DataType;
-    if array.is_null(row) {
-        return "null".to_owned();
-    }
-    let text = arrow::util::display::array_value_to_string(array, row).unwrap();
-    match array.data_type() {
-        t if t.is_integer() => text,
-        DataType::Float64 => serde_json::to_string(&text.parse::<f64>().unwrap()).unwrap(),
-        _ => serde_json::to_string(&text).unwrap(),
-    }
 }
