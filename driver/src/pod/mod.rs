@@ -4,6 +4,8 @@
 //! went: progress in the job's status while it runs, the termination message at its end, results in its log.
 
 mod allocation;
+#[cfg(test)]
+mod allocation_test;
 mod fleet;
 mod http;
 mod observe;
@@ -28,12 +30,11 @@ use firesteel_api::{
     termination,
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
-use firesteel_plan::SparkError;
+use firesteel_plan::{SparkError, SparkResult};
 use kube::Client;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ use self::{
     status::StatusWriter,
 };
 use crate::{
-    Application, Outcome, ProgressSender, StatementResult,
+    Application, Outcome, ProgressSender,
     cluster::{Cluster, ClusterOptions},
     sql::SqlText,
 };
@@ -198,35 +199,24 @@ impl Parts {
 }
 
 /// The statements of the job. The message of success.
-async fn program(application: Application, text: SqlText) -> Result<String, SparkError> {
+async fn program(application: Application, text: SqlText) -> SparkResult<String> {
     let text = text.read(application.session().engine()).await?;
-    let (results, mut shown) = mpsc::unbounded_channel::<StatementResult>();
-    let conf = application.session().conf();
-    // Showing a large result takes a while, and the next statement need not wait for it.
-    let printer = tokio::task::spawn_blocking(move || {
-        let mut out = io::BufWriter::new(io::stdout());
-        let (mut statements, mut rows, mut first_error) = (0usize, 0u64, None);
-        while let Some(result) = shown.blocking_recv() {
+    let (mut statements, mut rows, mut shown) = (0usize, 0u64, Ok(()));
+    application
+        .run_script(&text, |result| {
             statements += 1;
             if let Outcome::Written(summary) = &result.outcome {
                 rows += summary.rows;
             }
-            if let Err(error) = output::show(&result, &conf, &mut out) {
-                first_error.get_or_insert(error);
-            }
-        }
-        (statements, rows, first_error)
-    });
-    let ran = application.run_script(&text, |result| results.send(result).is_ok()).await;
-    drop(results);
-    let (statements, rows, error) =
-        printer.await.map_err(|e| SparkError::internal(format!("results not shown: {e}")))?;
-    ran?;
-    match error {
-        Some(error) => Err(error),
-        None if rows > 0 => Ok(format!("{statements} statements, {rows} rows written")),
-        None => Ok(format!("{statements} statements")),
-    }
+            // A result is shown as the settings before it ask for, the time zone for one.
+            shown = output::show(&result, &application.session().conf(), &mut io::stdout().lock());
+            shown.is_ok()
+        })
+        .await?;
+    shown?;
+    let counted = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+    let statements = counted(statements as u64, "statement");
+    Ok(if rows > 0 { format!("{statements}, {} written", counted(rows, "row")) } else { statements })
 }
 
 fn no_executors(trouble: Option<Trouble>) -> Failure {
