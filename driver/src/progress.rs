@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 /// Counts cover all queries of the application so far.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Progress {
     pub statement: usize,
     pub statements: usize,
@@ -27,30 +27,6 @@ pub struct Progress {
     /// What is being done, in words.
     pub activity: String,
     pub query_started: Option<Instant>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        Self {
-            statement: 0,
-            statements: 0,
-            stages_total: 0,
-            stages_done: 0,
-            tasks_total: 0,
-            tasks_done: 0,
-            tasks_running: 0,
-            tasks_failed: 0,
-            rows_read: 0,
-            rows_expected: 0,
-            rows_current: 0,
-            bytes_read: 0,
-            rows_written: 0,
-            shuffle_bytes: 0,
-            spilled_bytes: 0,
-            activity: String::new(),
-            query_started: None,
-        }
-    }
 }
 
 impl Progress {
