@@ -61,7 +61,7 @@ impl Allocation {
             api: Api::namespaced(client.clone(), &context.namespace),
             core,
             context,
-            driver_address: settings.driver_address.clone(),
+            driver_address: settings.driver_address.to_string(),
             driver_pod: (settings.pod_name.clone(), settings.pod_uid.clone()),
             fleet,
             status,
@@ -163,7 +163,7 @@ impl Allocation {
     }
 
     fn create(&mut self) {
-        for id in self.fleet.to_create(Instant::now()) {
+        for id in self.fleet.next_pods(Instant::now()) {
             let args = ExecutorArgs {
                 executor_id: id,
                 driver_address: &self.driver_address,

@@ -1,8 +1,11 @@
 //! Allocation against an API server in memory: pods only, with list, watch, create and delete.
 
-use std::{collections::BTreeMap, convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
-use firesteel_api::{ExecutorStatus, Reason, pods::EXECUTOR_SHUFFLE_PORT};
+use firesteel_api::{
+    ExecutorStatus, Reason,
+    pods::{EXECUTOR_SHUFFLE_PORT, env as names},
+};
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_plan::SparkConf;
 use firesteel_protocol::proto::Register;
@@ -48,7 +51,8 @@ impl FakeApi {
                 let (parts, body) = request.into_parts();
                 let body = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Value::Null);
                 let query = parts.uri.query().unwrap_or_default().to_owned();
-                let name = parts.uri.path().strip_prefix("/api/v1/namespaces/n/pods").unwrap().trim_matches('/').to_owned();
+                let name =
+                    parts.uri.path().strip_prefix("/api/v1/namespaces/n/pods").unwrap().trim_matches('/').to_owned();
                 let (status, answer) = if query.contains("watch=true") {
                     (200, api.watch(&query).await)
                 } else {
@@ -65,7 +69,8 @@ impl FakeApi {
 
     /// Answers with what happened since, as soon as something did.
     async fn watch(&self, query: &str) -> String {
-        let since = query.split('&').find_map(|p| p.strip_prefix("resourceVersion=")).unwrap().parse::<usize>().unwrap();
+        let since =
+            query.split('&').find_map(|p| p.strip_prefix("resourceVersion=")).unwrap().parse::<usize>().unwrap();
         for _ in 0..200 {
             let new: Vec<String> = self.0.lock().events.iter().skip(since).map(|e| format!("{e}\n")).collect();
             if !new.is_empty() {
@@ -82,7 +87,10 @@ impl FakeApi {
             ("GET", "") => {
                 let version = state.events.len().to_string();
                 let items: Vec<&Value> = state.pods.values().collect();
-                (200, json!({ "apiVersion": "v1", "kind": "PodList", "metadata": { "resourceVersion": version }, "items": items }))
+                (
+                    200,
+                    json!({ "apiVersion": "v1", "kind": "PodList", "metadata": { "resourceVersion": version }, "items": items }),
+                )
             }
             ("POST", "") => match state.refuse.clone() {
                 Some((code, message)) => (code, failure(code, &message)),
@@ -157,14 +165,19 @@ impl Application {
             "{{apiVersion: firesteel.dev/v1alpha1, kind: SparkJob, metadata: {{name: a, namespace: n, uid: u-1}}, \
              spec: {{image: 'r:1', sql: {{inline: SELECT 1}}, executor: {{instances: {instances}}}}}}}"
         );
-        let settings = Settings::from_parts(&job, |name| Some(if name.contains("DIRS") { "" } else { "1" }.into()), [].into_iter());
+        let var = |name: &str| match name {
+            names::LOCAL_DIRS => None,
+            names::POD_IP => Some("10.0.0.1".to_owned()),
+            _ => Some("1".to_owned()),
+        };
+        let settings = Settings::from_parts(&job, var, [].into_iter());
         let settings = settings.unwrap_or_else(|failure| panic!("{}", failure.message));
         let options = EngineOptions {
             conf: SparkConf::new(),
             mode: ExecutionMode::Cluster,
             slots: 1,
             memory_bytes: Some(1 << 20),
-            local_dirs: vec![PathBuf::from(std::env::temp_dir())],
+            local_dirs: vec![std::env::temp_dir()],
         };
         let engine = EngineSession::new(options).unwrap();
         let core = Core::new(engine, ProgressSender::default(), SchedulerConfig::default(), "token").unwrap();

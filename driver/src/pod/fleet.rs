@@ -76,7 +76,7 @@ impl Fleet {
     }
 
     /// Ids of the pods to create now; never one twice.
-    pub fn to_create(&mut self, now: Instant) -> Vec<u64> {
+    pub fn next_pods(&mut self, now: Instant) -> Vec<u64> {
         if self.not_before.is_some_and(|at| now < at) {
             return Vec::new();
         }
@@ -272,7 +272,7 @@ mod tests {
     /// A fleet whose first executors all run.
     fn running(desired: u32, now: Instant) -> Fleet {
         let mut fleet = Fleet::new(desired);
-        for id in fleet.to_create(now) {
+        for id in fleet.next_pods(now) {
             fleet.created(id, now);
             assert_eq!(fleet.seen(id, PodState::Running, now), None);
         }
@@ -284,16 +284,16 @@ mod tests {
     fn pods_are_created_in_batches() {
         let now = Instant::now();
         let mut fleet = Fleet::new(25);
-        assert_eq!(fleet.to_create(now), (1..=10).collect::<Vec<_>>());
-        assert!(fleet.to_create(now).is_empty(), "ten are under way");
+        assert_eq!(fleet.next_pods(now), (1..=10).collect::<Vec<_>>());
+        assert!(fleet.next_pods(now).is_empty(), "ten are under way");
         (1..=4).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.to_create(now), (11..=14).collect::<Vec<_>>());
+        assert_eq!(fleet.next_pods(now), (11..=14).collect::<Vec<_>>());
         (5..=14).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.to_create(now).len(), 10);
+        assert_eq!(fleet.next_pods(now).len(), 10);
         (15..=24).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.to_create(now), [25]);
+        assert_eq!(fleet.next_pods(now), [25]);
         fleet.created(25, now);
-        assert!(fleet.to_create(now).is_empty());
+        assert!(fleet.next_pods(now).is_empty());
         assert_eq!(fleet.status(1).summary, "0/25");
     }
 
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(loss.why, ExecutorLossReason::Crashed { exit_code: Some(1) });
         assert_eq!(fleet.seen(1, crash(), now), None);
         assert_eq!(fleet.gone(1, "a-1-exec-1", now), None);
-        assert_eq!(fleet.to_create(now), [3], "at once: it had run");
+        assert_eq!(fleet.next_pods(now), [3], "at once: it had run");
         let status = fleet.status(3);
         assert_eq!((status.attempt, status.running, status.pending, status.failed), (3, 1, 1, 1));
         assert_eq!(status.last_failure_reason, Some(Reason::ExecutorsFailing));
@@ -317,11 +317,11 @@ mod tests {
         let now = Instant::now();
         let mut fleet = running(2, now);
         assert_eq!(fleet.seen(2, PodState::Leaving, now), None);
-        assert_eq!(fleet.to_create(now), [3]);
+        assert_eq!(fleet.next_pods(now), [3]);
         fleet.created(3, now);
         let loss = fleet.gone(2, "a-1-exec-2", now).unwrap();
         assert!(matches!(loss.why, ExecutorLossReason::TakenByCluster { .. }));
-        assert!(fleet.to_create(now).is_empty());
+        assert!(fleet.next_pods(now).is_empty());
     }
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
         assert_eq!(fleet.registered(&ids([2]), now), [1]);
         assert!(fleet.registered(&ids([2]), now).is_empty());
         assert_eq!(fleet.gone(1, "a-1-exec-1", now), None, "the driver knows already");
-        assert_eq!(fleet.to_create(now), [3]);
+        assert_eq!(fleet.next_pods(now), [3]);
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
         let (mut now, mut id, mut waits) = (start, 1, Vec::new());
         for _ in 0..8 {
             let before = now;
-            while fleet.to_create(now).is_empty() {
+            while fleet.next_pods(now).is_empty() {
                 now += Duration::from_millis(500);
             }
             waits.push((now - before).as_secs());
@@ -351,10 +351,10 @@ mod tests {
         }
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 32]);
         now = after(now, 32);
-        assert_eq!(fleet.to_create(now), [id]);
+        assert_eq!(fleet.next_pods(now), [id]);
         fleet.registered(&ids([id]), now);
         assert!(fleet.seen(id, crash(), now).is_some());
-        assert_eq!(fleet.to_create(now), [id + 1], "one that registered ends the row");
+        assert_eq!(fleet.next_pods(now), [id + 1], "one that registered ends the row");
     }
 
     #[test]
@@ -369,12 +369,12 @@ mod tests {
         for (error, reason) in table {
             let now = Instant::now();
             let mut fleet = Fleet::new(2);
-            assert_eq!(fleet.to_create(now), [1, 2]);
+            assert_eq!(fleet.next_pods(now), [1, 2]);
             fleet.created(1, now);
             fleet.not_created(2, error.clone(), now);
             assert_eq!(fleet.status(1).last_failure_reason, reason, "{error:?}");
-            assert!(fleet.to_create(now).is_empty());
-            assert_eq!(fleet.to_create(after(now, 1)), [3]);
+            assert!(fleet.next_pods(now).is_empty());
+            assert_eq!(fleet.next_pods(after(now, 1)), [3]);
             fleet.created(3, now);
             assert_eq!(fleet.status(1).last_failure_reason, None);
         }
@@ -387,7 +387,7 @@ mod tests {
         let invalid = CreateError::Refused { code: 422, message: "spec.containers[0].image: Invalid value".into() };
         for round in 0..3 {
             assert_eq!(fleet.hopeless(), None, "round {round}");
-            for id in fleet.to_create(now) {
+            for id in fleet.next_pods(now) {
                 fleet.not_created(id, invalid.clone(), now);
             }
             now = after(now, 40);
@@ -399,7 +399,7 @@ mod tests {
     fn trouble_of_waiting_pods_is_told_until_they_run() {
         let now = Instant::now();
         let mut fleet = Fleet::new(1);
-        fleet.to_create(now);
+        fleet.next_pods(now);
         fleet.created(1, now);
         let trouble = Trouble { reason: Reason::ExecutorImagePullFailed, message: "no such image".into() };
         fleet.seen(1, PodState::Waiting(Some(trouble)), now);
@@ -412,7 +412,7 @@ mod tests {
     fn after_a_new_list_only_what_must_be_there_is_missed() {
         let now = Instant::now();
         let mut fleet = Fleet::new(3);
-        fleet.to_create(now);
+        fleet.next_pods(now);
         fleet.created(1, now);
         fleet.seen(1, PodState::Running, now);
         fleet.created(2, now);
@@ -424,10 +424,10 @@ mod tests {
     fn a_pod_thought_not_created_is_taken_in_when_it_is_seen() {
         let now = Instant::now();
         let mut fleet = Fleet::new(1);
-        fleet.to_create(now);
+        fleet.next_pods(now);
         fleet.not_created(1, CreateError::Unavailable { message: "timeout".into() }, now);
         fleet.seen(1, PodState::Running, now);
-        assert!(fleet.to_create(after(now, 60)).is_empty());
+        assert!(fleet.next_pods(after(now, 60)).is_empty());
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod tests {
         let mut now = Instant::now();
         let mut fleet = Fleet::new(1);
         for _ in 0..KEEP_ENDED + 2 {
-            for id in fleet.to_create(now) {
+            for id in fleet.next_pods(now) {
                 fleet.created(id, now);
                 fleet.seen(id, crash(), now);
             }

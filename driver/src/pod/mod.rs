@@ -14,14 +14,7 @@ mod output;
 mod settings;
 mod status;
 
-use std::{
-    io,
-    net::{Ipv6Addr, SocketAddr},
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::IpAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use firesteel_analyzer::Session;
 use firesteel_api::{
@@ -71,7 +64,7 @@ pub async fn run(job: &Path) -> ExitCode {
     }
     let progress = ProgressSender::default();
     let metrics = Metrics::new(progress.clone());
-    if let Err(error) = serve_http(metrics.clone(), stop.clone()).await {
+    if let Err(error) = serve_http(settings.listen, metrics.clone(), stop.clone()).await {
         let failure = Failure::new(Reason::InternalError, format!("cannot listen on port {DRIVER_HTTP_PORT}: {error}"));
         return conclude(Err(failure), Some(&settings));
     }
@@ -113,7 +106,11 @@ impl Parts {
         let cluster = Cluster::start(
             engine.clone(),
             progress.clone(),
-            ClusterOptions { listen: any(DRIVER_RPC_PORT), token: settings.token.clone(), executors: instances },
+            ClusterOptions {
+                listen: (settings.listen, DRIVER_RPC_PORT).into(),
+                token: settings.token.clone(),
+                executors: instances,
+            },
         )
         .await?;
         let end = CancellationToken::new();
@@ -254,21 +251,12 @@ fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve_http(metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
-    let listener = TcpListener::bind(any(DRIVER_HTTP_PORT)).await?;
+async fn serve_http(listen: IpAddr, metrics: Metrics, stop: CancellationToken) -> io::Result<()> {
+    let listener = TcpListener::bind((listen, DRIVER_HTTP_PORT)).await?;
     tokio::spawn(async move {
         if let Err(error) = http::serve(listener, metrics, stop.cancelled_owned()).await {
             tracing::error!(%error, "the HTTP server ended");
         }
     });
     Ok(())
-}
-
-/// Every address of the machine, of both families where it has both.
-fn any(port: u16) -> SocketAddr {
-    if Path::new("/proc/net/if_inet6").exists() {
-        (Ipv6Addr::UNSPECIFIED, port).into()
-    } else {
-        (std::net::Ipv4Addr::UNSPECIFIED, port).into()
-    }
 }

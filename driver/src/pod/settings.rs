@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeMap,
     env,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use firesteel_api::{
@@ -23,7 +25,9 @@ pub struct Settings {
     pub pod_name: String,
     pub pod_uid: String,
     /// Where executors find the driver.
-    pub driver_address: String,
+    pub driver_address: SocketAddr,
+    /// Every address of the pod, of the family that the cluster uses.
+    pub listen: IpAddr,
     pub memory_bytes: Option<u64>,
     pub local_dirs: Vec<PathBuf>,
     /// Values that no log, status or message may hold, by the key they come from.
@@ -50,10 +54,8 @@ impl Settings {
             })
         };
         let job = JobFile::parse(job_file).map_err(|e| Failure::new(Reason::InvalidSpec, e.to_string()))?.job;
-        let attempt = need(names::ATTEMPT)?;
-        let attempt = attempt.parse().map_err(|_| {
-            Failure::new(Reason::InternalError, format!("{}: '{attempt}' is no number", names::ATTEMPT))
-        })?;
+        let attempt = number(names::ATTEMPT, &need(names::ATTEMPT)?)?;
+        let ip: IpAddr = number(names::POD_IP, &need(names::POD_IP)?)?;
         let context = AttemptContext::new(&job, attempt)
             .map_err(|problems| Failure::new(problems.reason(), problems.to_string()))?;
         let mut conf = SparkConf::new();
@@ -64,12 +66,7 @@ impl Settings {
                 message: format!("spec.sparkConf[\"{key}\"]: {e}"),
             })?;
         }
-        let memory_bytes = match var(names::MEMORY_BYTES) {
-            Some(text) => Some(text.parse().map_err(|_| {
-                Failure::new(Reason::InternalError, format!("{}: '{text}' is no number", names::MEMORY_BYTES))
-            })?),
-            None => None,
-        };
+        let memory_bytes = var(names::MEMORY_BYTES).map(|text| number(names::MEMORY_BYTES, &text)).transpose()?;
         let token = need(names::AUTH_TOKEN)?;
         let mut hidden: BTreeMap<String, String> =
             environment.filter(|(name, _)| secrets::is_secret_key(name)).collect();
@@ -81,7 +78,8 @@ impl Settings {
             token,
             pod_name: need(names::POD_NAME)?,
             pod_uid: need(names::POD_UID)?,
-            driver_address: address(&need(names::POD_IP)?),
+            driver_address: SocketAddr::new(ip, DRIVER_RPC_PORT),
+            listen: if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() },
             memory_bytes,
             local_dirs: var(names::LOCAL_DIRS)
                 .map(|v| v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect())
@@ -91,8 +89,9 @@ impl Settings {
     }
 }
 
-fn address(ip: &str) -> String {
-    if ip.contains(':') { format!("[{ip}]:{DRIVER_RPC_PORT}") } else { format!("{ip}:{DRIVER_RPC_PORT}") }
+/// Of a variable whose value the operator or the kubelet makes.
+fn number<T: FromStr>(name: &str, text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| Failure::new(Reason::InternalError, format!("{name}: '{text}' cannot be read")))
 }
 
 fn utf8((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
@@ -136,7 +135,7 @@ spec:
     fn all_is_read() {
         let s = read(JOB, "").unwrap_or_else(|f| panic!("{}", f.message));
         assert_eq!((s.context.attempt, s.context.plan.executor_instances), (2, 3));
-        assert_eq!(s.driver_address, "[fd00::5]:7077");
+        assert_eq!((s.driver_address.to_string().as_str(), s.listen.to_string().as_str()), ("[fd00::5]:7077", "::"));
         assert_eq!(s.local_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         let said = secrets::scrub("hunter22 from-a-secret the-token /tmp", &s.secrets);
         assert_eq!(said, format!("{0} {0} {0} /tmp", secrets::REDACTED));
