@@ -199,13 +199,9 @@ pub fn invalid_extract_base(base: &str, data_type: &DataType) -> SparkError {
 pub fn unresolved_routine(name: &[String], search_path: &[Vec<String>]) -> SparkError {
     let routine = ids(name);
     let path = format!("[{}]", search_path.iter().map(|p| ids(p)).collect::<Vec<_>>().join(", "));
-    SparkError::new(
-        "UNRESOLVED_ROUTINE",
-        "42883",
-        format!("Cannot resolve routine {routine} on search path {path}."),
-    )
-    .param("routineName", routine)
-    .param("searchPath", path)
+    SparkError::new("UNRESOLVED_ROUTINE", "42883", format!("Cannot resolve routine {routine} on search path {path}."))
+        .param("routineName", routine)
+        .param("searchPath", path)
 }
 
 pub fn missing_aggregation(expression: &str, any_value: &str) -> SparkError {
@@ -430,7 +426,9 @@ pub fn inline_table_arity(row: usize, expected: usize, actual: usize) -> SparkEr
     SparkError::new(
         "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
         "42000",
-        format!("Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."),
+        format!(
+            "Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."
+        ),
     )
     .param("rowIndex", row.to_string())
     .param("expectedNumCols", expected.to_string())

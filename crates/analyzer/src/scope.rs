@@ -188,10 +188,8 @@ pub fn suggest(name: &[String], mut candidates: Vec<Vec<String>>) -> Vec<String>
         candidate.drain(..excess);
     }
     let base = name.join(".");
-    let mut scored: Vec<(usize, String)> = candidates
-        .into_iter()
-        .map(|c| (edit_distance(&c.join("."), &base), errors::ids(&c)))
-        .collect();
+    let mut scored: Vec<(usize, String)> =
+        candidates.into_iter().map(|c| (edit_distance(&c.join("."), &base), errors::ids(&c))).collect();
     scored.sort_by_key(|(distance, _)| *distance);
     scored.into_iter().take(SUGGESTIONS).map(|(_, s)| s).collect()
 }

@@ -3,10 +3,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::AtomicU64,
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -16,8 +13,9 @@ use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys};
 use parking_lot::RwLock;
 
 use crate::{
-    Analyzed, CatalogChange, errors,
+    Analyzed, CatalogChange,
     catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View},
+    errors,
     query::Analyzer,
     tables::Tables,
 };
@@ -187,7 +185,9 @@ pub fn time_zone(conf: &SparkConf) -> String {
         .ok()
         .map(|z| z.trim_start_matches(':').to_owned())
         .filter(|z| !z.is_empty())
-        .or_else(|| std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty()))
+        .or_else(|| {
+            std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty())
+        })
         .or_else(from_link)
         .unwrap_or_else(|| "UTC".to_owned())
 }

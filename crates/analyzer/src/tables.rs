@@ -7,11 +7,7 @@ use std::{
 };
 
 use firesteel_engine::source::{self, SourceSpec};
-use firesteel_plan::{
-    Relation, RelationKind, SparkError, SparkResult,
-    conf::keys,
-    types::StructField,
-};
+use firesteel_plan::{Relation, RelationKind, SparkError, SparkResult, conf::keys, types::StructField};
 
 use crate::{
     catalog::{GLOBAL_TEMP_DATABASE, SESSION_CATALOG, Table, TableKind, View},
@@ -134,12 +130,9 @@ pub(crate) async fn find_table(
     if let Some(table) = session.catalog().table(database, table).await? {
         let qualifier = table.full_name();
         return match &table.kind {
-            TableKind::View(view) => Ok(Some(Found::View {
-                view: view.clone(),
-                qualifier,
-                temporary: false,
-                table: Some(table.clone()),
-            })),
+            TableKind::View(view) => {
+                Ok(Some(Found::View { view: view.clone(), qualifier, temporary: false, table: Some(table.clone()) }))
+            }
             TableKind::Files { format, location, options: own, .. } => {
                 let mut all: BTreeMap<String, String> = own.clone();
                 all.extend(options.iter().map(|(k, v)| (k.to_lowercase(), v.clone())));
@@ -195,8 +188,7 @@ pub(crate) fn source_spec(
     options: &[(String, String)],
     paths: &[String],
 ) -> SparkResult<SourceSpec> {
-    let mut options: BTreeMap<String, String> =
-        options.iter().map(|(k, v)| (k.to_lowercase(), v.clone())).collect();
+    let mut options: BTreeMap<String, String> = options.iter().map(|(k, v)| (k.to_lowercase(), v.clone())).collect();
     let mut paths = paths.to_vec();
     if let Some(path) = options.remove("path") {
         paths.push(path);

@@ -106,8 +106,7 @@ impl Analyzer<'_> {
                 }
                 let attribute = found.attribute;
                 let field = types::field_to_arrow(&attribute.column, &attribute.data_type, attribute.nullable)?;
-                let expr =
-                    DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
+                let expr = DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
                 let base = Typed::new(expr, attribute.data_type.clone(), attribute.nullable);
                 return self.fields(base, found.fields, &attribute.name).map(Some);
             }
@@ -176,7 +175,10 @@ impl Analyzer<'_> {
                 None => Err(SparkError::new(
                     "INVALID_EXTRACT_FIELD",
                     "42601",
-                    format!("Cannot extract a field of {}: the field's name must be a string literal.", errors::sql_expr(shown)),
+                    format!(
+                        "Cannot extract a field of {}: the field's name must be a string literal.",
+                        errors::sql_expr(shown)
+                    ),
                 )),
             },
             other => Err(errors::invalid_extract_base(shown, other)),
@@ -198,7 +200,18 @@ pub(crate) fn typed(attribute: &Attribute) -> Typed {
 }
 
 fn is_bare_function(name: &str) -> bool {
-    ["current_date", "current_timestamp", "localtimestamp", "current_time", "current_user", "user", "session_user", "current_catalog", "current_database", "current_schema"]
-        .iter()
-        .any(|f| f.eq_ignore_ascii_case(name))
+    [
+        "current_date",
+        "current_timestamp",
+        "localtimestamp",
+        "current_time",
+        "current_user",
+        "user",
+        "session_user",
+        "current_catalog",
+        "current_database",
+        "current_schema",
+    ]
+    .iter()
+    .any(|f| f.eq_ignore_ascii_case(name))
 }

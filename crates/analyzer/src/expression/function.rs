@@ -2,10 +2,7 @@
 
 use datafusion::logical_expr::expr::Sort as DfSort;
 use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, registry};
-use firesteel_plan::{
-    DataType, Expr, ExprKind, SparkError, SparkResult,
-    expr::FunctionCall,
-};
+use firesteel_plan::{DataType, Expr, ExprKind, SparkError, SparkResult, expr::FunctionCall};
 
 use super::{Clause, Env};
 use crate::{
@@ -42,7 +39,10 @@ impl Analyzer<'_> {
         };
         if let Some(spec) = &call.over {
             if !matches!(definition.kind, FunctionKind::Aggregate | FunctionKind::Window) {
-                let shown = self.show(&Expr::new(ExprKind::Function(Box::new(FunctionCall { over: None, ..call.clone() })), whole.span), env);
+                let shown = self.show(
+                    &Expr::new(ExprKind::Function(Box::new(FunctionCall { over: None, ..call.clone() })), whole.span),
+                    env,
+                );
                 return Err(SparkError::new(
                     "UNSUPPORTED_EXPR_FOR_WINDOW",
                     "42P20",
@@ -196,11 +196,7 @@ impl Analyzer<'_> {
             }
             args => self.arguments(args, &inner)?,
         };
-        let filter = call
-            .filter
-            .as_ref()
-            .map(|f| self.condition(f, &inner, errors::filter_not_boolean))
-            .transpose()?;
+        let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
         let mut order_by = Vec::with_capacity(call.within_group.len());
         for item in &call.within_group {
             let key = self.expr(&item.expr, &inner)?;
@@ -249,7 +245,10 @@ impl Analyzer<'_> {
             return Err(SparkError::new(
                 "GROUPING_COLUMN_MISMATCH",
                 "42803",
-                format!("Column of grouping ({}) can't be found in grouping columns {columns}.", errors::sql_expr(&shown)),
+                format!(
+                    "Column of grouping ({}) can't be found in grouping columns {columns}.",
+                    errors::sql_expr(&shown)
+                ),
             )
             .param("grouping", errors::sql_expr(&shown))
             .param("groupingColumns", columns));

@@ -8,13 +8,12 @@ mod window;
 
 use std::cell::RefCell;
 
-use datafusion::{
-    logical_expr::{Expr as DfExpr, expr::Case},
-};
+use datafusion::logical_expr::{Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
-    DataType, Expr, ExprKind, Span, SparkError, SparkResult, naming,
+    DataType, Expr, ExprKind, Span, SparkError, SparkResult,
     expr::{BinaryOp, CastMode, UnaryOp},
+    naming,
 };
 
 pub(crate) use function::{has_aggregate, has_window, is_generator};
@@ -144,9 +143,7 @@ impl Analyzer<'_> {
             ExprKind::NamedArgument { value, .. } => self.expr(value, env),
             ExprKind::Unary { op, operand } => self.unary(*op, operand, env),
             ExprKind::Binary { op, left, right } => self.binary(*op, left, right, env),
-            ExprKind::IsNull { operand, negated } => {
-                Ok(operators::is_null(self.expr(operand, env)?, *negated))
-            }
+            ExprKind::IsNull { operand, negated } => Ok(operators::is_null(self.expr(operand, env)?, *negated)),
             ExprKind::IsBoolean { operand, value, negated } => {
                 operators::is_boolean(ctx, self.expr(operand, env)?, *value, *negated)
             }
@@ -155,9 +152,7 @@ impl Analyzer<'_> {
                 operators::between(ctx, self.expr(operand, env)?, low, high, *negated)
             }
             ExprKind::InList { operand, list, negated } => self.in_list(operand, list, *negated, env),
-            ExprKind::InSubquery { operand, subquery, negated } => {
-                self.in_subquery(operand, subquery, *negated, env)
-            }
+            ExprKind::InSubquery { operand, subquery, negated } => self.in_subquery(operand, subquery, *negated, env),
             ExprKind::Exists { subquery } => self.exists(subquery, env),
             ExprKind::ScalarSubquery { subquery } => self.scalar_subquery(subquery, env),
             ExprKind::Like { kind, operand, pattern, escape, negated } => {
@@ -186,10 +181,7 @@ impl Analyzer<'_> {
                 cast::cast(ctx, operand, data_type, mode)
             }
             ExprKind::Extract { field, operand } => {
-                let field = Expr::new(
-                    ExprKind::Literal(firesteel_plan::expr::Literal::String(field.clone())),
-                    e.span,
-                );
+                let field = Expr::new(ExprKind::Literal(firesteel_plan::expr::Literal::String(field.clone())), e.span);
                 self.call("date_part", &[&field, operand], env)
             }
             ExprKind::Subscript { base, index } => {
@@ -311,9 +303,7 @@ impl Analyzer<'_> {
         let types: Vec<_> = values.iter().chain(&otherwise).map(|v| v.data_type.clone()).collect();
         let branches = conditions.into_iter().zip(values).collect();
         operators::case_when(ctx, branches, otherwise).map_err(|error| match error.class() {
-            "DATATYPE_MISMATCH.DATA_DIFF_TYPES" => {
-                errors::data_diff_types("casewhen", &types, &self.show(whole, env))
-            }
+            "DATATYPE_MISMATCH.DATA_DIFF_TYPES" => errors::data_diff_types("casewhen", &types, &self.show(whole, env)),
             _ => error,
         })
     }
@@ -352,12 +342,7 @@ impl Analyzer<'_> {
     }
 
     /// A condition: a boolean, or NULL.
-    pub fn condition(
-        &self,
-        e: &Expr,
-        env: &Env<'_>,
-        error: fn(&str, &DataType) -> SparkError,
-    ) -> SparkResult<Typed> {
+    pub fn condition(&self, e: &Expr, env: &Env<'_>, error: fn(&str, &DataType) -> SparkError) -> SparkResult<Typed> {
         let condition = self.expr(e, env)?;
         match condition.data_type {
             DataType::Boolean => Ok(condition),

@@ -20,10 +20,7 @@ use datafusion::{
     scalar::ScalarValue,
 };
 use firesteel_functions::{Typed, coercion, operators, types};
-use firesteel_plan::{
-    DataType, Expr, Relation, SparkError, SparkResult,
-    expr::BinaryOp,
-};
+use firesteel_plan::{DataType, Expr, Relation, SparkError, SparkResult, expr::BinaryOp};
 
 use super::{Env, Position, boolean, when};
 use crate::{
@@ -85,8 +82,7 @@ impl Analyzer<'_> {
         for (operand, column) in operands.iter().zip(columns) {
             let operand_value = self.expr(operand, &value_env)?;
             let column_value = super::attribute::typed(column);
-            let Some(common) =
-                coercion::comparison_type(&operand_value.data_type, &column_value.data_type, ctx.ansi)
+            let Some(common) = coercion::comparison_type(&operand_value.data_type, &column_value.data_type, ctx.ansi)
             else {
                 return Err(errors::mismatch(
                     "IN_SUBQUERY_DATA_TYPE_MISMATCH",
@@ -155,11 +151,7 @@ impl Analyzer<'_> {
         let has_null = any_rows(filter(planned.plan.clone(), column.expr.clone().is_null())?)?;
         let not_empty = any_rows(planned.plan)?;
         let unknown = has_null.or(operand.expr.clone().is_null().and(not_empty));
-        let value = when(
-            matched,
-            lit(!negated),
-            when(unknown, lit(ScalarValue::Boolean(None)), lit(negated)),
-        );
+        let value = when(matched, lit(!negated), when(unknown, lit(ScalarValue::Boolean(None)), lit(negated)));
         Ok(boolean(value, nullable))
     }
 

@@ -36,24 +36,23 @@ impl Analyzer<'_> {
         if env.clause == Clause::Where {
             return Err(window_not_allowed("WHERE"));
         }
-        let Some(collected) = env.select.filter(|_| {
-            matches!(env.clause, Clause::Select | Clause::OrderBy | Clause::Qualify)
-        }) else {
+        let Some(collected) =
+            env.select.filter(|_| matches!(env.clause, Clause::Select | Clause::OrderBy | Clause::Qualify))
+        else {
             return Err(SparkError::new(
                 "UNSUPPORTED_EXPR_FOR_WINDOW",
                 "42P20",
-                format!("Expression {} not supported within a window function.", errors::sql_expr(&self.show(whole, env))),
+                format!(
+                    "Expression {} not supported within a window function.",
+                    errors::sql_expr(&self.show(whole, env))
+                ),
             )
             .param("sqlExpr", errors::sql_expr(&self.show(whole, env))));
         };
         let window = self.window_definition(spec, env)?;
         let inner = Env { in_window: true, ..*env };
         let args = self.arguments(&call.args, &inner)?;
-        let filter = call
-            .filter
-            .as_ref()
-            .map(|f| self.condition(f, &inner, errors::filter_not_boolean))
-            .transpose()?;
+        let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
         let partition_by = self.exprs(&window.partition_by, &inner)?;
         let partition_by: Vec<DfExpr> = partition_by
             .into_iter()
@@ -67,11 +66,8 @@ impl Analyzer<'_> {
             order_by.push(DfSort::new(key.expr, item.ascending, item.nulls_first()));
         }
         let ordered = !order_by.is_empty();
-        let user_frame = window
-            .frame
-            .as_ref()
-            .map(|f| self.frame(f, &window.order_by, &order_types, whole, &inner))
-            .transpose()?;
+        let user_frame =
+            window.frame.as_ref().map(|f| self.frame(f, &window.order_by, &order_types, whole, &inner)).transpose()?;
 
         if definition.kind == FunctionKind::Window || definition.has_window_form() {
             let resolved = definition.resolve_window(&self.functions, args, call.ignore_nulls)?;
@@ -180,9 +176,8 @@ impl Analyzer<'_> {
         env: &Env<'_>,
     ) -> SparkResult<DfFrame> {
         let units = if frame.rows { WindowFrameUnits::Rows } else { WindowFrameUnits::Range };
-        let offsets = [&frame.start, &frame.end]
-            .iter()
-            .any(|b| matches!(b, FrameBound::Preceding(_) | FrameBound::Following(_)));
+        let offsets =
+            [&frame.start, &frame.end].iter().any(|b| matches!(b, FrameBound::Preceding(_) | FrameBound::Following(_)));
         if !frame.rows && offsets && order_types.len() != 1 {
             let shown = self.show(whole, env);
             let (class, text) = if order_types.is_empty() {

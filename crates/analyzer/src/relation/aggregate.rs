@@ -73,9 +73,7 @@ impl Analyzer<'_> {
             items
                 .iter()
                 .filter_map(|i| match &i.source {
-                    ItemSource::Expr(e) => {
-                        Some(Alias { name: i.name.clone(), target: AliasTarget::Unresolved(e) })
-                    }
+                    ItemSource::Expr(e) => Some(Alias { name: i.name.clone(), target: AliasTarget::Unresolved(e) }),
                     ItemSource::Attribute(_) => None,
                 })
                 .collect()
@@ -116,7 +114,9 @@ impl Analyzer<'_> {
                 for element in elements {
                     let more = element_sets(element, &mut resolve)?;
                     if sets.len() * more.len() > MAX_GROUPING_SETS {
-                        return Err(SparkError::unsupported(format_args!("more than {MAX_GROUPING_SETS} grouping sets")));
+                        return Err(SparkError::unsupported(format_args!(
+                            "more than {MAX_GROUPING_SETS} grouping sets"
+                        )));
                     }
                     sets = sets
                         .iter()
@@ -214,7 +214,12 @@ impl Analyzer<'_> {
             .map_err(errors::from_datafusion)?;
 
         let mut columns = Vec::new();
-        let mut rewrite = Rewrite { keys: Vec::new(), columns: Vec::new(), key_count: keys.len(), changes_nulls: grouped.sets.is_some() };
+        let mut rewrite = Rewrite {
+            keys: Vec::new(),
+            columns: Vec::new(),
+            key_count: keys.len(),
+            changes_nulls: grouped.sets.is_some(),
+        };
         let mut rename = |from: String, to: String, columns: &mut Vec<DfExpr>| {
             let column = DfExpr::Column(Column::new_unqualified(&from));
             columns.push(if from == to { column } else { column.alias(&to) });
@@ -317,11 +322,7 @@ fn element_sets(
 }
 
 /// `grouping(expr)` and `grouping_id(…)` over the grouping id, whose lowest bit is the last grouping expression's.
-pub(crate) fn grouping_bits(
-    id: &Attribute,
-    grouping: &[Typed],
-    args: &[Typed],
-) -> Option<DfExpr> {
+pub(crate) fn grouping_bits(id: &Attribute, grouping: &[Typed], args: &[Typed]) -> Option<DfExpr> {
     use datafusion::logical_expr::{BinaryExpr, Operator};
     let shift = |expr: DfExpr, op: Operator, by: usize| {
         let by = lit(i64::try_from(by).unwrap_or(0));

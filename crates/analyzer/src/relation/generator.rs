@@ -4,7 +4,11 @@ use datafusion::{
     common::{Column, NullHandling, UnnestOptions},
     logical_expr::{Expr as DfExpr, LogicalPlanBuilder, lit},
 };
-use firesteel_functions::{Typed, generator::{Generator, ResolvedGenerator}, registry};
+use firesteel_functions::{
+    Typed,
+    generator::{Generator, ResolvedGenerator},
+    registry,
+};
 use firesteel_plan::{DataType, Expr, ExprKind, Ident, Relation, SparkError, SparkResult};
 
 use crate::{
@@ -94,16 +98,11 @@ impl Analyzer<'_> {
     fn unnest(&self, input: Planned, resolved: ResolvedGenerator, outer: bool) -> SparkResult<Generated> {
         let Planned { plan, scope } = input;
         let base: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();
-        let own_outer = matches!(
-            resolved.generator,
-            Generator::Explode { outer: true, .. } | Generator::Inline { outer: true }
-        );
+        let own_outer =
+            matches!(resolved.generator, Generator::Explode { outer: true, .. } | Generator::Inline { outer: true });
         let keep = outer || own_outer;
-        let generated: Vec<Attribute> = resolved
-            .output
-            .iter()
-            .map(|f| self.attribute(&f.name, f.data_type.clone(), f.nullable || keep))
-            .collect();
+        let generated: Vec<Attribute> =
+            resolved.output.iter().map(|f| self.attribute(&f.name, f.data_type.clone(), f.nullable || keep)).collect();
         // The lists to spread in step, and what each output column is of their elements.
         let mut lists: Vec<DfExpr> = Vec::new();
         let mut outputs: Vec<(usize, Option<String>)> = Vec::new();
@@ -148,8 +147,7 @@ impl Analyzer<'_> {
             }
         }
         let names: Vec<String> = lists.iter().map(|_| format!("list#{}", self.next_id())).collect();
-        let with_lists =
-            base.iter().cloned().chain(lists.into_iter().zip(&names).map(|(l, n)| l.alias(n))).collect();
+        let with_lists = base.iter().cloned().chain(lists.into_iter().zip(&names).map(|(l, n)| l.alias(n))).collect();
         let plan = project(plan, with_lists)?;
         let options = UnnestOptions {
             null_handling: if keep { NullHandling::PreserveAndExpandEmpty } else { NullHandling::Drop },
@@ -164,10 +162,7 @@ impl Analyzer<'_> {
                 Some(field) => datafusion::functions::core::get_field().call(vec![list, lit(field)]),
                 None if attribute.data_type == DataType::Integer && names.len() > 1 && at == 0 => {
                     // Positions were counted as bigint.
-                    DfExpr::Cast(datafusion::logical_expr::Cast::new(
-                        Box::new(list),
-                        arrow::datatypes::DataType::Int32,
-                    ))
+                    DfExpr::Cast(datafusion::logical_expr::Cast::new(Box::new(list), arrow::datatypes::DataType::Int32))
                 }
                 None => list,
             };
@@ -195,4 +190,3 @@ fn alias_count(aliases: usize, outputs: usize) -> SparkError {
     .param("aliasesSize", aliases.to_string())
     .param("aliasesNames", "")
 }
-

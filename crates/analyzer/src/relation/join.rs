@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use datafusion::{
     common::{NullEquality, Spans},
-    logical_expr::{Expr as DfExpr, Join, JoinConstraint, JoinType as DfJoinType, LogicalPlan, LogicalPlanBuilder, Subquery, lit},
+    logical_expr::{
+        Expr as DfExpr, Join, JoinConstraint, JoinType as DfJoinType, LogicalPlan, LogicalPlanBuilder, Subquery, lit,
+    },
 };
 use firesteel_functions::{Typed, coercion, operators};
 use firesteel_plan::{
@@ -190,8 +192,8 @@ impl Analyzer<'_> {
                     let values = [l, r].map(|a| Typed::new(a.expr(), a.data_type.clone(), true)).to_vec();
                     let (values, common) = coercion::unify(&self.functions, "coalesce", values)?;
                     let nullable = l.nullable || r.nullable;
-                    let merged = datafusion::functions::core::coalesce()
-                        .call(values.into_iter().map(|v| v.expr).collect());
+                    let merged =
+                        datafusion::functions::core::coalesce().call(values.into_iter().map(|v| v.expr).collect());
                     let attribute = self.attribute(&l.name, common, nullable);
                     exprs.push(merged.alias(&attribute.column));
                     out.push(attribute);
@@ -238,8 +240,6 @@ fn joined_scope(left: &Scope, right: &Scope, join_type: JoinType) -> Scope {
 
 fn has_subquery(expr: &DfExpr) -> bool {
     use datafusion::common::tree_node::TreeNode;
-    expr.exists(|e| {
-        Ok(matches!(e, DfExpr::InSubquery(_) | DfExpr::Exists(_) | DfExpr::ScalarSubquery(_)))
-    })
-    .unwrap_or(false)
+    expr.exists(|e| Ok(matches!(e, DfExpr::InSubquery(_) | DfExpr::Exists(_) | DfExpr::ScalarSubquery(_))))
+        .unwrap_or(false)
 }

@@ -19,7 +19,7 @@ use datafusion::{
     },
     scalar::ScalarValue,
 };
-use firesteel_functions::coercion;
+use firesteel_functions::{Typed, coercion, operators};
 use firesteel_plan::{
     DataType, Expr, Ident, Relation, RelationKind, Span, SparkError, SparkResult,
     expr::SortItem,
@@ -55,7 +55,8 @@ impl Analyzer<'_> {
                 self.relation(input, &RelEnv { windows: Some(&windows), ..*env })
             }
             RelationKind::Distinct { input } => distinct(self.relation(input, env)?.exact()?),
-            RelationKind::Sort { input, items, global, all } => self.sort(input, items, *global, *all, env),
+            // SORT BY orders each partition; the order of all is one such order.
+            RelationKind::Sort { input, items, all, .. } => self.sort(input, items, *all, env),
             RelationKind::Limit { input, limit } => {
                 let planned = self.relation(input, env)?;
                 let limit = self.limit_value("limit", limit, env)?;
@@ -117,7 +118,6 @@ impl Analyzer<'_> {
         &self,
         input: &Relation,
         items: &[SortItem],
-        global: bool,
         all: Option<OrderAll>,
         env: &RelEnv<'_>,
     ) -> SparkResult<Planned> {
@@ -127,11 +127,11 @@ impl Analyzer<'_> {
             }
             RelationKind::WithWindows { input, windows } => {
                 let windows = Windows { parent: env.windows, entries: windows };
-                return self.sort(input, items, global, all, &RelEnv { windows: Some(&windows), ..*env });
+                return self.sort(input, items, all, &RelEnv { windows: Some(&windows), ..*env });
             }
             RelationKind::With { ctes, input, recursive } => {
                 // ORDER BY of the query that WITH stands before.
-                return self.with_ctes(ctes, *recursive, env, &|inner| self.sort(input, items, global, all, inner));
+                return self.with_ctes(ctes, *recursive, env, &|inner| self.sort(input, items, all, inner));
             }
             _ => {}
         }
@@ -140,9 +140,13 @@ impl Analyzer<'_> {
         let expr_env = Env::new(env, &scopes, Clause::OrderBy);
         let mut keys = Vec::with_capacity(items.len());
         if let Some(all) = all {
-            keys.extend(planned.scope.attributes.iter().map(|a| {
-                DfSort::new(a.expr(), all.ascending, all.nulls_first.unwrap_or(all.ascending))
-            }));
+            keys.extend(
+                planned
+                    .scope
+                    .attributes
+                    .iter()
+                    .map(|a| DfSort::new(a.expr(), all.ascending, all.nulls_first.unwrap_or(all.ascending))),
+            );
         }
         for item in items {
             let expr = match self.sort_position(item, planned.scope.attributes.len(), env)? {
@@ -176,10 +180,7 @@ impl Analyzer<'_> {
             let error = errors::mismatch(
                 "INVALID_ORDERING_TYPE",
                 &shown,
-                format!(
-                    "The `sortorder` does not support ordering on type {}.",
-                    errors::sql_type(data_type)
-                ),
+                format!("The `sortorder` does not support ordering on type {}.", errors::sql_type(data_type)),
             )
             .param("functionName", "`sortorder`")
             .param("dataType", errors::sql_type(data_type));
@@ -192,7 +193,8 @@ impl Analyzer<'_> {
     fn limit_value(&self, name: &str, e: &Expr, env: &RelEnv<'_>) -> SparkResult<Option<usize>> {
         let expr_env = Env::new(env, &[], Clause::Other);
         let shown = self.show(e, &expr_env);
-        let fail = |subclass: &str, rest: String| Err(env.locate(errors::limit_like(subclass, name, &shown, &rest), e.span));
+        let fail =
+            |subclass: &str, rest: String| Err(env.locate(errors::limit_like(subclass, name, &shown, &rest), e.span));
         let value = match self.expr(e, &expr_env) {
             Ok(value) => value,
             Err(error) if error.class().starts_with("UNRESOLVED_COLUMN") => {
@@ -210,17 +212,14 @@ impl Analyzer<'_> {
                 Ok(n) => Ok(Some(n)),
                 Err(_) => fail("IS_NEGATIVE", format!("must be equal to or greater than 0, but got {n}.")),
             },
-            Some(value) if value.is_null() => {
-                fail("IS_NULL", "must not be null.".to_owned())
-            }
+            Some(value) if value.is_null() => fail("IS_NULL", "must not be null.".to_owned()),
             _ => fail("IS_UNFOLDABLE", "must evaluate to a constant value.".to_owned()),
         }
     }
 
     fn limited(&self, planned: Planned, skip: usize, fetch: Option<usize>) -> SparkResult<Planned> {
-        let number = |n: usize| {
-            Box::new(DfExpr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(i64::MAX))), None))
-        };
+        let number =
+            |n: usize| Box::new(DfExpr::Literal(ScalarValue::Int64(Some(i64::try_from(n).unwrap_or(i64::MAX))), None));
         let plan = LogicalPlan::Limit(Limit {
             skip: (skip > 0).then(|| number(skip)),
             fetch: fetch.map(number),
@@ -275,8 +274,15 @@ impl Analyzer<'_> {
         let upper = name.to_uppercase();
         match upper.as_str() {
             // Wishes about the join's way, which the planner decides by sizes.
-            "BROADCAST" | "BROADCASTJOIN" | "MAPJOIN" | "MERGE" | "SHUFFLE_MERGE" | "MERGEJOIN" | "SHUFFLE_HASH"
-            | "SHUFFLE_REPLICATE_NL" | "REBALANCE" => {
+            "BROADCAST"
+            | "BROADCASTJOIN"
+            | "MAPJOIN"
+            | "MERGE"
+            | "SHUFFLE_MERGE"
+            | "MERGEJOIN"
+            | "SHUFFLE_HASH"
+            | "SHUFFLE_REPLICATE_NL"
+            | "REBALANCE" => {
                 if upper != "REBALANCE" {
                     self.warn(format!("The join hint {upper} is noted; the join's way is chosen by the sides' sizes."));
                 }
@@ -321,8 +327,7 @@ impl Analyzer<'_> {
         } else {
             Partitioning::Hash(keys.into_iter().map(|k| k.expr).collect(), count)
         };
-        let plan =
-            LogicalPlan::Repartition(Repartition { input: Arc::new(planned.plan), partitioning_scheme: scheme });
+        let plan = LogicalPlan::Repartition(Repartition { input: Arc::new(planned.plan), partitioning_scheme: scheme });
         Ok(Planned { plan, scope: planned.scope })
     }
 
@@ -375,7 +380,17 @@ pub(crate) fn distinct(planned: Planned) -> SparkResult<Planned> {
         .param("colName", errors::id(&map.name))
         .param("dataType", errors::sql_type(&map.data_type)));
     }
-    Ok(Planned { plan: LogicalPlan::Distinct(Distinct::All(Arc::new(planned.plan))), scope: planned.scope })
+    // NaN is one value, and so are 0.0 and -0.0.
+    let mut changed = false;
+    let mut exprs = Vec::with_capacity(planned.scope.attributes.len());
+    for a in &planned.scope.attributes {
+        let key = operators::normalized_key(Typed::new(a.expr(), a.data_type.clone(), a.nullable))?.expr;
+        let plain = matches!(key, DfExpr::Column(_));
+        changed |= !plain;
+        exprs.push(if plain { key } else { key.alias(&a.column) });
+    }
+    let plan = if changed { crate::scope::project(planned.plan, exprs)? } else { planned.plan };
+    Ok(Planned { plan: LogicalPlan::Distinct(Distinct::All(Arc::new(plan))), scope: planned.scope })
 }
 
 fn has_map(data_type: &DataType) -> bool {
@@ -422,10 +437,7 @@ pub(crate) fn integer(e: &Expr) -> Option<i64> {
 
 /// Evaluates an expression without columns.
 pub(crate) fn constant(expr: DfExpr) -> Option<ScalarValue> {
-    use datafusion::{
-        logical_expr::simplify::SimplifyContext,
-        optimizer::simplify_expressions::ExprSimplifier,
-    };
+    use datafusion::{logical_expr::simplify::SimplifyContext, optimizer::simplify_expressions::ExprSimplifier};
     let context = SimplifyContext::default();
     match ExprSimplifier::new(context).simplify(expr).ok()? {
         DfExpr::Literal(value, _) => Some(value),

@@ -11,8 +11,9 @@ use datafusion::{
 };
 use firesteel_functions::Typed;
 use firesteel_plan::{
-    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, naming,
+    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
     expr::{FunctionCall, SortItem, WindowSpec},
+    naming,
     relation::{Grouping, OrderAll},
 };
 
@@ -220,10 +221,11 @@ impl Analyzer<'_> {
         let mut items = Vec::with_capacity(exprs.len());
         for (i, e) in exprs.iter().enumerate() {
             if let Some((_, columns)) = generated.iter_mut().find(|(at, _)| *at == i) {
-                items.extend(std::mem::take(columns).into_iter().map(|a| Item {
-                    name: a.name.clone(),
-                    source: ItemSource::Attribute(a),
-                }));
+                items.extend(
+                    std::mem::take(columns)
+                        .into_iter()
+                        .map(|a| Item { name: a.name.clone(), source: ItemSource::Attribute(a) }),
+                );
                 continue;
             }
             match &e.kind {
@@ -376,9 +378,11 @@ impl Analyzer<'_> {
         let mut keys = Vec::new();
         if let Some(all) = sort.all {
             let nulls_first = all.nulls_first.unwrap_or(all.ascending);
-            keys.extend(outputs.iter().map(|o| {
-                (DfSort::new(o.typed.expr.clone(), all.ascending, nulls_first), o.shown.clone(), o.span)
-            }));
+            keys.extend(
+                outputs
+                    .iter()
+                    .map(|o| (DfSort::new(o.typed.expr.clone(), all.ascending, nulls_first), o.shown.clone(), o.span)),
+            );
         }
         for item in sort.items {
             let (expr, shown) = match self.sort_position(item, outputs.len(), env.rel)? {
@@ -462,9 +466,7 @@ fn window_plan(plan: LogicalPlan, windows: Vec<(DfExpr, Attribute)>) -> SparkRes
     let mut columns: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();
     let mut exprs: Vec<DfExpr> = Vec::with_capacity(windows.len());
     for (expr, attribute) in windows {
-        columns.push(
-            DfExpr::Column(Column::new_unqualified(expr.schema_name().to_string())).alias(&attribute.column),
-        );
+        columns.push(DfExpr::Column(Column::new_unqualified(expr.schema_name().to_string())).alias(&attribute.column));
         if !exprs.contains(&expr) {
             exprs.push(expr);
         }
@@ -472,4 +474,3 @@ fn window_plan(plan: LogicalPlan, windows: Vec<(DfExpr, Attribute)>) -> SparkRes
     let plan = LogicalPlanBuilder::window_plan(plan, exprs).map_err(errors::from_datafusion)?;
     project(plan, columns)
 }
-

@@ -6,8 +6,8 @@ use datafusion::{
     common::NullEquality,
     functions_window::row_number::row_number_udwf,
     logical_expr::{
-        Expr as DfExpr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union,
-        WindowFrame, WindowFunctionDefinition,
+        Expr as DfExpr, Join, JoinConstraint, JoinType, LogicalPlan, LogicalPlanBuilder, Union, WindowFrame,
+        WindowFunctionDefinition,
         expr::{WindowFunction, WindowFunctionParams},
     },
 };
@@ -36,8 +36,7 @@ impl Analyzer<'_> {
     ) -> SparkResult<Planned> {
         let left = self.relation(left, env)?.exact()?;
         let right = self.relation(right, env)?.exact()?;
-        let (left, right) =
-            if by_name { self.by_name(left, right, allow_missing)? } else { (left, right) };
+        let (left, right) = if by_name { self.by_name(left, right, allow_missing)? } else { (left, right) };
         let (left, right, attributes) = self.aligned(left, right, op)?;
         let scope = Scope::new(attributes);
         match op {
@@ -146,14 +145,16 @@ impl Analyzer<'_> {
     /// Puts the right side's columns in the order of the left side's names.
     fn by_name(&self, left: Planned, right: Planned, allow_missing: bool) -> SparkResult<(Planned, Planned)> {
         let cs = self.case_sensitive();
-        let find = |side: &Planned, name: &str| {
-            side.scope.attributes.iter().find(|a| same_name(&a.name, name, cs)).cloned()
-        };
+        let find =
+            |side: &Planned, name: &str| side.scope.attributes.iter().find(|a| same_name(&a.name, name, cs)).cloned();
         let missing = |name: &str| {
             SparkError::new(
                 "UNRESOLVED_COLUMN.WITHOUT_SUGGESTION",
                 "42703",
-                format!("A column, variable, or function parameter with name {} cannot be resolved. ", errors::id(name)),
+                format!(
+                    "A column, variable, or function parameter with name {} cannot be resolved. ",
+                    errors::id(name)
+                ),
             )
             .param("objectName", errors::id(name))
         };

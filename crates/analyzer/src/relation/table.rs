@@ -1,11 +1,11 @@
 //! Tables, views, files and table-valued functions.
 
 use datafusion::{
+    catalog::{TableFunctionArgs, TableFunctionImpl},
     common::Column,
     datasource::provider_as_source,
     functions_table::generate_series::RangeFunc,
     logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder, lit},
-    catalog::{TableFunctionArgs, TableFunctionImpl},
 };
 use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
 use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
@@ -125,12 +125,7 @@ impl Analyzer<'_> {
         Ok(Planned { plan: project(plan, exprs)?, scope: Scope::new(attributes) })
     }
 
-    pub(super) fn table_function(
-        &self,
-        name: &[String],
-        args: &[Expr],
-        env: &RelEnv<'_>,
-    ) -> SparkResult<Planned> {
+    pub(super) fn table_function(&self, name: &[String], args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
         let Some(function) = name.last().map(|n| n.to_lowercase()) else {
             return Err(SparkError::internal("a table function without a name"));
         };
@@ -175,7 +170,9 @@ impl Analyzer<'_> {
                     return Err(SparkError::new(
                         "NON_FOLDABLE_ARGUMENT",
                         "42K08",
-                        format!("The function `range` requires the parameter {shown} to be a foldable expression of the type \"BIGINT\"."),
+                        format!(
+                            "The function `range` requires the parameter {shown} to be a foldable expression of the type \"BIGINT\"."
+                        ),
                     ));
                 }
             }
@@ -187,7 +184,12 @@ impl Analyzer<'_> {
             [] => (0, 0, 1),
         };
         if step == 0 {
-            return Err(firesteel_functions::errors::invalid_parameter("ZERO_INDEX", "range", "step", "must not be 0."));
+            return Err(firesteel_functions::errors::invalid_parameter(
+                "ZERO_INDEX",
+                "range",
+                "step",
+                "must not be 0.",
+            ));
         }
         let call = [lit(start), lit(end), lit(step)];
         let session = datafusion::execution::context::SessionContext::new();
@@ -218,4 +220,3 @@ impl Analyzer<'_> {
         Ok(Planned { plan, scope: Scope::new(columns) })
     }
 }
-

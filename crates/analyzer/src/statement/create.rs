@@ -44,7 +44,10 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         return Err(SparkError::unsupported("CLUSTERED BY (bucketed tables)"));
     }
     if let Some(column) = create.columns.iter().find(|c| c.default.is_some() || c.generated.is_some()) {
-        return Err(SparkError::unsupported(format_args!("a default or generated value of column {}", errors::id(&column.name))));
+        return Err(SparkError::unsupported(format_args!(
+            "a default or generated value of column {}",
+            errors::id(&column.name)
+        )));
     }
     let conf = session.conf();
     let case_sensitive = conf.bool(&keys::CASE_SENSITIVE);
@@ -60,9 +63,8 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         ));
     }
     let managed = given.is_none();
-    let location = given.unwrap_or_else(|| {
-        format!("{}/{}", database.location.trim_end_matches('/'), name.to_lowercase())
-    });
+    let location =
+        given.unwrap_or_else(|| format!("{}/{}", database.location.trim_end_matches('/'), name.to_lowercase()));
 
     let mut columns: Vec<StructField> = create.columns.iter().map(struct_field).collect();
     let mut partition_columns = Vec::with_capacity(create.partitioned_by.len());
@@ -84,11 +86,7 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         if !columns.is_empty() {
             return Err(SparkError::unsupported("column types in CREATE TABLE AS SELECT"));
         }
-        columns = query
-            .columns
-            .iter()
-            .map(|c| StructField::new(&c.name, c.data_type.clone(), true))
-            .collect();
+        columns = query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect();
         if let Some(void) = columns.iter().find(|c| c.data_type == DataType::Null) {
             return Err(unsupported_type(&format, void));
         }
@@ -111,7 +109,12 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
     let table = Table {
         database: database_name.to_lowercase(),
         name: name.to_lowercase(),
-        kind: TableKind::Files { format: format.clone(), location: location.clone(), managed, options: options.clone() },
+        kind: TableKind::Files {
+            format: format.clone(),
+            location: location.clone(),
+            managed,
+            options: options.clone(),
+        },
         schema: schema.clone(),
         partition_columns: partition_columns.clone(),
         comment: create.comment.clone(),
@@ -304,7 +307,11 @@ pub(super) async fn drop_table(
         return Ok(Analyzed::Done);
     }
     let Some(table) = catalog_table(session, name).await? else {
-        return if if_exists { Ok(Analyzed::Done) } else { Err(errors::table_not_found(&super::qualified(session, name))) };
+        return if if_exists {
+            Ok(Analyzed::Done)
+        } else {
+            Err(errors::table_not_found(&super::qualified(session, name)))
+        };
     };
     if is_view(&table) != view {
         let (class, wanted, is) = if view {

@@ -190,14 +190,8 @@ impl Writer<'_> {
 
     fn folder_value(&self, column: &str, value: &Expr) -> SparkResult<Option<String>> {
         let ctx = &self.analyzer.functions;
-        let env = RelEnv {
-            text: self.text,
-            database: self.database,
-            ctes: None,
-            outer: None,
-            windows: None,
-            view_depth: 0,
-        };
+        let env =
+            RelEnv { text: self.text, database: self.database, ctes: None, outer: None, windows: None, view_depth: 0 };
         let typed = self.analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
         let Some(field) = self.table.schema.iter().find(|f| f.name == column) else {
             return Err(SparkError::internal(format!("no partition column {column}")));
@@ -309,7 +303,12 @@ impl Writer<'_> {
         Ok(targets.iter().map(|t| query.columns.iter().position(|c| self.same(&c.name, &t.name))).collect())
     }
 
-    fn by_list(&self, query: &AnalyzedQuery, targets: &[&StructField], list: &[Ident]) -> SparkResult<Vec<Option<usize>>> {
+    fn by_list(
+        &self,
+        query: &AnalyzedQuery,
+        targets: &[&StructField],
+        list: &[Ident],
+    ) -> SparkResult<Vec<Option<usize>>> {
         super::create::check_duplicates(list.iter(), self.analyzer.case_sensitive())?;
         for name in list {
             if !targets.iter().any(|t| self.same(&t.name, name)) {
@@ -325,4 +324,3 @@ impl Writer<'_> {
         Ok(targets.iter().map(|t| list.iter().position(|n| self.same(n, &t.name))).collect())
     }
 }
-

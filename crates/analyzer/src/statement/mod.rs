@@ -14,9 +14,7 @@ use arrow::{
     datatypes::{DataType as ArrowType, Field, Schema},
 };
 use firesteel_plan::{
-    DataType, Relation, Span, SparkError, SparkResult, Statement,
-    expr::MultipartName,
-    statement::StatementKind,
+    DataType, Relation, Span, SparkError, SparkResult, Statement, expr::MultipartName, statement::StatementKind,
 };
 
 use crate::{
@@ -90,21 +88,21 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::ShowCurrentDatabase => {
             text_rows(&["catalog", "namespace"], vec![vec![SESSION_CATALOG.into(), session.current_database().into()]])
         }
-        StatementKind::ShowTableProperties { table, key } => {
-            show::properties(session, table, key.as_deref()).await
-        }
+        StatementKind::ShowTableProperties { table, key } => show::properties(session, table, key.as_deref()).await,
         StatementKind::ShowTableExtended { .. } => Err(SparkError::unsupported("SHOW TABLE EXTENDED")),
         StatementKind::ShowPartitions { .. } => Err(SparkError::unsupported("SHOW PARTITIONS")),
         StatementKind::ShowCreateTable { .. } => Err(SparkError::unsupported("SHOW CREATE TABLE")),
         StatementKind::DescribeColumn { .. } => Err(SparkError::unsupported("DESCRIBE of a column")),
         StatementKind::DescribeFunction { .. } => Err(SparkError::unsupported("DESCRIBE FUNCTION")),
         StatementKind::DescribeDatabase { name, .. } => describe::database(session, name).await,
-        StatementKind::DescribeTable { name, extended } => describe::table(session, name, *extended)
-            .await
-            .map_err(|e| at_name(e, text, statement.span, name)),
+        StatementKind::DescribeTable { name, extended } => {
+            describe::table(session, name, *extended).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
         StatementKind::DescribeQuery { query } => {
             let query = plan_query(session, query, text).await?;
-            describe::rows(query.columns.into_iter().map(|c| [c.name, c.data_type.to_string(), String::new()]).collect())
+            describe::rows(
+                query.columns.into_iter().map(|c| [c.name, c.data_type.to_string(), String::new()]).collect(),
+            )
         }
         StatementKind::RefreshTable { name } => {
             // Files are listed anew by every statement, so there is nothing stale; the table must exist.
@@ -155,9 +153,7 @@ pub(crate) fn at_name(error: SparkError, text: &str, statement: Span, name: &[St
         })
     });
     match found {
-        Some(at) if !statement.is_none() => {
-            error.at(text, Span::new(start + at, start + at + written.len()))
-        }
+        Some(at) if !statement.is_none() => error.at(text, Span::new(start + at, start + at + written.len())),
         _ => error,
     }
 }

@@ -21,8 +21,8 @@ use crate::{
 
 /// Keys that hold for the life of the application.
 fn check_modifiable(key: &str) -> SparkResult<()> {
-    let fixed = key == keys::WAREHOUSE_DIR.name
-        || (keys::ALL.iter().any(|k| k.name == key) && !key.starts_with("spark.sql."));
+    let fixed =
+        key == keys::WAREHOUSE_DIR.name || (keys::ALL.iter().any(|k| k.name == key) && !key.starts_with("spark.sql."));
     if !fixed {
         return Ok(());
     }
@@ -69,7 +69,9 @@ fn check_value(key: &str, value: &str) -> SparkResult<()> {
         return Err(SparkError::new(
             "INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS",
             "22022",
-            format!("The value '{value}' in the config \"{key}\" is invalid. The value must be one of STATIC, DYNAMIC."),
+            format!(
+                "The value '{value}' in the config \"{key}\" is invalid. The value must be one of STATIC, DYNAMIC."
+            ),
         )
         .param("confName", key)
         .param("confValue", value)

@@ -84,12 +84,10 @@ pub(super) async fn views(
         Some(name) => database_name(name)?,
         None => session.current_database(),
     };
-    let tables = if database == GLOBAL_TEMP_DATABASE { Vec::new() } else { session.catalog().tables(&database).await? };
-    let mut rows: Vec<(String, String, bool)> = tables
-        .into_iter()
-        .filter(|t| super::is_view(t))
-        .map(|t| (database.clone(), t.name.clone(), false))
-        .collect();
+    let tables =
+        if database == GLOBAL_TEMP_DATABASE { Vec::new() } else { session.catalog().tables(&database).await? };
+    let mut rows: Vec<(String, String, bool)> =
+        tables.into_iter().filter(|t| super::is_view(t)).map(|t| (database.clone(), t.name.clone(), false)).collect();
     if database == GLOBAL_TEMP_DATABASE {
         rows.extend(session.temp_view_names(true).into_iter().map(|name| (database.clone(), name, true)));
     }
@@ -125,8 +123,7 @@ pub(super) async fn properties(session: &Session, table: &MultipartName, key: Op
 
 pub(super) async fn databases(session: &Session, pattern: Option<&str>) -> SparkResult<Analyzed> {
     let databases = session.catalog().databases().await?;
-    let rows =
-        databases.into_iter().filter(|d| matches(pattern, &d.name)).map(|d| vec![d.name.into()]).collect();
+    let rows = databases.into_iter().filter(|d| matches(pattern, &d.name)).map(|d| vec![d.name.into()]).collect();
     text_rows(&["namespace"], rows)
 }
 

@@ -3,11 +3,7 @@
 use std::sync::Arc;
 
 use firesteel_plan::{
-    SparkError, SparkResult,
-    conf::keys,
-    expr::MultipartName,
-    relation::ColumnDefinition,
-    statement::CreateView,
+    SparkError, SparkResult, conf::keys, expr::MultipartName, relation::ColumnDefinition, statement::CreateView,
     types::StructField,
 };
 
@@ -30,7 +26,12 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
     };
     if names.len() != query.columns.len() {
         let too_many = names.len() < query.columns.len();
-        return Err(view_arity(&create.name, too_many, &names, &query.columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>()));
+        return Err(view_arity(
+            &create.name,
+            too_many,
+            &names,
+            &query.columns.iter().map(|c| c.name.clone()).collect::<Vec<_>>(),
+        ));
     }
     super::create::check_duplicates(names.iter(), session.conf().bool(&keys::CASE_SENSITIVE))?;
     let conf = session.conf();
@@ -72,7 +73,11 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
             return Err(SparkError::new(
                 "EXPECT_VIEW_NOT_TABLE.NO_ALTERNATIVE",
                 "42809",
-                format!("'{}' expects a view but {} is a table.", "CREATE OR REPLACE VIEW", errors::ids(&existing.full_name())),
+                format!(
+                    "'{}' expects a view but {} is a table.",
+                    "CREATE OR REPLACE VIEW",
+                    errors::ids(&existing.full_name())
+                ),
             )
             .param("tableName", errors::ids(&existing.full_name())));
         }
@@ -208,4 +213,3 @@ fn view_arity(name: &[String], too_many: bool, view: &[String], data: &[String])
     .param("viewColumns", list(view))
     .param("dataColumns", list(data))
 }
-

@@ -10,7 +10,10 @@ use crate::support::{columns, repository, session};
 const KNOWN: &[(&str, &str)] = &[];
 
 /// What is compared: `columns` of an answer; class, SQLSTATE and place of an error.
-fn differences(expected: &Value, actual: &Result<Vec<(String, String, bool)>, firesteel_plan::SparkError>) -> Vec<String> {
+fn differences(
+    expected: &Value,
+    actual: &Result<Vec<(String, String, bool)>, firesteel_plan::SparkError>,
+) -> Vec<String> {
     let mut out = Vec::new();
     match (expected.get("columns"), actual) {
         (Some(columns), Ok(actual)) => {

@@ -56,7 +56,6 @@ async fn every_statement_of_the_example_is_analyzed() {
         .unwrap();
     let recorded = std::fs::read_to_string(recorded).unwrap();
     let head: serde_json::Value = serde_json::from_str(recorded.lines().next().unwrap()).unwrap();
-    let columns: Vec<_> =
-        last.unwrap().iter().map(|c| serde_json::json!([c.name, c.data_type.to_string()])).collect();
+    let columns: Vec<_> = last.unwrap().iter().map(|c| serde_json::json!([c.name, c.data_type.to_string()])).collect();
     assert_eq!(head["schema"], serde_json::Value::Array(columns));
 }

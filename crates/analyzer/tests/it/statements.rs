@@ -28,17 +28,15 @@ async fn class(session: &Session, sql: &str) -> String {
 async fn shown(session: &Session, sql: &str) -> Vec<Vec<String>> {
     let Ok(Analyzed::Rows { batches, .. }) = analyze(session, sql).await else { panic!("{sql}: no rows") };
     let text = |array, row| arrow::util::display::array_value_to_string(array, row).unwrap();
-    batches
-        .iter()
-        .flat_map(|b| (0..b.num_rows()).map(|r| b.columns().iter().map(|c| text(c, r)).collect()))
-        .collect()
+    batches.iter().flat_map(|b| (0..b.num_rows()).map(|r| b.columns().iter().map(|c| text(c, r)).collect())).collect()
 }
 
 #[tokio::test]
 async fn inserts_take_the_tables_columns_and_types() {
     let warehouse = tempfile::tempdir().unwrap();
     let session = session(warehouse.path());
-    done(&session, "CREATE TABLE p (id INT, name STRING, day DATE, hour INT) USING parquet PARTITIONED BY (day, hour)").await;
+    done(&session, "CREATE TABLE p (id INT, name STRING, day DATE, hour INT) USING parquet PARTITIONED BY (day, hour)")
+        .await;
 
     let w = write(&session, "INSERT INTO p VALUES (1L, 'x', DATE '2020-01-01', 3)").await;
     assert_eq!(w.spec.mode, WriteMode::Append);
@@ -61,9 +59,13 @@ async fn inserts_take_the_tables_columns_and_types() {
 
     let w = write(&session, "INSERT INTO p (name, id, hour, day) SELECT 'x', 1, 2, DATE '2020-01-01'").await;
     assert_eq!(w.query.columns[0].name, "id");
-    let w = write(&session, "INSERT INTO p BY NAME SELECT 'x' AS name, 1 AS id, 2 AS hour, DATE '2020-01-01' AS day").await;
+    let w =
+        write(&session, "INSERT INTO p BY NAME SELECT 'x' AS name, 1 AS id, 2 AS hour, DATE '2020-01-01' AS day").await;
     assert_eq!(w.query.columns[1].name, "name");
-    assert_eq!(class(&session, "INSERT INTO p SELECT 'a', 'b', DATE '2020-01-01', 1").await, "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST");
+    assert_eq!(
+        class(&session, "INSERT INTO p SELECT 'a', 'b', DATE '2020-01-01', 1").await,
+        "INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_SAFELY_CAST"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +80,10 @@ async fn a_table_as_select_is_in_the_catalog_when_its_rows_are() {
     assert_eq!(class(&session, "SELECT * FROM c").await, "TABLE_OR_VIEW_NOT_FOUND");
     session.apply(w.then).await.unwrap();
     let found = columns(&session, "SELECT * FROM c").await.unwrap();
-    assert_eq!(found.iter().map(|(n, t, _)| (n.as_str(), t.as_str())).collect::<Vec<_>>(), [("id", "bigint"), ("k", "string")]);
+    assert_eq!(
+        found.iter().map(|(n, t, _)| (n.as_str(), t.as_str())).collect::<Vec<_>>(),
+        [("id", "bigint"), ("k", "string")]
+    );
     assert_eq!(class(&session, sql).await, "TABLE_OR_VIEW_ALREADY_EXISTS");
     done(&session, "CREATE TABLE IF NOT EXISTS c USING parquet AS SELECT 1 AS x").await;
 }
@@ -92,7 +97,10 @@ async fn views_keep_their_meaning() {
     done(&session, "CREATE VIEW w AS SELECT x + 1 AS z FROM v").await;
     done(&session, "CREATE GLOBAL TEMPORARY VIEW g AS SELECT * FROM w").await;
     let found = columns(&session, "SELECT g.z, v.y FROM global_temp.g JOIN v ON g.z = v.x").await.unwrap();
-    assert_eq!(found.iter().map(|(n, t, _)| (n.as_str(), t.as_str())).collect::<Vec<_>>(), [("z", "int"), ("y", "string")]);
+    assert_eq!(
+        found.iter().map(|(n, t, _)| (n.as_str(), t.as_str())).collect::<Vec<_>>(),
+        [("z", "int"), ("y", "string")]
+    );
     assert_eq!(class(&session, "CREATE OR REPLACE TEMPORARY VIEW v AS SELECT * FROM v").await, "RECURSIVE_VIEW");
     // A temporary view hides the table of its name.
     done(&session, "CREATE TEMPORARY VIEW t AS SELECT 1 AS only").await;
