@@ -44,7 +44,8 @@ fn admit_examples_and_the_fields_they_use() {
         assert_accepted(namespace, json!({ "spec": { "sql": { "inline": null, "path": "s3a://jobs/a.sql" } } })).await;
         assert_accepted(namespace, json!({ "spec": { "sql": null, "python": { "path": "s3a://jobs/a.py" } } })).await;
         let template = json!({ "spec": { "containers": [{ "name": "executor", "imagePullPolicy": "Never" }] } });
-        assert_accepted(namespace, json!({ "spec": { "executor": { "memory": "4Gi", "podTemplate": template } } })).await;
+        assert_accepted(namespace, json!({ "spec": { "executor": { "memory": "4Gi", "podTemplate": template } } }))
+            .await;
     });
 }
 
@@ -106,7 +107,10 @@ fn admit_no_change_of_what_runs() {
         let config_map = json!({ "inline": null, "configMap": { "name": "not-there", "key": "job.sql" } });
         namespace.submit(&job(json!({ "spec": { "sql": config_map } }))).await;
         let changed = [
-            (json!({ "sql": { "configMap": { "key": "other.sql" } } }), "the program (sql, python, app) cannot be changed"),
+            (
+                json!({ "sql": { "configMap": { "key": "other.sql" } } }),
+                "the program (sql, python, app) cannot be changed",
+            ),
             (json!({ "executor": { "instances": 3 } }), "driver and executor cannot be changed"),
             (json!({ "sparkConf": { "spark.sql.shuffle.partitions": "5" } }), "sparkConf cannot be changed"),
             (json!({ "image": "another:1" }), "image cannot be changed"),
@@ -119,6 +123,7 @@ fn admit_no_change_of_what_runs() {
             assert!(!output.status.success() && said.contains(words), "{patch}: {said}");
         }
         let allowed = r#"{"spec":{"timeToLiveSecondsAfterFinished":60}}"#;
-        crate::harness::succeed(&mut namespace.kubectl(&["patch", "sparkjob", "job", "--type=merge", "-p", allowed])).await;
+        crate::harness::succeed(&mut namespace.kubectl(&["patch", "sparkjob", "job", "--type=merge", "-p", allowed]))
+            .await;
     });
 }

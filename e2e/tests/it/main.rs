@@ -5,5 +5,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admit;
+mod bad_input;
+mod fault;
 mod harness;
 mod s3_server;
+mod server_health;
+mod tpch;

@@ -12,7 +12,7 @@ use tokio::{process::Command, sync::OnceCell};
 use super::{bin_dir, root, storage, succeed};
 
 /// Of the Helm release. With a name and namespace of its own it does not meet a release a person made.
-pub const RELEASE: &str = "firesteel-e2e";
+const RELEASE: &str = "firesteel-e2e";
 pub const SYSTEM_NAMESPACE: &str = "firesteel-e2e-system";
 /// Stands for a namespace of jobs in the objects the chart renders for one.
 const PLACEHOLDER: &str = "namespace-of-jobs";
@@ -138,7 +138,11 @@ impl Cluster {
             run(&["up"]).await;
             for program in ["firesteel", "firesteel-operator"] {
                 let file = bin_dir().join(program);
-                assert!(file.is_file(), "{} is missing: cargo build -p firesteel-cli -p firesteel-operator", file.display());
+                assert!(
+                    file.is_file(),
+                    "{} is missing: cargo build -p firesteel-cli -p firesteel-operator",
+                    file.display()
+                );
             }
             let mut build = Command::new(root().join("images/build"));
             let archives = succeed(build.arg("--bin-dir").arg(bin_dir()).stdin(Stdio::null())).await;

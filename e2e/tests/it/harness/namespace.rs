@@ -14,7 +14,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
 };
-use object_store::aws::AmazonS3;
+use object_store::{ObjectStoreExt, aws::AmazonS3};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
@@ -29,12 +29,7 @@ pub struct Namespace {
     pub bucket: AmazonS3,
 }
 
-pub async fn run(
-    installation: &'static Installation,
-    test: &str,
-    limit: Duration,
-    body: impl AsyncFnOnce(&Namespace),
-) {
+pub async fn run(installation: &'static Installation, test: &str, limit: Duration, body: impl AsyncFnOnce(&Namespace)) {
     let namespace = Namespace::make(installation, test).await;
     let ended = AssertUnwindSafe(tokio::time::timeout(limit, body(&namespace))).catch_unwind().await;
     let trouble = match ended {
@@ -144,7 +139,9 @@ impl Namespace {
         let all = ListParams::default();
         let mut found = BTreeSet::new();
         found.extend(self.api::<Pod>().list(&all).await.unwrap().iter().map(|o| format!("pod {}", o.name_any())));
-        found.extend(self.api::<Service>().list(&all).await.unwrap().iter().map(|o| format!("service {}", o.name_any())));
+        found.extend(
+            self.api::<Service>().list(&all).await.unwrap().iter().map(|o| format!("service {}", o.name_any())),
+        );
         found.extend(self.api::<Secret>().list(&all).await.unwrap().iter().map(|o| format!("secret {}", o.name_any())));
         let maps = self.api::<ConfigMap>().list(&all).await.unwrap();
         found.extend(maps.iter().map(|o| format!("config map {}", o.name_any())));
@@ -197,6 +194,12 @@ impl Namespace {
         storage::upload(&storage::bucket(&self.installation.s3, bucket), folder, prefix).await;
     }
 
+    /// Puts one file into a further bucket.
+    pub async fn upload_file_to(&self, bucket: &str, file: &Path, key: &str) {
+        let bytes = std::fs::read(file).unwrap();
+        storage::bucket(&self.installation.s3, bucket).put(&key.into(), bytes.into()).await.unwrap();
+    }
+
     /// The folder in which the S3 server keeps what is in the test's bucket.
     pub fn bucket_folder(&self) -> PathBuf {
         self.installation.s3.root().join(&self.name)
@@ -210,7 +213,8 @@ impl Namespace {
         for what in ["sparkjobs,pods", "events"] {
             println!("---- {what}\n{}", output(self.kubectl(&["get", what, "-o", "wide"])).await);
         }
-        let statuses = ["get", "sparkjobs", "-o", "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"];
+        let statuses =
+            ["get", "sparkjobs", "-o", "jsonpath={range .items[*]}{.metadata.name}{\" \"}{.status}{\"\\n\"}{end}"];
         println!("---- status of the jobs\n{}", output(self.kubectl(&statuses)).await);
         for pod in self.pods().list(&ListParams::default()).await.map(|pods| pods.items).unwrap_or_default() {
             let name = pod.name_any();
