@@ -390,8 +390,12 @@ fn literal(value: &Literal) -> String {
         Literal::Timestamp(micros) => format!("TIMESTAMP '{}'", timestamp(*micros)),
         Literal::TimestampNtz(micros) => format!("TIMESTAMP_NTZ '{}'", timestamp(*micros)),
         Literal::Time { nanos, .. } => {
-            let seconds = nanos / 1_000_000_000;
-            format!("TIME '{:02}:{:02}:{:02}'", seconds / 3600, seconds / 60 % 60, seconds % 60)
+            let (seconds, micros) = (nanos / 1_000_000_000, nanos / 1000 % 1_000_000);
+            let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+            if micros != 0 {
+                text.push_str(format!(".{micros:06}").trim_end_matches('0'));
+            }
+            format!("TIME '{text}'")
         }
         Literal::YearMonthInterval { months, data_type } => year_month(*months, data_type),
         Literal::DayTimeInterval { micros, data_type } => day_time(*micros, data_type),

@@ -250,8 +250,13 @@ const WORDS: &[&str] = &[
     "/* c */",
 ];
 
+/// Cases of each test by random text; `FIRESTEEL_FUZZ_CASES` asks for more.
+fn cases() -> u32 {
+    std::env::var("FIRESTEEL_FUZZ_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn any_text_is_answered(text in "\\PC{0,200}") {

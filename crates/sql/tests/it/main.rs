@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod column_names;
+mod data_types;
 mod keywords;
 mod limits;
 mod parse_errors;
