@@ -130,7 +130,7 @@ impl Analyzer<'_> {
         Ok(None)
     }
 
-    fn fields(&self, base: Typed, fields: &[String], shown: &str) -> SparkResult<Typed> {
+    pub(crate) fn fields(&self, base: Typed, fields: &[String], shown: &str) -> SparkResult<Typed> {
         let mut shown = shown.to_owned();
         let mut value = base;
         for field in fields {
@@ -141,7 +141,7 @@ impl Analyzer<'_> {
     }
 
     /// `base.name`: a struct's field, that field of every struct in an array, or a map's value.
-    pub(super) fn field(&self, base: Typed, name: &str, shown: &str) -> SparkResult<Typed> {
+    pub(crate) fn field(&self, base: Typed, name: &str, shown: &str) -> SparkResult<Typed> {
         match &base.data_type {
             DataType::Struct(fields) => {
                 let (_, field) = scope::find_field(fields, name, self.case_sensitive())?;

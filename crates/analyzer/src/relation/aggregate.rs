@@ -74,7 +74,7 @@ impl Analyzer<'_> {
                 .iter()
                 .filter_map(|i| match &i.source {
                     ItemSource::Expr(e) => Some(Alias { name: i.name.clone(), target: AliasTarget::Unresolved(e) }),
-                    ItemSource::Attribute(_) => None,
+                    ItemSource::Attribute(_) | ItemSource::Field(_) => None,
                 })
                 .collect()
         } else {
@@ -94,6 +94,9 @@ impl Analyzer<'_> {
                     match &item.source {
                         ItemSource::Attribute(a) => {
                             grouped.add(Typed::new(a.expr(), a.data_type.clone(), a.nullable));
+                        }
+                        ItemSource::Field(typed) => {
+                            grouped.add(typed.clone());
                         }
                         ItemSource::Expr(e) if !has_aggregate(e) => {
                             let typed = self.expr(e, &Env { aliases: &[], ..env })?;
@@ -168,6 +171,7 @@ impl Analyzer<'_> {
             };
             return match &items[at].source {
                 ItemSource::Attribute(a) => Ok(Typed::new(a.expr(), a.data_type.clone(), a.nullable)),
+                ItemSource::Field(typed) => Ok(typed.clone()),
                 ItemSource::Expr(item) if has_aggregate(item) => {
                     let shown = self.show(item, env);
                     Err(env.rel.locate(errors::group_by_position_aggregate(n, &shown), e.span))

@@ -11,7 +11,7 @@ use datafusion::{
 };
 use firesteel_functions::Typed;
 use firesteel_plan::{
-    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
+    DataType, Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
     expr::{FunctionCall, SortItem, WindowSpec},
     naming,
     relation::{Grouping, OrderAll},
@@ -49,6 +49,8 @@ pub(crate) struct Item<'a> {
 pub(crate) enum ItemSource<'a> {
     /// From a star.
     Attribute(Attribute),
+    /// From the star of a struct.
+    Field(Typed),
     Expr(&'a Expr),
 }
 
@@ -125,7 +127,7 @@ impl Analyzer<'_> {
             let mut collected = collected.borrow_mut();
             collected.grouping = grouped.exprs.clone();
             if grouped.sets.is_some() {
-                let id = self.attribute("grouping_id", firesteel_plan::DataType::Long, false);
+                let id = self.attribute("grouping_id", DataType::Long, false);
                 collected.grouping_id = Some(id);
             }
             Some(grouped)
@@ -230,6 +232,12 @@ impl Analyzer<'_> {
             }
             match &e.kind {
                 ExprKind::Star { target, except } => {
+                    if let Some(fields) =
+                        self.struct_star(target.as_deref(), except, scope).map_err(|error| env.locate(error, e.span))?
+                    {
+                        items.extend(fields);
+                        continue;
+                    }
                     items.extend(
                         self.star(target.as_deref(), except, scope)
                             .map_err(|error| env.locate(error, e.span))?
@@ -263,13 +271,46 @@ impl Analyzer<'_> {
         Ok(items)
     }
 
+    /// The fields that `s.*` stands for where `s` is a struct and no table.
+    fn struct_star<'e>(
+        &self,
+        target: Option<&[String]>,
+        except: &[Vec<String>],
+        scope: &Scope,
+    ) -> SparkResult<Option<Vec<Item<'e>>>> {
+        let Some(target) = target else { return Ok(None) };
+        if scope.star(Some(target), self.case_sensitive()).is_some() {
+            return Ok(None);
+        }
+        let Some(found) = scope.find(target, self.case_sensitive())? else { return Ok(None) };
+        let attribute = found.attribute;
+        let base = Typed::new(attribute.expr(), attribute.data_type.clone(), attribute.nullable);
+        let base = self.fields(base, found.fields, &attribute.name)?;
+        let DataType::Struct(fields) = &base.data_type else {
+            let (target, kind) = (errors::ids(target), errors::sql_type(&base.data_type));
+            return Err(SparkError::new(
+                "CANNOT_RESOLVE_STAR_EXPAND",
+                "42704",
+                format!("Cannot resolve {target}.* given that it is of the type {kind} and no struct."),
+            )
+            .param("targetString", target));
+        };
+        if !except.is_empty() {
+            return Err(SparkError::unsupported("EXCEPT of a struct's field"));
+        }
+        let items = fields
+            .iter()
+            .map(|f| {
+                let value = self.field(base.clone(), &f.name, &attribute.name)?;
+                Ok(Item { name: f.name.clone(), source: ItemSource::Field(value) })
+            })
+            .collect::<SparkResult<Vec<_>>>()?;
+        Ok(Some(items))
+    }
+
     fn star(&self, target: Option<&[String]>, except: &[Vec<String>], scope: &Scope) -> SparkResult<Vec<Attribute>> {
         let Some(mut attributes) = scope.star(target, self.case_sensitive()) else {
             let target = target.unwrap_or_default();
-            // `s.*` of a struct column is not written out yet.
-            if scope.find(target, self.case_sensitive())?.is_some() {
-                return Err(SparkError::unsupported("expanding a struct with .*"));
-            }
             let columns = scope.names().iter().map(|n| errors::id(n)).collect::<Vec<_>>().join(", ");
             return Err(SparkError::new(
                 "CANNOT_RESOLVE_STAR_EXPAND",
@@ -343,6 +384,13 @@ impl Analyzer<'_> {
                     typed: Typed::new(a.expr(), a.data_type.clone(), a.nullable),
                     same_as: Some(a.clone()),
                     shown: a.name.clone(),
+                    span: firesteel_plan::Span::NONE,
+                },
+                ItemSource::Field(typed) => Output {
+                    name: item.name.clone(),
+                    typed: typed.clone(),
+                    same_as: None,
+                    shown: item.name.clone(),
                     span: firesteel_plan::Span::NONE,
                 },
                 ItemSource::Expr(e) => {

@@ -340,6 +340,34 @@ pub(super) async fn drop_table(
     Ok(Analyzed::Done)
 }
 
+pub(super) async fn truncate(session: &Session, name: &MultipartName) -> SparkResult<Analyzed> {
+    let Some(table) = catalog_table(session, name).await? else {
+        return Err(errors::table_not_found(&super::qualified(session, name)));
+    };
+    match &table.kind {
+        TableKind::Files { location, managed: true, .. } => {
+            remove_files(session, location).await?;
+            Ok(Analyzed::Done)
+        }
+        TableKind::Files { .. } => Err(SparkError::new(
+            "UNSUPPORTED_FEATURE.TABLE_OPERATION",
+            "0A000",
+            format!(
+                "The feature is not supported: Table {} does not support TRUNCATE TABLE: its files are not the \
+                 catalog's own.",
+                errors::ids(&table.full_name())
+            ),
+        )),
+        TableKind::View(_) => Err(SparkError::new(
+            "EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE",
+            "42809",
+            format!("'TRUNCATE TABLE' expects a table but {} is a view.", errors::ids(&table.full_name())),
+        )
+        .param("viewName", errors::ids(&table.full_name()))
+        .param("operation", "TRUNCATE TABLE")),
+    }
+}
+
 pub(super) async fn database(
     session: &Session,
     name: &MultipartName,

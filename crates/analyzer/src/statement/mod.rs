@@ -109,7 +109,9 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             found(session, name).await?;
             Ok(Analyzed::Done)
         }
-        StatementKind::TruncateTable { .. } => Err(SparkError::unsupported("TRUNCATE TABLE")),
+        StatementKind::TruncateTable { name } => {
+            create::truncate(session, name).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
         StatementKind::NotYet { what } => Err(SparkError::unsupported(what)),
     }
 }
