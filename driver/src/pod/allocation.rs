@@ -8,17 +8,25 @@ use std::{
 };
 
 use firesteel_api::{
-    ExecutorStatus,
+    DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION,
     names::{self, Role},
     pods::{self, AttemptContext, ExecutorArgs},
 };
 use firesteel_protocol::ExecutorId;
 use futures::StreamExt;
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use k8s_openapi::{
+    api::core::v1::{ObjectReference, Pod},
+    jiff::Timestamp,
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
-    runtime::{WatchStreamExt, watcher, watcher::Event},
+    runtime::{
+        WatchStreamExt,
+        events::{Event as PersonsEvent, EventType, Recorder, Reporter},
+        watcher,
+        watcher::Event,
+    },
 };
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -41,6 +49,7 @@ const LAST_GRACE: u32 = 5;
 pub struct Allocation {
     api: Api<Pod>,
     core: Arc<Core>,
+    recorder: Arc<Recorder>,
     context: AttemptContext,
     driver_address: String,
     driver_pod: (String, String),
@@ -57,7 +66,9 @@ impl Allocation {
         let context = settings.context.clone();
         let fleet = Fleet::new(context.plan.executor_instances);
         let (status, receiver) = watch::channel(fleet.status(context.attempt));
+        let reporter = Reporter { controller: DRIVER_FIELD_MANAGER.into(), instance: Some(settings.pod_name.clone()) };
         let allocation = Self {
+            recorder: Arc::new(Recorder::new(client.clone(), reporter)),
             api: Api::namespaced(client.clone(), &context.namespace),
             core,
             context,
@@ -150,7 +161,33 @@ impl Allocation {
                 "executor pod ended"
             );
             self.core.executor_lost(&ExecutorId::new(id.to_string()), loss.why);
+            self.announce(loss.trouble);
         }
+    }
+
+    /// An Event on the job. Events are a courtesy: one that cannot be written is logged and forgotten.
+    fn announce(&self, trouble: Trouble) {
+        let event = PersonsEvent {
+            type_: EventType::Warning,
+            reason: trouble.reason.as_str().to_owned(),
+            note: Some(trouble.message),
+            action: "ReplaceExecutor".to_owned(),
+            secondary: None,
+        };
+        let job = ObjectReference {
+            api_version: Some(format!("{GROUP}/{VERSION}")),
+            kind: Some("SparkJob".to_owned()),
+            name: Some(self.context.job.clone()),
+            namespace: Some(self.context.namespace.clone()),
+            uid: Some(self.context.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let recorder = self.recorder.clone();
+        tokio::spawn(async move {
+            if let Err(error) = recorder.publish(&event, &job).await {
+                tracing::warn!(%error, "cannot write an Event");
+            }
+        });
     }
 
     /// What the driver's service knows of executors against what their pods look like.

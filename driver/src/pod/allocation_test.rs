@@ -37,6 +37,8 @@ struct State {
     events: Vec<Value>,
     refuse: Option<(u16, String)>,
     collections_deleted: Vec<String>,
+    /// Notes of Events.
+    announced: Vec<String>,
 }
 
 #[derive(Clone, Default)]
@@ -49,10 +51,14 @@ impl FakeApi {
             let api = api.clone();
             async move {
                 let (parts, body) = request.into_parts();
-                let body = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Value::Null);
+                let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or(Value::Null);
                 let query = parts.uri.query().unwrap_or_default().to_owned();
-                let name =
-                    parts.uri.path().strip_prefix("/api/v1/namespaces/n/pods").unwrap().trim_matches('/').to_owned();
+                let path = parts.uri.path();
+                if path.contains("/events") {
+                    api.0.lock().announced.push(body["note"].as_str().unwrap_or_default().to_owned());
+                    return Ok(Response::new(Body::from(body.to_string().into_bytes())));
+                }
+                let name = path.strip_prefix("/api/v1/namespaces/n/pods").unwrap().trim_matches('/').to_owned();
                 let (status, answer) = if query.contains("watch=true") {
                     (200, api.watch(&query).await)
                 } else {
@@ -240,6 +246,10 @@ async fn lost_executors_are_told_to_the_scheduler_and_replaced() {
     app.until("2 is replaced", |a| a.api.pods().contains(&"a-1-exec-4".to_owned())).await;
     app.executor_comes(4);
     app.until("whole again", |a| a.status.borrow().summary == "2/2" && a.status.borrow().failed == 2).await;
+
+    app.until("people are told", |a| a.api.0.lock().announced.len() == 2).await;
+    let announced = app.api.0.lock().announced.clone();
+    assert!(announced.iter().any(|note| note.contains("a-1-exec-1 exceeded its memory limit")), "{announced:?}");
 
     app.stop.cancel();
     assert_eq!(app.running.await.unwrap(), None);

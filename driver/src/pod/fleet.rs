@@ -239,6 +239,10 @@ impl Fleet {
     }
 
     fn set_back(&mut self, now: Instant) {
+        // What fails together is one setback.
+        if self.not_before.is_some_and(|at| now < at) {
+            return;
+        }
         self.setbacks = self.setbacks.saturating_add(1);
         let seconds = (1 << (self.setbacks - 1).min(5)).min(LONGEST_WAIT_SECS);
         self.not_before = Some(now + Duration::from_secs(seconds));
