@@ -41,6 +41,11 @@ impl Analyzer<'_> {
             return Err(errors::scalar_subquery_columns(planned.scope.attributes.len()));
         };
         let data_type = attribute.data_type.clone();
+        if !planned.plan.all_out_ref_exprs().is_empty() && !has_one_row(&planned.plan) {
+            return Err(SparkError::unsupported(
+                "a correlated scalar subquery that does not aggregate to one row",
+            ));
+        }
         Ok(Typed::new(DfExpr::ScalarSubquery(wrap(planned.plan)), data_type, true))
     }
 
@@ -192,6 +197,20 @@ impl Analyzer<'_> {
             .map(|(_, a)| a)
             .find(|a| a.column == column)
             .map(|a| (a.column.clone(), a.data_type.clone(), a.nullable))
+    }
+}
+
+/// Whether the plan answers one row at most by an aggregation without keys.
+fn has_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::SubqueryAlias(_) => plan.inputs().into_iter().all(has_one_row),
+        _ => false,
     }
 }
 
