@@ -25,6 +25,7 @@ pub struct Metrics {
     leader: Gauge,
     crd_missing: Gauge,
     orphans: Counter,
+    stale: Counter,
     /// The caches that jobs are counted from when somebody asks.
     stores: RwLock<Vec<Store<SparkJob>>>,
 }
@@ -44,6 +45,7 @@ impl Default for Metrics {
             leader: Gauge::default(),
             crd_missing: Gauge::default(),
             orphans: Counter::default(),
+            stale: Counter::default(),
             stores: RwLock::default(),
         };
         let registry = &mut metrics.registry;
@@ -62,6 +64,11 @@ impl Default for Metrics {
             "crd_missing",
             "1 while the SparkJob definition is not installed",
             metrics.crd_missing.clone(),
+        );
+        registry.register(
+            "stale_decisions",
+            "Decisions from an old copy of a job, refused and made anew",
+            metrics.stale.clone(),
         );
         registry.register("orphans_deleted", "Jobs whose leftovers were deleted", metrics.orphans.clone());
         metrics
@@ -101,6 +108,10 @@ impl Metrics {
 
     pub fn set_crd_missing(&self, missing: bool) {
         self.crd_missing.set(i64::from(missing));
+    }
+
+    pub fn stale(&self) {
+        self.stale.inc();
     }
 
     pub fn orphan_deleted(&self) {

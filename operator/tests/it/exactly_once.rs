@@ -1,7 +1,7 @@
 //! Whatever breaks, and whenever: one attempt makes one driver pod.
 
 use crate::fake_api::{Crash, FakeApi};
-use firesteel_operator::{error::Error, reconcile::reconcile};
+use firesteel_operator::reconcile::{Next, reconcile};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -59,12 +59,43 @@ async fn a_stale_copy_of_a_job_starts_nothing() {
     api.submit("a", SPEC);
     let stale = Arc::new(serde_json::from_value(api.job("a")).unwrap());
     api.look("a").await.unwrap();
-    // The first attempt runs and fails; the job is retried or not: whatever happened, the stale copy must not decide.
+    // Its pod comes and goes: the stale copy knows of no attempt, and would make the first one again.
     api.remove("pods/n/a-1-driver");
     let created = api.count("POST pods/");
-    let error = reconcile(stale, &api.context()).await.unwrap_err();
-    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    let context = api.context();
+    reconcile(stale, &context).await.unwrap();
     assert_eq!(api.count("POST pods/"), created);
+    assert_eq!(api.status("a", "/attempts/0/reason"), "DriverLost", "decided from the server's copy");
+    assert_eq!(api.status("a", "/attempts").as_array().unwrap().len(), 1);
+    assert!(context.metrics.encode().contains("firesteel_operator_stale_decisions_total 1"));
+}
+
+/// The watch still shows the attempt without its pod's UID, the pod has been seen since, and is gone.
+#[tokio::test]
+async fn a_copy_from_before_the_uid_was_noted_makes_no_second_pod() {
+    let api = FakeApi::default();
+    api.submit("a", &format!("{SPEC}\nmaxInfrastructureRetries: 0"));
+    api.look("a").await.unwrap();
+    let mut stale = api.job("a");
+    stale["status"]["attempts"][0].as_object_mut().unwrap().remove("driverUid");
+    stale["metadata"]["resourceVersion"] = json!("1");
+    api.remove("pods/n/a-1-driver");
+    let stale = Arc::new(serde_json::from_value(stale).unwrap());
+    reconcile(stale, &api.context()).await.unwrap();
+    assert_eq!(api.count("POST pods/"), 1);
+    assert_eq!(api.status("a", "/reason"), "DriverLost");
+}
+
+#[tokio::test]
+async fn a_stale_copy_of_a_deleted_job_starts_nothing() {
+    let api = FakeApi::default();
+    api.submit("a", SPEC);
+    let stale: firesteel_api::SparkJob = serde_json::from_value(api.job("a")).unwrap();
+    // Deleted, and made again under the same name.
+    api.remove("sparkjobs/n/a");
+    api.submit("a", SPEC);
+    assert_eq!(reconcile(Arc::new(stale), &api.context()).await.unwrap(), Next::OnChange);
+    assert_eq!(api.count("POST pods/"), 0);
 }
 
 #[tokio::test]
