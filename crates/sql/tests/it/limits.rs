@@ -81,6 +81,24 @@ fn a_small_stack_is_enough() {
 }
 
 #[test]
+fn what_is_accepted_can_be_dropped_on_a_small_stack() {
+    let handle = std::thread::Builder::new().stack_size(1024 * 1024).spawn(|| {
+        for text in [
+            format!("SELECT {}1{}", "-a + (".repeat(450), ")".repeat(450)),
+            format!("SELECT {}1{}", "f(".repeat(900), ")".repeat(900)),
+            format!("SELECT 1{}", " + 1".repeat(900)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(900)),
+            format!("SELECT * FROM a{}", " JOIN b ON x = y".repeat(900)),
+            format!("{}SELECT 1{}", "SELECT * FROM (".repeat(450), ")".repeat(450)),
+            format!("SELECT CAST(a AS {}INT{})", "ARRAY<".repeat(900), ">".repeat(900)),
+        ] {
+            assert_eq!(class_of(&text), None, "{}", &text[..30]);
+        }
+    });
+    handle.unwrap().join().unwrap();
+}
+
+#[test]
 fn long_text_takes_time_in_proportion() {
     let terms: Vec<String> = (0..200_000).map(|i| format!("(a = {i} AND b <> 'x{i}')")).collect();
     let text = format!("SELECT * FROM t WHERE {}", terms.join(" OR "));
