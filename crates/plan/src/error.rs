@@ -27,7 +27,7 @@ pub struct QueryContext {
     pub end: usize,
     /// 1-based.
     pub line: usize,
-    /// 0-based, as in Spark's messages.
+    /// 0-based; messages count from 1.
     pub column: usize,
     pub fragment: String,
     /// The line of the text that the fragment starts on, to draw a caret under.
@@ -138,7 +138,9 @@ impl fmt::Display for SparkError {
             write!(f, " SQLSTATE: {}", self.0.sql_state)?;
         }
         if let Some(context) = &self.0.context {
-            write!(f, "\n== SQL (line {}, position {}) ==\n{}\n", context.line, context.column, context.line_text)?;
+            // Spark counts the position from 1 here.
+            let position = context.column + 1;
+            write!(f, "\n== SQL (line {}, position {position}) ==\n{}\n", context.line, context.line_text)?;
             for _ in 0..context.column {
                 f.write_str(" ")?;
             }
