@@ -27,7 +27,7 @@ fmt:
 	@. tools/env.sh && cargo fmt --all
 
 release:
-	@tools/setup && . tools/env.sh && cargo build --locked --release -p firesteel-cli -p firesteel-operator
+	@tools/setup && . tools/env.sh && cargo build --locked --release --workspace --bin firesteel --bin firesteel-operator
 
 bench: release
 	@. tools/env.sh && bench/tpch/run --scale 1
