@@ -138,11 +138,7 @@ impl Cluster {
             run(&["up"]).await;
             for program in ["firesteel", "firesteel-operator"] {
                 let file = bin_dir().join(program);
-                assert!(
-                    file.is_file(),
-                    "{} is missing: cargo build -p firesteel-cli -p firesteel-operator",
-                    file.display()
-                );
+                assert!(file.is_file(), "{} is missing: cargo build --workspace --bin {program}", file.display());
             }
             let mut build = Command::new(root().join("images/build"));
             let archives = succeed(build.arg("--bin-dir").arg(bin_dir()).stdin(Stdio::null())).await;
