@@ -2,10 +2,10 @@
 
 use firesteel_plan::{
     DataType, SparkResult,
-    types::{DayTimeField, StructField, YearMonthField},
+    types::{DayTimeField, StructField},
 };
 
-use crate::{EvalMode, FunctionContext, Typed, cast, errors};
+use crate::{FunctionContext, Typed, cast, errors};
 
 pub(crate) fn decimal(precision: u8, scale: i8) -> DataType {
     DataType::Decimal { precision, scale }
@@ -106,10 +106,9 @@ fn complex(
     inner: &dyn Fn(&DataType, &DataType) -> Option<DataType>,
 ) -> Option<DataType> {
     match (left, right) {
-        (
-            DataType::Array { element: a, contains_null: n },
-            DataType::Array { element: b, contains_null: m },
-        ) => Some(DataType::Array { element: Box::new(inner(a, b)?), contains_null: *n || *m }),
+        (DataType::Array { element: a, contains_null: n }, DataType::Array { element: b, contains_null: m }) => {
+            Some(DataType::Array { element: Box::new(inner(a, b)?), contains_null: *n || *m })
+        }
         (
             DataType::Map { key: k1, value: v1, value_contains_null: n },
             DataType::Map { key: k2, value: v2, value_contains_null: m },
@@ -149,7 +148,11 @@ fn with_decimals(left: &DataType, right: &DataType) -> Option<DataType> {
 fn is_atomic(data_type: &DataType) -> bool {
     !matches!(
         data_type,
-        DataType::Null | DataType::Array { .. } | DataType::Map { .. } | DataType::Struct(_) | DataType::CalendarInterval
+        DataType::Null
+            | DataType::Array { .. }
+            | DataType::Map { .. }
+            | DataType::Struct(_)
+            | DataType::CalendarInterval
             | DataType::Variant
     )
 }
@@ -269,11 +272,9 @@ pub fn can_implicitly_cast(from: &DataType, to: &DataType, ansi: bool) -> bool {
                 _ => false,
             }
         }
-        (a, b) if datetime_rank(a).is_some() && datetime_rank(b).is_some() => {
-            !ansi || datetime_rank(a) <= datetime_rank(b)
-        }
+        (a, b) if datetime_rank(a).is_some() && datetime_rank(b).is_some() => true,
         // A string literal or column where a number or time is wanted, and the other way round.
-        (a, b) if a.is_string() => is_atomic(b) && !(matches!(b, Boolean) && !ansi) || b.is_interval(),
+        (a, b) if a.is_string() => (is_atomic(b) && (ansi || *b != Boolean)) || b.is_interval(),
         (a, String) => is_atomic(a),
         (Array { element: a, .. }, Array { element: b, .. }) => can_implicitly_cast(a, b, ansi),
         (Map { key: a, value: b, .. }, Map { key: c, value: d, .. }) => {
@@ -284,11 +285,4 @@ pub fn can_implicitly_cast(from: &DataType, to: &DataType, ansi: bool) -> bool {
     }
 }
 
-/// The mode of `try_` functions' own casts and of store assignment.
-pub(crate) fn session_mode(ansi: bool) -> EvalMode {
-    if ansi { EvalMode::Ansi } else { EvalMode::Legacy }
-}
-
 pub(crate) const SECONDS: DataType = DataType::DayTimeInterval { start: DayTimeField::Day, end: DayTimeField::Second };
-pub(crate) const MONTHS: DataType =
-    DataType::YearMonthInterval { start: YearMonthField::Year, end: YearMonthField::Month };

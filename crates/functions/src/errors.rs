@@ -28,9 +28,9 @@ pub fn spark_error(error: &DataFusionError) -> Option<&SparkError> {
 
 fn spark_error_in_arrow(error: &arrow::error::ArrowError) -> Option<&SparkError> {
     match error {
-        arrow::error::ArrowError::ExternalError(inner) => inner
-            .downcast_ref::<SparkError>()
-            .or_else(|| inner.downcast_ref::<DataFusionError>().and_then(spark_error)),
+        arrow::error::ArrowError::ExternalError(inner) => {
+            inner.downcast_ref::<SparkError>().or_else(|| inner.downcast_ref::<DataFusionError>().and_then(spark_error))
+        }
         _ => None,
     }
 }
@@ -47,8 +47,7 @@ fn quoted_type(data_type: &DataType) -> String {
 pub fn sql_type(data_type: &DataType) -> String {
     match data_type {
         DataType::Struct(fields) => {
-            let inner: Vec<String> =
-                fields.iter().map(|f| format!("{}: {}", f.name, sql_type(&f.data_type))).collect();
+            let inner: Vec<String> = fields.iter().map(|f| format!("{}: {}", f.name, sql_type(&f.data_type))).collect();
             format!("STRUCT<{}>", inner.join(", "))
         }
         DataType::Array { element, .. } => format!("ARRAY<{}>", sql_type(element)),
@@ -102,7 +101,9 @@ pub fn binary_overflow(left: impl Display, symbol: &str, right: impl Display, fu
     SparkError::new(
         "BINARY_ARITHMETIC_OVERFLOW",
         "22003",
-        format!("{left} {symbol} {right} caused overflow. Use `{function}` to ignore overflow problem and return NULL."),
+        format!(
+            "{left} {symbol} {right} caused overflow. Use `{function}` to ignore overflow problem and return NULL."
+        ),
     )
     .param("value1", left.to_string())
     .param("symbol", symbol)
@@ -311,7 +312,8 @@ pub fn datatype_mismatch(subclass: &str, sql: impl Display, detail: impl Display
 
 pub fn cannot_cast(value: &Typed, to: &DataType, mode: crate::EvalMode) -> SparkError {
     let (from, target) = (quoted_type(&value.data_type), quoted_type(to));
-    let legacy_can = mode == crate::EvalMode::Ansi && crate::cast::can_cast(&value.data_type, to, crate::EvalMode::Legacy);
+    let legacy_can =
+        mode == crate::EvalMode::Ansi && crate::cast::can_cast(&value.data_type, to, crate::EvalMode::Legacy);
     let sql = format!("CAST({} AS {})", value.sql(), sql_type(to));
     let (subclass, detail) = if legacy_can {
         (

@@ -60,7 +60,11 @@ pub(crate) fn resolve(
                 return Err(errors::unexpected_input(name, 0, "ARRAY<STRUCT>", &arg));
             };
             for f in fields {
-                output.push(StructField::new(f.name.clone(), f.data_type.clone(), outer || *contains_null || f.nullable));
+                output.push(StructField::new(
+                    f.name.clone(),
+                    f.data_type.clone(),
+                    outer || *contains_null || f.nullable,
+                ));
             }
         }
         (Generator::Inline { .. }, _) => return Err(errors::unexpected_input(name, 0, "ARRAY<STRUCT>", &arg)),
@@ -76,14 +80,22 @@ fn stack(ctx: &FunctionContext, mut args: Vec<Typed>) -> SparkResult<ResolvedGen
     let count = args.remove(0);
     let rows = match count.literal() {
         Some(datafusion::scalar::ScalarValue::Int32(Some(n))) if *n > 0 => *n as usize,
-        _ => return Err(errors::datatype_mismatch("VALUE_OUT_OF_RANGE", "stack(…)", "The `n` must be a positive integer literal.")),
+        _ => {
+            return Err(errors::datatype_mismatch(
+                "VALUE_OUT_OF_RANGE",
+                "stack(…)",
+                "The `n` must be a positive integer literal.",
+            ));
+        }
     };
     let columns = args.len().div_ceil(rows);
     let mut output = Vec::with_capacity(columns);
     for column in 0..columns {
         let cells: Vec<usize> = (0..rows).map(|r| r * columns + column).filter(|i| *i < args.len()).collect();
-        let common = coercion::common_type_of(cells.iter().map(|i| &args[*i].data_type), ctx.ansi)
-            .ok_or_else(|| errors::data_diff_types("stack", &cells.iter().map(|i| args[*i].clone()).collect::<Vec<_>>()))?;
+        let common =
+            coercion::common_type_of(cells.iter().map(|i| &args[*i].data_type), ctx.ansi).ok_or_else(|| {
+                errors::data_diff_types("stack", &cells.iter().map(|i| args[*i].clone()).collect::<Vec<_>>())
+            })?;
         let mut nullable = cells.len() < rows;
         for i in cells {
             let cell = std::mem::replace(&mut args[i], crate::literal::int(0));

@@ -32,9 +32,7 @@ pub fn literal(ctx: &FunctionContext, value: &Literal) -> SparkResult<Typed> {
         Literal::TimestampText { text, kind } => timestamp_text(ctx, text, *kind)?,
         Literal::Timestamp(v) => (ScalarValue::TimestampMicrosecond(Some(*v), types::utc()), DataType::Timestamp),
         Literal::TimestampNtz(v) => (ScalarValue::TimestampMicrosecond(Some(*v), None), DataType::TimestampNtz),
-        Literal::Time { nanos, precision } => {
-            (ScalarValue::Time64Nanosecond(Some(*nanos)), DataType::Time(*precision))
-        }
+        Literal::Time { nanos, precision } => (ScalarValue::Time64Nanosecond(Some(*nanos)), DataType::Time(*precision)),
         Literal::YearMonthInterval { months, data_type } => {
             (ScalarValue::IntervalYearMonth(Some(*months)), data_type.clone())
         }

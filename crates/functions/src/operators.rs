@@ -117,11 +117,7 @@ fn logical(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> Sp
 /// `right`, evaluated only where `left` leaves the answer open. DataFusion evaluates both sides of AND and OR for whole
 /// batches, and its simplifier turns a CASE of booleans into AND and OR; a CASE of tiny integers it leaves alone.
 fn guarded(op: BinaryOp, left: Expr, right: Expr) -> SparkResult<Expr> {
-    let open = if op == BinaryOp::And {
-        Expr::IsNotFalse(Box::new(left))
-    } else {
-        Expr::IsNotTrue(Box::new(left))
-    };
+    let open = if op == BinaryOp::And { Expr::IsNotFalse(Box::new(left)) } else { Expr::IsNotTrue(Box::new(left)) };
     boolean_case(vec![(open, right)], None)
 }
 
@@ -236,7 +232,8 @@ pub fn in_list(ctx: &FunctionContext, operand: Typed, list: Vec<Typed>, negated:
             .ok_or_else(|| errors::data_diff_types("in", &all))?;
     }
     let nullable = all.iter().any(|v| v.nullable);
-    let mut all = all.into_iter().map(|v| canonical(coercion::implicit(ctx, v, &common)?)).collect::<SparkResult<Vec<_>>>()?;
+    let mut all =
+        all.into_iter().map(|v| canonical(coercion::implicit(ctx, v, &common)?)).collect::<SparkResult<Vec<_>>>()?;
     let operand = all.remove(0);
     let list = all.into_iter().map(|v| v.expr).collect();
     let expr = Expr::InList(InList::new(Box::new(operand.expr), list, negated));
@@ -287,7 +284,10 @@ pub fn case_when(ctx: &FunctionContext, branches: Vec<(Typed, Typed)>, otherwise
     let otherwise = if has_else { values.pop() } else { None };
     let conditions = conditions
         .into_iter()
-        .map(|c| boolean_operand(ctx, "casewhen", c).map(|c| c.expr))
+        .map(|c| match c.data_type {
+            DataType::Null => Err(errors::unexpected_input("casewhen", 0, "BOOLEAN", &c)),
+            _ => boolean_operand(ctx, "casewhen", c).map(|c| c.expr),
+        })
         .collect::<SparkResult<Vec<_>>>()?;
     let risky = values.iter().chain(&otherwise).any(may_fail);
     let branches: Vec<(Expr, Expr)> = conditions.into_iter().zip(values).collect();

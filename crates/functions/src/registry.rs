@@ -12,7 +12,6 @@ use crate::{
     aggregate::{self, AggregateArgs, AggregateKind, ResolvedAggregate},
     coercion, errors,
     generator::{self, Generator, ResolvedGenerator},
-    types,
     udf::call,
     window::{self, ResolvedWindow, WindowKind},
 };
@@ -38,7 +37,6 @@ enum Body {
     Simple(Simple),
     Aggregate(AggregateKind),
     Window(WindowKind),
-    /// An aggregate with a window function's meaning under OVER (`first_value`).
     Generator(Generator),
 }
 
@@ -51,18 +49,10 @@ pub(crate) struct Simple {
     /// number, `D` date, `T` timestamp, `B` boolean, `a` anything, `A` an array, `M` a map. `?` before the optional ones,
     /// `*` behind the last where it repeats.
     params: &'static str,
-    out: Out,
+    out: DataType,
     nulls: Nulls,
-    /// Whether the session's time zone is a last argument.
-    zone: bool,
     /// Whether the kernel's name ends with the mode.
     by_mode: bool,
-}
-
-pub(crate) enum Out {
-    Type(DataType),
-    Same(usize),
-    By(fn(&[Typed]) -> DataType),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -70,7 +60,6 @@ pub(crate) enum Nulls {
     /// Null when an argument is.
     IfAny,
     Maybe,
-    Never,
 }
 
 impl FunctionDef {
@@ -79,24 +68,13 @@ impl FunctionDef {
     }
 
     pub(crate) fn simple(name: &'static str, udf: &'static str, params: &'static str, out: DataType) -> Self {
-        Self::simple_with(name, udf, params, Out::Type(out))
-    }
-
-    pub(crate) fn simple_with(name: &'static str, udf: &'static str, params: &'static str, out: Out) -> Self {
-        let simple = Simple { udf, params, out, nulls: Nulls::IfAny, zone: false, by_mode: false };
+        let simple = Simple { udf, params, out, nulls: Nulls::IfAny, by_mode: false };
         Self { name, kind: FunctionKind::Scalar, body: Body::Simple(simple) }
     }
 
     pub(crate) fn nulls(mut self, nulls: Nulls) -> Self {
         if let Body::Simple(s) = &mut self.body {
             s.nulls = nulls;
-        }
-        self
-    }
-
-    pub(crate) fn zoned(mut self) -> Self {
-        if let Body::Simple(s) = &mut self.body {
-            s.zone = true;
         }
         self
     }
@@ -182,20 +160,12 @@ impl Simple {
             let letter = letters.get(i).or(letters.last()).copied().unwrap_or('a');
             typed.push(want(ctx, name, i, letter, arg)?);
         }
-        let data_type = match &self.out {
-            Out::Type(t) => t.clone(),
-            Out::Same(i) => typed.get(*i).map_or(DataType::Null, |t| t.data_type.clone()),
-            Out::By(f) => f(&typed),
-        };
+        let data_type = self.out.clone();
         let nullable = match self.nulls {
             Nulls::IfAny => typed.iter().any(|t| t.nullable),
             Nulls::Maybe => true,
-            Nulls::Never => false,
         };
-        let mut exprs: Vec<_> = typed.into_iter().map(|t| t.expr).collect();
-        if self.zone {
-            exprs.push(crate::udf::text_literal(&ctx.time_zone));
-        }
+        let exprs = typed.into_iter().map(|t| t.expr).collect();
         if self.by_mode {
             let udf = format!("{}_{}", self.udf, ctx.mode().suffix());
             return Ok(Typed::new(call(&udf, exprs)?, data_type, nullable));
@@ -316,9 +286,4 @@ pub fn lookup(name: &str) -> Option<&'static FunctionDef> {
 /// All names, in order, for suggestions and SHOW FUNCTIONS.
 pub fn names() -> BTreeMap<&'static str, FunctionKind> {
     REGISTRY.iter().map(|(name, def)| (*name, def.kind)).collect()
-}
-
-/// The Arrow type of a typed value.
-pub(crate) fn arrow_type(value: &Typed) -> SparkResult<arrow::datatypes::DataType> {
-    types::to_arrow(&value.data_type)
 }

@@ -140,15 +140,15 @@ pub(crate) fn resolve(
     match kind {
         Ntile => {
             let buckets = args.pop().unwrap_or_else(|| literal::int(1));
-            args.push(positive_literal(ctx, name, buckets)?);
+            args.push(positive_literal(name, buckets)?);
         }
         NthValue => {
             let offset = args.pop().unwrap_or_else(|| literal::int(1));
-            args.push(positive_literal(ctx, name, offset)?);
+            args.push(positive_literal(name, offset)?);
         }
         Lag | Lead => {
             if let Some(offset) = args.get_mut(1) {
-                *offset = whole_literal(ctx, name, offset.clone())?;
+                *offset = whole_literal(name, offset.clone())?;
             } else {
                 args.push(literal::of(ScalarValue::Int64(Some(1)), DataType::Long));
             }
@@ -171,26 +171,29 @@ pub(crate) fn resolve(
     })
 }
 
-fn whole_literal(ctx: &FunctionContext, name: &str, value: Typed) -> SparkResult<Typed> {
+fn whole_literal(name: &str, value: Typed) -> SparkResult<Typed> {
     let value = match value.literal() {
         Some(ScalarValue::Int8(Some(v))) => i64::from(*v),
         Some(ScalarValue::Int16(Some(v))) => i64::from(*v),
         Some(ScalarValue::Int32(Some(v))) => i64::from(*v),
-        Some(ScalarValue::Int64(Some(v))) if ctx.ansi || !ctx.ansi => *v,
+        Some(ScalarValue::Int64(Some(v))) => *v,
         _ => {
             return Err(errors::datatype_mismatch(
                 "NON_FOLDABLE_INPUT",
                 name,
-                format!("the input `offset` should be a foldable \"INT\" expression; however, got \"{}\".", value.sql()),
+                format!(
+                    "the input `offset` should be a foldable \"INT\" expression; however, got \"{}\".",
+                    value.sql()
+                ),
             ));
         }
     };
     Ok(literal::of(ScalarValue::Int64(Some(value)), DataType::Long))
 }
 
-fn positive_literal(ctx: &FunctionContext, name: &str, value: Typed) -> SparkResult<Typed> {
+fn positive_literal(name: &str, value: Typed) -> SparkResult<Typed> {
     let shown = value.sql();
-    let value = whole_literal(ctx, name, value)?;
+    let value = whole_literal(name, value)?;
     match value.literal() {
         Some(ScalarValue::Int64(Some(v))) if *v > 0 => Ok(value),
         _ => Err(errors::datatype_mismatch(

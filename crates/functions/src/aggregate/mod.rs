@@ -224,7 +224,10 @@ impl Call {
     }
 }
 
-fn then(mut resolved: ResolvedAggregate, finish: impl Fn(Typed) -> SparkResult<Typed> + Send + Sync + 'static) -> ResolvedAggregate {
+fn then(
+    mut resolved: ResolvedAggregate,
+    finish: impl Fn(Typed) -> SparkResult<Typed> + Send + Sync + 'static,
+) -> ResolvedAggregate {
     resolved.finish = Some(Box::new(finish));
     resolved
 }
@@ -276,11 +279,18 @@ pub(crate) fn resolve(
             if args.len() > 1 {
                 match args.remove(1).literal() {
                     Some(ScalarValue::Boolean(Some(b))) => ignore |= b,
-                    _ => return Err(errors::datatype_mismatch("NON_FOLDABLE_INPUT", name, "the input `ignoreNulls` should be a foldable \"BOOLEAN\" expression.")),
+                    _ => {
+                        return Err(errors::datatype_mismatch(
+                            "NON_FOLDABLE_INPUT",
+                            name,
+                            "the input `ignoreNulls` should be a foldable \"BOOLEAN\" expression.",
+                        ));
+                    }
                 }
             }
             let value = args.remove(0);
-            let udaf = if kind == First { df::first_last::first_value_udaf() } else { df::first_last::last_value_udaf() };
+            let udaf =
+                if kind == First { df::first_last::first_value_udaf() } else { df::first_last::last_value_udaf() };
             let call = Call { null_treatment: ignore.then_some(NullTreatment::IgnoreNulls), ..call };
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
@@ -296,8 +306,8 @@ pub(crate) fn resolve(
             let value = want(ctx, name, 0, 'd', args.remove(0))?;
             call.of(udaf, vec![value.expr], DataType::Double, true)
         }
-        Corr | CovarSamp | CovarPop | RegrAvgx | RegrAvgy | RegrCount | RegrIntercept | RegrR2 | RegrSlope | RegrSxx
-        | RegrSxy | RegrSyy => {
+        Corr | CovarSamp | CovarPop | RegrAvgx | RegrAvgy | RegrCount | RegrIntercept | RegrR2 | RegrSlope
+        | RegrSxx | RegrSxy | RegrSyy => {
             let udaf = match kind {
                 Corr => df::correlation::corr_udaf(),
                 CovarSamp => df::covariance::covar_samp_udaf(),
@@ -329,7 +339,8 @@ pub(crate) fn resolve(
         }
         ApproxCountDistinct => {
             let value = canonical(args.remove(0))?;
-            let resolved = call.of(df::approx_distinct::approx_distinct_udaf(), vec![value.expr], DataType::Long, false);
+            let resolved =
+                call.of(df::approx_distinct::approx_distinct_udaf(), vec![value.expr], DataType::Long, false);
             then(resolved, |v| {
                 let expr = Expr::Cast(Cast::new(Box::new(v.expr), arrow::datatypes::DataType::Int64));
                 Ok(Typed::new(expr, DataType::Long, false))
@@ -482,7 +493,11 @@ fn extreme(max: bool, name: &str, call: Call, value: Typed) -> SparkResult<Resol
         let key = crate::udf::call("float_to_order", vec![value.expr])?;
         let resolved = call.of(udaf, vec![key], DataType::Long, true);
         return Ok(then(resolved, move |v| {
-            Ok(Typed::new(crate::udf::call("order_to_float", vec![v.expr, type_literal(&data_type)?])?, data_type.clone(), true))
+            Ok(Typed::new(
+                crate::udf::call("order_to_float", vec![v.expr, type_literal(&data_type)?])?,
+                data_type.clone(),
+                true,
+            ))
         }));
     }
     Ok(call.of(udaf, vec![value.expr], value.data_type, true))
@@ -550,7 +565,10 @@ fn percentiles(
                 return Err(SparkError::new(
                     "INVALID_WITHIN_GROUP_EXPRESSION.WRONG_NUM_ORDERINGS",
                     "42K0K",
-                    format!("Invalid function {name} with WITHIN GROUP: it requires 1 ordering in WITHIN GROUP but got {}.", order_by.len()),
+                    format!(
+                        "Invalid function {name} with WITHIN GROUP: it requires 1 ordering in WITHIN GROUP but got {}.",
+                        order_by.len()
+                    ),
                 ));
             }
             let (sort, key) = order_by.remove(0);
@@ -568,7 +586,10 @@ fn percentiles(
         return Err(errors::datatype_mismatch(
             "NON_FOLDABLE_INPUT",
             name,
-            format!("the input `percentage` should be a foldable \"DOUBLE\" expression; however, got \"{}\".", wanted.sql()),
+            format!(
+                "the input `percentage` should be a foldable \"DOUBLE\" expression; however, got \"{}\".",
+                wanted.sql()
+            ),
         ));
     };
     if let Some(bad) = percentages.iter().find(|p| !(0.0..=1.0).contains(*p)) {
@@ -615,7 +636,11 @@ fn percentiles(
     };
     let udaf = ours(if by_rank { "spark_percentile_rank" } else { "spark_percentile" })?;
     let resolved = call.of(udaf, exprs, data_type, true);
-    if !by_rank || matches!(original, DataType::Double | DataType::Null) || original.is_string() || kind == PercentileDisc {
+    if !by_rank
+        || matches!(original, DataType::Double | DataType::Null)
+        || original.is_string()
+        || kind == PercentileDisc
+    {
         return Ok(resolved);
     }
     // An approximate percentile has the type of its values.

@@ -144,7 +144,9 @@ impl Values {
                             return Err(crate::errors::external(firesteel_plan::SparkError::new(
                                 "INVALID_PARAMETER_VALUE.LONG",
                                 "22023",
-                                format!("The value of parameter(s) `frequency` in `percentile` is invalid: negative values found in {count}"),
+                                format!(
+                                    "The value of parameter(s) `frequency` in `percentile` is invalid: negative values found in {count}"
+                                ),
                             )));
                         }
                         if count > 0 {
@@ -287,7 +289,11 @@ impl Accumulator for MomentsState {
         if m2 == 0.0 {
             return Ok(ScalarValue::Float64(None));
         }
-        Ok(ScalarValue::Float64(Some(if self.kurtosis { n * m4 / (m2 * m2) - 3.0 } else { n.sqrt() * m3 / (m2 * m2 * m2).sqrt() })))
+        Ok(ScalarValue::Float64(Some(if self.kurtosis {
+            n * m4 / (m2 * m2) - 3.0
+        } else {
+            n.sqrt() * m3 / (m2 * m2 * m2).sqrt()
+        })))
     }
 
     fn size(&self) -> usize {

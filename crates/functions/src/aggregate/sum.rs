@@ -159,7 +159,8 @@ fn average(sum: i128, count: i64, from: i8, result: &Arrow) -> Option<i128> {
             let n = i256::from_i128(sum).wrapping_mul(wide_pow10(up));
             let c = i256::from_i128(count);
             let (q, r) = (n.wrapping_div(c), n.wrapping_rem(c).wrapping_abs());
-            let q = if r >= c.wrapping_sub(r) { q.wrapping_add(i256::from_i128(if sum < 0 { -1 } else { 1 })) } else { q };
+            let q =
+                if r >= c.wrapping_sub(r) { q.wrapping_add(i256::from_i128(if sum < 0 { -1 } else { 1 })) } else { q };
             round_i256(q, 0).to_i128()?
         }
     };
@@ -168,7 +169,15 @@ fn average(sum: i128, count: i64, from: i8, result: &Arrow) -> Option<i128> {
 
 impl<T: ArrowPrimitiveType> SumGroups<T> {
     fn new(of: &CheckedSum, sum_type: Arrow, result: Arrow) -> Self {
-        Self { what: of.what, tolerant: of.tolerant, sums: Vec::new(), counts: Vec::new(), sum_type, result, kind: PhantomData }
+        Self {
+            what: of.what,
+            tolerant: of.tolerant,
+            sums: Vec::new(),
+            counts: Vec::new(),
+            sum_type,
+            result,
+            kind: PhantomData,
+        }
     }
 
     #[inline]

@@ -111,9 +111,7 @@ fn value_type(args: &[Arrow]) -> DfResult<Arrow> {
 fn entries_type(args: &[Arrow], which: usize) -> DfResult<Arrow> {
     match args.first() {
         Some(Arrow::Map(entries, _)) => match entries.data_type() {
-            Arrow::Struct(fields) if fields.len() == 2 => {
-                Ok(Arrow::new_list(fields[which].data_type().clone(), true))
-            }
+            Arrow::Struct(fields) if fields.len() == 2 => Ok(Arrow::new_list(fields[which].data_type().clone(), true)),
             other => exec_err!("a map of {other}"),
         },
         other => exec_err!("{other:?} is not a map"),
@@ -125,7 +123,12 @@ fn entries(args: &Args<'_>, which: usize) -> DfResult<ArrayRef> {
     let map = array.as_map();
     let values = if which == 0 { map.keys() } else { map.values() };
     let Arrow::List(field) = args.return_type else { return exec_err!("{} as {}", args.name, args.return_type) };
-    Ok(Arc::new(ListArray::try_new(Arc::clone(field), map.offsets().clone(), Arc::clone(values), map.nulls().cloned())?))
+    Ok(Arc::new(ListArray::try_new(
+        Arc::clone(field),
+        map.offsets().clone(),
+        Arc::clone(values),
+        map.nulls().cloned(),
+    )?))
 }
 
 fn map_value(args: &Args<'_>) -> DfResult<ArrayRef> {
@@ -260,11 +263,6 @@ fn item_call(ctx: &FunctionContext, name: &str, base: Typed, index: Typed, mode:
     Ok(Typed::new(call(udf, vec![base.expr, index.expr])?, *element, true))
 }
 
-/// An element by its place from 1, null outside.
-pub(crate) fn element(ctx: &FunctionContext, base: Typed, index: Typed) -> SparkResult<Typed> {
-    at(ctx, "element_at", base, index, ctx.mode())
-}
-
 /// `base[index]`
 pub fn subscript(ctx: &FunctionContext, base: Typed, index: Typed) -> SparkResult<Typed> {
     match base.data_type.clone() {
@@ -316,8 +314,8 @@ pub fn field(ctx: &FunctionContext, base: Typed, name: &str) -> SparkResult<Type
                 )
                 .param("field", format!("`{name}`")));
             }
-            let expr = datafusion::functions::core::get_field()
-                .call(vec![base.expr, crate::udf::text_literal(&hit.name)]);
+            let expr =
+                datafusion::functions::core::get_field().call(vec![base.expr, crate::udf::text_literal(&hit.name)]);
             Ok(Typed::new(expr, hit.data_type.clone(), base.nullable || hit.nullable))
         }
         DataType::Map { key, value, .. } => map_value_call(ctx, base, literal::text(name), &key, &value),

@@ -9,12 +9,7 @@ use arrow::{
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},
     row::{RowConverter, SortField},
 };
-use datafusion::{
-    common::exec_err,
-    error::Result as DfResult,
-    logical_expr::Expr,
-    scalar::ScalarValue,
-};
+use datafusion::{common::exec_err, error::Result as DfResult, logical_expr::Expr, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{access::list, array_of};
@@ -65,27 +60,31 @@ pub(super) fn udfs() -> Vec<Udf> {
             let values = take(values.values(), &UInt32Array::from(take_values), None)?;
             map(args, keys, values, OffsetBuffer::from_lengths(lengths), nulls)
         }),
-        Udf::new("spark_array_repeat", Ret::By(|a| match a.first() {
-            Some(t) => Ok(Arrow::new_list(t.clone(), true)),
-            None => exec_err!("array_repeat of nothing"),
-        }), |args| {
-            let values = args.array(0)?;
-            let counts = args.primitive::<Int32Type>(1)?;
-            let mut indices = Vec::new();
-            let mut lengths = Vec::new();
-            let mut valid = Vec::new();
-            for row in 0..args.rows {
-                let n = counts.get(row);
-                let length = n.map_or(0, |n| usize::try_from(n).unwrap_or(0));
-                if indices.len() + length > i32::MAX as usize {
-                    return exec_err!("array_repeat() would make more than 2^31 elements");
+        Udf::new(
+            "spark_array_repeat",
+            Ret::By(|a| match a.first() {
+                Some(t) => Ok(Arrow::new_list(t.clone(), true)),
+                None => exec_err!("array_repeat of nothing"),
+            }),
+            |args| {
+                let values = args.array(0)?;
+                let counts = args.primitive::<Int32Type>(1)?;
+                let mut indices = Vec::new();
+                let mut lengths = Vec::new();
+                let mut valid = Vec::new();
+                for row in 0..args.rows {
+                    let n = counts.get(row);
+                    let length = n.map_or(0, |n| usize::try_from(n).unwrap_or(0));
+                    if indices.len() + length > i32::MAX as usize {
+                        return exec_err!("array_repeat() would make more than 2^31 elements");
+                    }
+                    indices.extend(std::iter::repeat_n(row as u32, length));
+                    lengths.push(length);
+                    valid.push(n.is_some());
                 }
-                indices.extend(std::iter::repeat_n(row as u32, length));
-                lengths.push(length);
-                valid.push(n.is_some());
-            }
-            lists(args, &values, indices, lengths, valid)
-        }),
+                lists(args, &values, indices, lengths, valid)
+            },
+        ),
         Udf::new("spark_flatten", Ret::Element(0), |args| {
             let outer = list(&args.array(0)?)?;
             let inner = list(outer.values())?;
@@ -163,7 +162,9 @@ pub(super) fn udfs() -> Vec<Udf> {
                 let before = indices.len();
                 if good {
                     for (l, base) in all.iter().zip(&bases) {
-                        indices.extend((l.value_offsets()[row]..l.value_offsets()[row + 1]).map(|i| (base + i64::from(i)) as u32));
+                        indices.extend(
+                            (l.value_offsets()[row]..l.value_offsets()[row + 1]).map(|i| (base + i64::from(i)) as u32),
+                        );
                     }
                 }
                 lengths.push(indices.len() - before);
@@ -193,7 +194,8 @@ pub(super) fn udfs() -> Vec<Udf> {
             let (months, days) = (args.primitive::<Int32Type>(2)?, args.primitive::<Int32Type>(3)?);
             let mut builder = arrow::array::ListBuilder::new(arrow::array::Date32Builder::new());
             for row in 0..args.rows {
-                let (Some(a), Some(b), Some(m), Some(d)) = (start.get(row), stop.get(row), months.get(row), days.get(row))
+                let (Some(a), Some(b), Some(m), Some(d)) =
+                    (start.get(row), stop.get(row), months.get(row), days.get(row))
                 else {
                     builder.append_null();
                     continue;
@@ -382,7 +384,10 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                         return Err(errors::datatype_mismatch(
                             "CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING",
                             name,
-                            format!("Only foldable `STRING` expressions are allowed to appear at odd position, but they are [\"{}\"].", arg.sql()),
+                            format!(
+                                "Only foldable `STRING` expressions are allowed to appear at odd position, but they are [\"{}\"].",
+                                arg.sql()
+                            ),
                         ));
                     }
                 }
@@ -399,7 +404,8 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             }
             let nulls = values.iter().any(|v| v.nullable);
             let (keys, key) = if keys.is_empty() { (keys, DataType::Null) } else { coercion::unify(ctx, name, keys)? };
-            let (values, value) = if values.is_empty() { (values, DataType::Null) } else { coercion::unify(ctx, name, values)? };
+            let (values, value) =
+                if values.is_empty() { (values, DataType::Null) } else { coercion::unify(ctx, name, values)? };
             let data_type = DataType::Map { key: Box::new(key), value: Box::new(value), value_contains_null: nulls };
             let mut exprs = vec![type_literal(&data_type)?];
             for (k, v) in keys.into_iter().zip(values) {
@@ -463,11 +469,19 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("array_join", |ctx, name, mut args| {
             check_count(name, args.len(), 2, 3)?;
-            let missing = if args.len() > 2 { want(ctx, name, 2, 's', args.remove(2))? } else { crate::literal::null(&DataType::String)? };
+            let missing = if args.len() > 2 {
+                want(ctx, name, 2, 's', args.remove(2))?
+            } else {
+                crate::literal::null(&DataType::String)?
+            };
             let separator = want(ctx, name, 1, 's', args.remove(1))?;
             let value = coercion::implicit(ctx, want(ctx, name, 0, 'A', args.remove(0))?, &array_of(DataType::String))?;
             let nullable = value.nullable || separator.nullable;
-            Ok(Typed::new(call("spark_array_join", vec![value.expr, separator.expr, missing.expr])?, DataType::String, nullable))
+            Ok(Typed::new(
+                call("spark_array_join", vec![value.expr, separator.expr, missing.expr])?,
+                DataType::String,
+                nullable,
+            ))
         }),
         F::resolve("sequence", sequence_call),
     ]
@@ -498,11 +512,17 @@ fn sequence_call(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>
             None => (0, 1),
             Some(s) => match s.literal() {
                 Some(ScalarValue::IntervalYearMonth(Some(m))) => (*m, 0),
-                Some(ScalarValue::DurationMicrosecond(Some(d))) if d % crate::datetime::calendar::MICROS_PER_DAY == 0 => {
+                Some(ScalarValue::DurationMicrosecond(Some(d)))
+                    if d % crate::datetime::calendar::MICROS_PER_DAY == 0 =>
+                {
                     (0, (d / crate::datetime::calendar::MICROS_PER_DAY) as i32)
                 }
                 Some(ScalarValue::IntervalMonthDayNano(Some(v))) if v.nanoseconds == 0 => (v.months, v.days),
-                _ => return Err(SparkError::unsupported("sequence() of dates with a step that is not a literal of months or days")),
+                _ => {
+                    return Err(SparkError::unsupported(
+                        "sequence() of dates with a step that is not a literal of months or days",
+                    ));
+                }
             },
         };
         nullable |= ends.iter().any(|e| e.nullable);

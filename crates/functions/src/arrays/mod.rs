@@ -4,7 +4,6 @@ mod access;
 mod build;
 mod sets;
 
-pub(crate) use access::element;
 pub use access::{field, subscript};
 pub(crate) use build::{concat, make_array};
 use firesteel_plan::DataType;

@@ -109,7 +109,11 @@ pub(super) fn udfs() -> Vec<Udf> {
             let found: Int64Array = (0..args.rows)
                 .map(|row| {
                     let (true, Some(key)) = (of.list.is_valid(row), wanted.get(row)) else { return None };
-                    Some(of.range(row).position(|i| !of.is_null_at(i) && of.rows.row(i) == key).map_or(0, |p| p as i64 + 1))
+                    Some(
+                        of.range(row)
+                            .position(|i| !of.is_null_at(i) && of.rows.row(i) == key)
+                            .map_or(0, |p| p as i64 + 1),
+                    )
                 })
                 .collect();
             Ok(Arc::new(found))
@@ -140,7 +144,9 @@ pub(super) fn udfs() -> Vec<Udf> {
         }),
         Udf::new("sort_list_asc", Ret::Arg(0), |a| sort(a, SortOptions { descending: false, nulls_first: true })),
         Udf::new("sort_list_desc", Ret::Arg(0), |a| sort(a, SortOptions { descending: true, nulls_first: false })),
-        Udf::new("sort_list_nulls_last", Ret::Arg(0), |a| sort(a, SortOptions { descending: false, nulls_first: false })),
+        Udf::new("sort_list_nulls_last", Ret::Arg(0), |a| {
+            sort(a, SortOptions { descending: false, nulls_first: false })
+        }),
         Udf::new("spark_array_min", Ret::Element(0), |a| extreme(a, false)),
         Udf::new("spark_array_max", Ret::Element(0), |a| extreme(a, true)),
         Udf::new("spark_array_union", Ret::Arg(0), |a| combine(a, Combine::Union)),
@@ -153,7 +159,8 @@ pub(super) fn udfs() -> Vec<Udf> {
                     if a.list.is_null(row) || b.list.is_null(row) {
                         return None;
                     }
-                    let known: HashSet<Row<'_>> = a.range(row).filter(|i| !a.is_null_at(*i)).map(|i| a.rows.row(i)).collect();
+                    let known: HashSet<Row<'_>> =
+                        a.range(row).filter(|i| !a.is_null_at(*i)).map(|i| a.rows.row(i)).collect();
                     if b.range(row).any(|i| !b.is_null_at(i) && known.contains(&b.rows.row(i))) {
                         return Some(true);
                     }
@@ -186,7 +193,8 @@ fn extreme(args: &Args<'_>, max: bool) -> DfResult<ArrayRef> {
             }
             let known = of.range(row).filter(|i| !of.is_null_at(*i));
             let key = |i: &usize| of.rows.row(*i);
-            if max { known.max_by(|a, b| key(a).cmp(&key(b))) } else { known.min_by(|a, b| key(a).cmp(&key(b))) }.map(|i| i as u32)
+            if max { known.max_by(|a, b| key(a).cmp(&key(b))) } else { known.min_by(|a, b| key(a).cmp(&key(b))) }
+                .map(|i| i as u32)
         })
         .collect();
     Ok(take(of.list.values(), &found, None)?)
@@ -249,7 +257,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("sort_array", |c, n, mut a| {
             check_count(n, a.len(), 1, 2)?;
-            let ascending = if a.len() > 1 { a.remove(1) } else { literal::of(ScalarValue::Boolean(Some(true)), DataType::Boolean) };
+            let ascending = if a.len() > 1 {
+                a.remove(1)
+            } else {
+                literal::of(ScalarValue::Boolean(Some(true)), DataType::Boolean)
+            };
             match ascending.literal() {
                 Some(ScalarValue::Boolean(Some(true))) => one(c, n, "sort_list_asc", a),
                 Some(ScalarValue::Boolean(Some(false))) => one(c, n, "sort_list_desc", a),
@@ -295,7 +307,11 @@ fn searched(
         return Err(errors::unexpected_input(name, 0, "ARRAY", &value));
     };
     if wanted.data_type == DataType::Null {
-        return Err(errors::datatype_mismatch("NULL_TYPE", name, format!("Null typed values cannot be used as arguments of `{name}`.")));
+        return Err(errors::datatype_mismatch(
+            "NULL_TYPE",
+            name,
+            format!("Null typed values cannot be used as arguments of `{name}`."),
+        ));
     }
     let Some(common) = coercion::tightest_common_type(&element, &wanted.data_type, ctx.ansi)
         .or_else(|| coercion::comparison_type(&element, &wanted.data_type, ctx.ansi))

@@ -50,7 +50,9 @@ pub(super) fn interval_type(text: &str) -> Option<DataType> {
     let fields = text.strip_prefix("interval ")?;
     let (start, end) = fields.split_once(" to ").unwrap_or((fields, fields));
     let day_time = |s: &str| {
-        [DayTimeField::Day, DayTimeField::Hour, DayTimeField::Minute, DayTimeField::Second].into_iter().find(|f| f.name() == s)
+        [DayTimeField::Day, DayTimeField::Hour, DayTimeField::Minute, DayTimeField::Second]
+            .into_iter()
+            .find(|f| f.name() == s)
     };
     let year_month = |s: &str| [YearMonthField::Year, YearMonthField::Month].into_iter().find(|f| f.name() == s);
     match (day_time(start), day_time(end)) {
@@ -84,7 +86,10 @@ fn own_layout(values: &ArrayRef, from: &DataType) -> DfResult<ArrayRef> {
     let own = types::to_arrow(from).map_err(external)?;
     let plain = match (values.data_type(), &own) {
         (a, b) if a == b => true,
-        (Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View | Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView, _) => true,
+        (
+            Arrow::Utf8 | Arrow::LargeUtf8 | Arrow::Utf8View | Arrow::Binary | Arrow::LargeBinary | Arrow::BinaryView,
+            _,
+        ) => true,
         (Arrow::List(_) | Arrow::Struct(_) | Arrow::Map(..), _) => true,
         _ => false,
     };
@@ -154,20 +159,26 @@ pub(crate) fn convert(env: &Env, values: &ArrayRef, from: &DataType, to: &DataTy
         }
         (DayTimeInterval { end, .. }, t) if t.is_numeric() => {
             let unit = day_time_unit(*end);
-            let longs = map::<DurationMicrosecondType, arrow::datatypes::Int64Type>(values, &Arrow::Int64, |v| Ok(Some(v / unit)))?;
+            let longs = map::<DurationMicrosecondType, arrow::datatypes::Int64Type>(values, &Arrow::Int64, |v| {
+                Ok(Some(v / unit))
+            })?;
             numbers::convert(env, &longs, &Long, to)
         }
         (YearMonthInterval { end, .. }, t) if t.is_numeric() => {
             let unit = year_month_unit(*end);
-            let ints = map::<IntervalYearMonthType, arrow::datatypes::Int32Type>(values, &Arrow::Int32, |v| Ok(Some(v / unit)))?;
+            let ints = map::<IntervalYearMonthType, arrow::datatypes::Int32Type>(values, &Arrow::Int32, |v| {
+                Ok(Some(v / unit))
+            })?;
             numbers::convert(env, &ints, &Integer, to)
         }
         (f, DayTimeInterval { end, .. }) if f.is_numeric() => {
             let unit = day_time_unit(*end);
             let longs = numbers::convert(env, values, from, &Long)?;
-            map::<arrow::datatypes::Int64Type, DurationMicrosecondType>(&longs, &target, |v| match v.checked_mul(unit) {
-                Some(v) => Ok(Some(v)),
-                None => env.fail(|| errors::cast_overflow(v, from, to)),
+            map::<arrow::datatypes::Int64Type, DurationMicrosecondType>(&longs, &target, |v| {
+                match v.checked_mul(unit) {
+                    Some(v) => Ok(Some(v)),
+                    None => env.fail(|| errors::cast_overflow(v, from, to)),
+                }
             })
         }
         (f, YearMonthInterval { end, .. }) if f.is_numeric() => {

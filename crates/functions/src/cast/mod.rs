@@ -69,7 +69,8 @@ fn same_but_nulls(a: &DataType, b: &DataType) -> bool {
             same_but_nulls(k, l) && same_but_nulls(v, w)
         }
         (DataType::Struct(x), DataType::Struct(y)) => {
-            x.len() == y.len() && x.iter().zip(y).all(|(f, g)| f.name == g.name && same_but_nulls(&f.data_type, &g.data_type))
+            x.len() == y.len()
+                && x.iter().zip(y).all(|(f, g)| f.name == g.name && same_but_nulls(&f.data_type, &g.data_type))
         }
         (x, y) if x.is_string() && y.is_string() => true,
         (x, y) => x == y,
@@ -138,9 +139,8 @@ pub fn can_up_cast(from: &DataType, to: &DataType) -> bool {
         (Decimal { precision: p1, scale: s1 }, Decimal { precision: p2, scale: s2 }) => {
             s2 >= s1 && p2.saturating_sub(*s2 as u8) >= p1.saturating_sub(*s1 as u8)
         }
-        (a, Decimal { precision, scale }) if a.is_integral() => {
-            coercion::decimal_of_integral(a).is_some_and(|(p, _)| i32::from(*precision) - i32::from(*scale) >= i32::from(p))
-        }
+        (a, Decimal { precision, scale }) if a.is_integral() => coercion::decimal_of_integral(a)
+            .is_some_and(|(p, _)| i32::from(*precision) - i32::from(*scale) >= i32::from(p)),
         (Byte, Short | Integer | Long | Float | Double)
         | (Short, Integer | Long | Float | Double)
         | (Integer, Long | Float | Double)

@@ -69,4 +69,3 @@ fn relaxed(field: &arrow::datatypes::FieldRef, values: &ArrayRef) -> arrow::data
         Arc::clone(field)
     }
 }
-

@@ -230,7 +230,8 @@ pub(super) fn to_timestamp(env: &Env, values: &ArrayRef, from: &DataType, target
     let double = |v: f64, number: Number| -> DfResult<Option<i64>> {
         if !v.is_finite() {
             let text = number.shown(from);
-            return env.fail(|| errors::cast_invalid_input(text.trim_end_matches(['D', 'F']), from, &DataType::Timestamp));
+            return env
+                .fail(|| errors::cast_invalid_input(text.trim_end_matches(['D', 'F']), from, &DataType::Timestamp));
         }
         Ok(Some((v * MICROS_PER_SECOND as f64) as i64))
     };

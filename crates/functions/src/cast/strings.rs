@@ -3,9 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBuilder, PrimitiveBuilder, StringBuilder,
-    },
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanBuilder, PrimitiveBuilder, StringBuilder},
     datatypes::{
         DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type,
         Int16Type, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalYearMonthType,
@@ -64,9 +62,7 @@ pub(super) fn from_text(env: &Env, values: &ArrayRef, to: &DataType) -> DfResult
             parse_all::<Decimal128Type>(rows, &source, &target, |s| match parse_decimal(s, *precision, *scale) {
                 ParsedDecimal::Value(v) => Ok(Some(v)),
                 ParsedDecimal::Malformed => env.fail(|| malformed(s)),
-                ParsedDecimal::TooLarge => {
-                    env.fail(|| errors::numeric_out_of_range(text::trim(s), *precision, *scale))
-                }
+                ParsedDecimal::TooLarge => env.fail(|| errors::numeric_out_of_range(text::trim(s), *precision, *scale)),
             })
         }
         DataType::Date => parse!(Date32Type, text::parse_date),
@@ -158,7 +154,9 @@ fn java_float_text(s: &str) -> Option<&str> {
     let s = text::trim(s);
     let bytes = s.as_bytes();
     match bytes.last()? {
-        b'd' | b'D' | b'f' | b'F' if bytes.len() > 1 && (bytes[bytes.len() - 2].is_ascii_digit() || bytes[bytes.len() - 2] == b'.') => {
+        b'd' | b'D' | b'f' | b'F'
+            if bytes.len() > 1 && (bytes[bytes.len() - 2].is_ascii_digit() || bytes[bytes.len() - 2] == b'.') =>
+        {
             Some(&s[..s.len() - 1])
         }
         _ => Some(s),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, PrimitiveBuilder},
     datatypes::{
-        ArrowPrimitiveType, DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type,
-        Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType, TimeUnit,
-        TimestampMicrosecondType,
+        ArrowPrimitiveType, DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type,
+        Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, IntervalYearMonthType,
+        TimeUnit, TimestampMicrosecondType,
     },
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
@@ -70,11 +70,7 @@ impl Times {
 }
 
 /// `time + sign · interval` for every row. `add` gets the local date and what is over midnight.
-fn shift(
-    args: &Args<'_>,
-    tolerate: bool,
-    interval: impl Fn(usize) -> Option<(i32, i32, i64)>,
-) -> DfResult<ArrayRef> {
+fn shift(args: &Args<'_>, tolerate: bool, interval: impl Fn(usize) -> Option<(i32, i32, i64)>) -> DfResult<ArrayRef> {
     let fail = |what: &str| external(errors::datetime_overflow(what));
     match Times::new(args)? {
         Times::Dates(dates) => numbers::<Date32Type>(args, |row| {
@@ -96,7 +92,8 @@ fn shift(
             let (Some(t), Some((months, days, micros))) = (times.get(row), interval(row)) else {
                 return Ok(None);
             };
-            let result = if months == 0 && days == 0 { t.checked_add(micros) } else { add_to(t, zone, months, days, micros) };
+            let result =
+                if months == 0 && days == 0 { t.checked_add(micros) } else { add_to(t, zone, months, days, micros) };
             match result {
                 Some(t) => Ok(Some(t)),
                 None if tolerate => Ok(None),

@@ -65,7 +65,8 @@ pub(super) fn udfs() -> Vec<Udf> {
             })
         }),
         Udf::new("spark_monthname", Ret::Fixed(Arrow::Utf8), |args| {
-            const NAMES: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            const NAMES: [&str; 12] =
+                ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
             name_of(args, |d| NAMES[(civil_from_days(d).1 as usize - 1).min(11)])
         }),
         Udf::new("spark_dayname", Ret::Fixed(Arrow::Utf8), |args| {
@@ -176,7 +177,10 @@ fn part(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spar
         return Err(errors::datatype_mismatch(
             "NON_FOLDABLE_INPUT",
             name,
-            format!("the input `field` should be a foldable \"STRING\" expression; however, got \"{}\".", args[0].sql()),
+            format!(
+                "the input `field` should be a foldable \"STRING\" expression; however, got \"{}\".",
+                args[0].sql()
+            ),
         ));
     };
     let invalid = || {
@@ -197,7 +201,11 @@ fn part(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spar
                 _ => return Err(invalid()),
             };
             let data_type = if unit == "year" { DataType::Integer } else { DataType::Byte };
-            let value = Typed::new(call("year_month_field", vec![source.expr, text_literal(unit)])?, DataType::Integer, nullable);
+            let value = Typed::new(
+                call("year_month_field", vec![source.expr, text_literal(unit)])?,
+                DataType::Integer,
+                nullable,
+            );
             return coercion::implicit(ctx, value, &data_type);
         }
         DataType::DayTimeInterval { .. } => {
@@ -211,7 +219,8 @@ fn part(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spar
                 }
                 _ => return Err(invalid()),
             };
-            let value = Typed::new(call("day_time_field", vec![source.expr, text_literal(unit)])?, DataType::Integer, nullable);
+            let value =
+                Typed::new(call("day_time_field", vec![source.expr, text_literal(unit)])?, DataType::Integer, nullable);
             let data_type = if unit == "day" { DataType::Integer } else { DataType::Byte };
             return coercion::implicit(ctx, value, &data_type);
         }

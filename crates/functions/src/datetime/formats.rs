@@ -192,7 +192,11 @@ fn to_timestamp(
             let format = want(ctx, name, 1, 's', format)?;
             parsed(ctx, value, format, to, mode)
         }
-        (t, _) if t.is_string() || t.is_numeric() || matches!(t, DataType::Date | DataType::Timestamp | DataType::TimestampNtz | DataType::Null) => {
+        (t, _)
+            if t.is_string()
+                || t.is_numeric()
+                || matches!(t, DataType::Date | DataType::Timestamp | DataType::TimestampNtz | DataType::Null) =>
+        {
             cast::cast(ctx, value, to, mode)
         }
         _ => Err(errors::unexpected_input(

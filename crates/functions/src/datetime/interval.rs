@@ -82,8 +82,12 @@ pub(crate) fn write_calendar(out: &mut String, months: i32, days: i32, micros: i
     unit(micros % MICROS_PER_HOUR / MICROS_PER_MINUTE, "minutes");
     let rest = micros % MICROS_PER_MINUTE;
     if rest != 0 {
-        let mut seconds =
-            format!("{}{}.{:06}", if rest < 0 { "-" } else { "" }, rest.abs() / MICROS_PER_SECOND, rest.abs() % MICROS_PER_SECOND);
+        let mut seconds = format!(
+            "{}{}.{:06}",
+            if rest < 0 { "-" } else { "" },
+            rest.abs() / MICROS_PER_SECOND,
+            rest.abs() % MICROS_PER_SECOND
+        );
         while seconds.ends_with('0') {
             seconds.pop();
         }
@@ -126,9 +130,11 @@ pub(crate) fn parse_calendar(text: &str) -> Option<(i32, i32, i64)> {
                 return None;
             }
             let part: i64 = format!("{:0<6}", &fraction[..fraction.len().min(6)]).parse().ok()?;
-            micros = micros
-                .checked_add(whole.checked_mul(MICROS_PER_SECOND)?)?
-                .checked_add(if negative { -part } else { part })?;
+            micros = micros.checked_add(whole.checked_mul(MICROS_PER_SECOND)?)?.checked_add(if negative {
+                -part
+            } else {
+                part
+            })?;
             continue;
         }
         let n: i64 = number.parse().ok()?;
@@ -167,7 +173,8 @@ pub(crate) fn parse_day_time(text: &str, start: DayTimeField, end: DayTimeField)
             Some(_) => return None,
             None => (part, ""),
         };
-        if whole.is_empty() || fraction.len() > 9 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        if whole.is_empty() || fraction.len() > 9 || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         let value: i64 = whole.parse().ok()?;

@@ -13,8 +13,8 @@ use firesteel_plan::{DataType, SparkError, SparkResult};
 
 use super::{
     calendar::{
-        MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, add_months, civil_from_days, days_in_month,
-        iso_weekday, make_date,
+        MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, add_months, civil_from_days,
+        days_in_month, iso_weekday, make_date,
     },
     zone::Zone,
 };
@@ -144,7 +144,8 @@ fn next_day(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
             "SA" | "SAT" | "SATURDAY" => 6,
             "SU" | "SUN" | "SUNDAY" => 7,
             _ if ansi => {
-                let error = SparkError::new("ILLEGAL_DAY_OF_WEEK", "22009", format!("Illegal input for day of week: {name}."));
+                let error =
+                    SparkError::new("ILLEGAL_DAY_OF_WEEK", "22009", format!("Illegal input for day of week: {name}."));
                 return Err(external(error.param("string", name)));
             }
             _ => return Ok(None),
@@ -196,9 +197,9 @@ fn make_timestamp(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
                 let time = i64::from(h) * MICROS_PER_HOUR + i64::from(mi) * MICROS_PER_MINUTE + micros;
                 Ok(Some(zone.to_utc(i64::from(date) * MICROS_PER_DAY + time)))
             }
-            _ if mode == EvalMode::Ansi => Err(external(errors::datetime_field_out_of_bounds(format!(
-                "Invalid timestamp {y}-{mo}-{d} {h}:{mi}"
-            )))),
+            _ if mode == EvalMode::Ansi => {
+                Err(external(errors::datetime_field_out_of_bounds(format!("Invalid timestamp {y}-{mo}-{d} {h}:{mi}"))))
+            }
             _ => Ok(None),
         }
     })
@@ -286,7 +287,8 @@ fn make_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
         let build = || {
             let months = v[0].checked_mul(12)?.checked_add(v[1])?;
             let days = v[2].checked_mul(7)?.checked_add(v[3])?;
-            let micros = i128::from(v[4]) * i128::from(MICROS_PER_HOUR) + i128::from(v[5]) * i128::from(MICROS_PER_MINUTE) + s;
+            let micros =
+                i128::from(v[4]) * i128::from(MICROS_PER_HOUR) + i128::from(v[5]) * i128::from(MICROS_PER_MINUTE) + s;
             Some(IntervalMonthDayNano::new(months, days, i64::try_from(micros).ok()?.checked_mul(1000)?))
         };
         build().map(Some).ok_or_else(|| external(errors::interval_overflow("")))

@@ -18,7 +18,17 @@ use super::{
 };
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
@@ -46,17 +56,39 @@ enum Field {
 #[derive(Debug, Clone, PartialEq)]
 enum Item {
     Text(String),
-    Number { field: Field, min: u8, max: u8, reserve: u8 },
+    Number {
+        field: Field,
+        min: u8,
+        max: u8,
+        reserve: u8,
+    },
     TwoDigitYear,
-    MonthName { full: bool },
-    DayName { full: bool },
-    Era { full: bool },
-    QuarterName { full: bool },
+    MonthName {
+        full: bool,
+    },
+    DayName {
+        full: bool,
+    },
+    Era {
+        full: bool,
+    },
+    QuarterName {
+        full: bool,
+    },
     Half,
-    Fraction { digits: u8 },
-    Offset { colon: bool, minutes: Minutes, seconds: bool, zulu: bool },
+    Fraction {
+        digits: u8,
+    },
+    Offset {
+        colon: bool,
+        minutes: Minutes,
+        seconds: bool,
+        zulu: bool,
+    },
     /// `GMT+8`, `GMT+08:00`
-    GmtOffset { full: bool },
+    GmtOffset {
+        full: bool,
+    },
     ZoneId,
     ZoneName,
     Optional(Vec<Item>),
@@ -81,7 +113,8 @@ pub(crate) enum Purpose {
 }
 
 /// Patterns compiled lately. Cleared when full: a query has few.
-static CACHE: LazyLock<Mutex<HashMap<(Purpose, String), Arc<Pattern>>>> = LazyLock::new(Mutex::default);
+static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
+type Cache = HashMap<(Purpose, String), Arc<Pattern>>;
 const CACHE_SIZE: usize = 256;
 
 impl Pattern {
@@ -232,30 +265,23 @@ fn letter(pattern: &str, c: char, count: usize, purpose: Purpose, era: bool) -> 
             return Err(too_long(pattern));
         }
         let n = count as u8;
-        Ok(if n == 1 { Item::Number { field, min: 1, max: 19, reserve: 0 } } else { Item::Number { field, min: n, max: n, reserve: 0 } })
+        Ok(if n == 1 {
+            Item::Number { field, min: 1, max: 19, reserve: 0 }
+        } else {
+            Item::Number { field, min: n, max: n, reserve: 0 }
+        })
     };
-    let illegal = || {
-        SparkError::new(
-            "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER",
-            "22007",
-            format!(
-                "Unrecognized datetime pattern: {pattern}. Illegal pattern character found in datetime pattern: {c}. Please \
-                 provide legal character."
-            ),
-        )
-        .param("pattern", pattern)
-        .param("c", c.to_string())
-    };
+    let illegal = || unrecognized(pattern);
     if matches!(c, 'Y' | 'W' | 'w' | 'u' | 'e' | 'c') {
         return Err(SparkError::new(
-            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN",
+            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
             "42K0B",
             format!(
-                "You may get a different result due to the upgrading to Spark >= 3.0: All week-based patterns are \
-                 unsupported since Spark 3.0, detected week-based character: {c}. Please use the SQL function EXTRACT instead."
+                "You may get a different result due to the upgrading to Spark >= 3.0: Fail to recognize '{pattern}' pattern \
+                 in the DateTimeFormatter. Weeks ({c}) are not in it: use the SQL function EXTRACT instead."
             ),
         )
-        .param("c", c.to_string()));
+        .param("pattern", format!("'{pattern}'")));
     }
     if purpose == Purpose::Parse && matches!(c, 'E' | 'F' | 'q' | 'Q') {
         return Err(illegal());
@@ -344,21 +370,40 @@ fn write_items(items: &[Item], out: &mut String, now: &Moment) {
             Item::Number { field, min, .. } => {
                 let value = match field {
                     Field::Year => now.year,
-                    Field::YearOfEra => if now.year > 0 { now.year } else { 1 - now.year },
+                    Field::YearOfEra => {
+                        if now.year > 0 {
+                            now.year
+                        } else {
+                            1 - now.year
+                        }
+                    }
                     Field::Month => i64::from(now.month),
                     Field::Day => i64::from(now.day),
                     Field::DayOfYear => day_of_year(now.days),
                     Field::Hour => hour,
-                    Field::ClockHour => if hour == 0 { 24 } else { hour },
+                    Field::ClockHour => {
+                        if hour == 0 {
+                            24
+                        } else {
+                            hour
+                        }
+                    }
                     Field::HourOfHalf => hour % 12,
-                    Field::ClockHourOfHalf => if hour % 12 == 0 { 12 } else { hour % 12 },
+                    Field::ClockHourOfHalf => {
+                        if hour % 12 == 0 {
+                            12
+                        } else {
+                            hour % 12
+                        }
+                    }
                     Field::Minute => now.micros / MICROS_PER_MINUTE % 60,
                     Field::Second => now.micros / MICROS_PER_SECOND % 60,
                     Field::Quarter => i64::from(now.month - 1) / 3 + 1,
                     Field::WeekOfMonth => i64::from(now.day - 1) % 7 + 1,
                 };
                 let width = usize::from(*min);
-                if matches!(field, Field::Year | Field::YearOfEra) && width >= 4 && value >= 10i64.pow(u32::from(*min)) {
+                if matches!(field, Field::Year | Field::YearOfEra) && width >= 4 && value >= 10i64.pow(u32::from(*min))
+                {
                     out.push('+');
                 }
                 if value < 0 {
@@ -387,7 +432,9 @@ fn write_items(items: &[Item], out: &mut String, now: &Moment) {
             Item::QuarterName { full } => {
                 let quarter = (now.month - 1) / 3 + 1;
                 if *full {
-                    out.push_str(["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"][(quarter as usize - 1).min(3)]);
+                    out.push_str(
+                        ["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"][(quarter as usize - 1).min(3)],
+                    );
                 } else {
                     let _ = write!(out, "Q{quarter}");
                 }
@@ -494,7 +541,9 @@ impl Parsed {
         if !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0..60).contains(&second) {
             return None;
         }
-        Some(hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + self.micros.unwrap_or(0))
+        Some(
+            hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE + second * MICROS_PER_SECOND + self.micros.unwrap_or(0),
+        )
     }
 
     /// Microseconds of the wall clock.
@@ -567,7 +616,11 @@ fn read_items(items: &[Item], text: &str, mut at: usize, parsed: &mut Parsed) ->
                 }
                 let tail = &rest[3..];
                 if tail.starts_with(['+', '-']) {
-                    let (offset, used) = if *full { read_offset(tail, true, Minutes::Always, true, false)? } else { read_short_offset(tail)? };
+                    let (offset, used) = if *full {
+                        read_offset(tail, true, Minutes::Always, true, false)?
+                    } else {
+                        read_short_offset(tail)?
+                    };
                     parsed.zone = Some(Zone::Fixed(offset));
                     3 + used
                 } else {

@@ -10,7 +10,10 @@ use datafusion::{common::exec_err, error::Result as DfResult, scalar::ScalarValu
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{
-    calendar::{MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, civil_from_days, days_from_civil, iso_weekday},
+    calendar::{
+        MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, civil_from_days, days_from_civil,
+        iso_weekday,
+    },
     interval::parse_calendar,
     zone::Zone,
 };

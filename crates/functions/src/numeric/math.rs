@@ -53,7 +53,9 @@ macro_rules! logarithm {
         Udf::new($name, Ret::Fixed(Arrow::Float64), |args| {
             let f: fn(f64) -> f64 = $f;
             let values = args.primitive::<Float64Type>(0)?;
-            numbers::<Float64Type>(args, |row| Ok(values.get(row).filter(|v| !(*v <= $bound)).map(|v| canonical_nan(f(v)))))
+            numbers::<Float64Type>(args, |row| {
+                Ok(values.get(row).filter(|v| *v > $bound || v.is_nan()).map(|v| canonical_nan(f(v))))
+            })
         })
     };
 }
@@ -83,7 +85,11 @@ pub(super) fn udfs() -> Vec<Udf> {
         of_double!("spark_radians", f64::to_radians),
         of_double!("spark_rint", f64::round_ties_even),
         of_double!("spark_signum", |v| if v == 0.0 || v.is_nan() { v } else { v.signum() }),
-        of_doubles!("spark_pow", |a, b| if a.abs() == 1.0 && b.is_infinite() || (a == 1.0 && b.is_nan()) { f64::NAN } else { a.powf(b) }),
+        of_doubles!("spark_pow", |a, b| if a.abs() == 1.0 && b.is_infinite() || (a == 1.0 && b.is_nan()) {
+            f64::NAN
+        } else {
+            a.powf(b)
+        }),
         of_doubles!("spark_atan2", |a, b| (a + 0.0).atan2(b + 0.0)),
         of_doubles!("spark_hypot", f64::hypot),
         logarithm!("spark_ln", 0.0, f64::ln),
@@ -94,7 +100,9 @@ pub(super) fn udfs() -> Vec<Udf> {
             let (base, v) = (args.primitive::<Float64Type>(0)?, args.primitive::<Float64Type>(1)?);
             numbers::<Float64Type>(args, |row| {
                 Ok(match (base.get(row), v.get(row)) {
-                    (Some(b), Some(v)) if !(b <= 0.0) && !(v <= 0.0) => Some(canonical_nan(v.ln() / b.ln())),
+                    (Some(b), Some(v)) if (b > 0.0 || b.is_nan()) && (v > 0.0 || v.is_nan()) => {
+                        Some(canonical_nan(v.ln() / b.ln()))
+                    }
                     _ => None,
                 })
             })
@@ -144,14 +152,16 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("order_to_float", Ret::Arg(1), |args| {
             let array = args.array(0)?;
             let longs = arrow::array::AsArray::as_primitive::<Int64Type>(&array);
-            let doubles = longs.unary::<_, Float64Type>(|v| f64::from_bits((v ^ ((v >> 63) as u64 >> 1) as i64) as u64));
+            let doubles =
+                longs.unary::<_, Float64Type>(|v| f64::from_bits((v ^ ((v >> 63) as u64 >> 1) as i64) as u64));
             Ok(arrow::compute::cast(&doubles, args.return_type)?)
         }),
         Udf::new("spark_width_bucket", Ret::Fixed(Arrow::Int64), |args| {
             let double = |i| args.primitive::<Float64Type>(i);
             let (v, low, high, n) = (double(0)?, double(1)?, double(2)?, args.primitive::<Int64Type>(3)?);
             numbers::<Int64Type>(args, |row| {
-                let (Some(v), Some(low), Some(high), Some(n)) = (v.get(row), low.get(row), high.get(row), n.get(row)) else {
+                let (Some(v), Some(low), Some(high), Some(n)) = (v.get(row), low.get(row), high.get(row), n.get(row))
+                else {
                     return Ok(None);
                 };
                 if n <= 0 || n == i64::MAX || v.is_nan() || low == high || !low.is_finite() || !high.is_finite() {
@@ -159,7 +169,13 @@ pub(super) fn udfs() -> Vec<Udf> {
                 }
                 let (lower, upper) = (low.min(high), low.max(high));
                 Ok(Some(if low < high {
-                    if v < lower { 0 } else if v >= upper { n + 1 } else { (n as f64 * (v - lower) / (upper - lower)) as i64 + 1 }
+                    if v < lower {
+                        0
+                    } else if v >= upper {
+                        n + 1
+                    } else {
+                        (n as f64 * (v - lower) / (upper - lower)) as i64 + 1
+                    }
                 } else if v > upper {
                     0
                 } else if v <= lower {
@@ -175,10 +191,12 @@ pub(super) fn udfs() -> Vec<Udf> {
         }),
         Udf::new("spark_nanvl", Ret::Fixed(Arrow::Float64), |args| {
             let (a, b) = (args.primitive::<Float64Type>(0)?, args.primitive::<Float64Type>(1)?);
-            numbers::<Float64Type>(args, |row| Ok(match a.get(row) {
-                Some(v) if v.is_nan() => b.get(row),
-                other => other,
-            }))
+            numbers::<Float64Type>(args, |row| {
+                Ok(match a.get(row) {
+                    Some(v) if v.is_nan() => b.get(row),
+                    other => other,
+                })
+            })
         }),
         Udf::volatile("spark_rand", Ret::Fixed(Arrow::Float64), |args| {
             // A stream of its own for every batch of every process.
@@ -217,7 +235,9 @@ fn negative(args: &Args<'_>) -> DfResult<ArrayRef> {
         Arrow::Int16 => unary_checked::<Int16Type>(args, i16::checked_neg, overflow("- -32768S caused overflow")),
         Arrow::Int32 => unary_checked::<Int32Type>(args, i32::checked_neg, overflow("integer overflow")),
         Arrow::Int64 => unary_checked::<Int64Type>(args, i64::checked_neg, overflow("long overflow")),
-        Arrow::Duration(_) => unary_checked::<DurationMicrosecondType>(args, i64::checked_neg, || errors::interval_overflow("")),
+        Arrow::Duration(_) => {
+            unary_checked::<DurationMicrosecondType>(args, i64::checked_neg, || errors::interval_overflow(""))
+        }
         Arrow::Interval(IntervalUnit::YearMonth) => {
             unary_checked::<IntervalYearMonthType>(args, i32::checked_neg, || errors::interval_overflow(""))
         }
@@ -240,7 +260,11 @@ fn absolute(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
     let overflow = |text: &'static str| move || errors::arithmetic_overflow(text, "");
     macro_rules! integers {
         ($t:ty, $n:ty, $text:literal) => {
-            unary_checked::<$t>(args, |v: $n| if ansi { v.checked_abs() } else { Some(v.wrapping_abs()) }, overflow($text))
+            unary_checked::<$t>(
+                args,
+                |v: $n| if ansi { v.checked_abs() } else { Some(v.wrapping_abs()) },
+                overflow($text),
+            )
         };
     }
     match args.return_type {
@@ -251,8 +275,12 @@ fn absolute(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
         Arrow::Float32 => unary_checked::<Float32Type>(args, |v| Some(v.abs()), overflow("")),
         Arrow::Float64 => unary_checked::<Float64Type>(args, |v| Some(v.abs()), overflow("")),
         Arrow::Decimal128(..) => unary_checked::<Decimal128Type>(args, |v| Some(v.abs()), overflow("")),
-        Arrow::Duration(_) => unary_checked::<DurationMicrosecondType>(args, i64::checked_abs, overflow("long overflow")),
-        Arrow::Interval(_) => unary_checked::<IntervalYearMonthType>(args, i32::checked_abs, overflow("integer overflow")),
+        Arrow::Duration(_) => {
+            unary_checked::<DurationMicrosecondType>(args, i64::checked_abs, overflow("long overflow"))
+        }
+        Arrow::Interval(_) => {
+            unary_checked::<IntervalYearMonthType>(args, i32::checked_abs, overflow("integer overflow"))
+        }
         other => exec_err!("{} of {other}", args.name),
     }
 }
@@ -263,7 +291,11 @@ fn pmod(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
             let (a, b) = (args.primitive::<$t>(0)?, args.primitive::<$t>(1)?);
             numbers::<$t>(args, |row| match (a.get(row), b.get(row)) {
                 (Some(_), Some(b)) if b == $zero => {
-                    if ansi { Err(external(errors::remainder_by_zero())) } else { Ok(None) }
+                    if ansi {
+                        Err(external(errors::remainder_by_zero()))
+                    } else {
+                        Ok(None)
+                    }
                 }
                 (Some(a), Some(b)) => Ok(Some($rem(a, b))),
                 _ => Ok(None),
@@ -283,8 +315,14 @@ fn pmod(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
         Arrow::Int16 => of!(Int16Type, 0, integer!(i16)),
         Arrow::Int32 => of!(Int32Type, 0, integer!(i32)),
         Arrow::Int64 => of!(Int64Type, 0, integer!(i64)),
-        Arrow::Float32 => of!(Float32Type, 0.0, |a: f32, b: f32| { let r = a % b; if r < 0.0 { (r + b) % b } else { r } }),
-        Arrow::Float64 => of!(Float64Type, 0.0, |a: f64, b: f64| { let r = a % b; if r < 0.0 { (r + b) % b } else { r } }),
+        Arrow::Float32 => of!(Float32Type, 0.0, |a: f32, b: f32| {
+            let r = a % b;
+            if r < 0.0 { (r + b) % b } else { r }
+        }),
+        Arrow::Float64 => of!(Float64Type, 0.0, |a: f64, b: f64| {
+            let r = a % b;
+            if r < 0.0 { (r + b) % b } else { r }
+        }),
         Arrow::Decimal128(..) => of!(Decimal128Type, 0, integer!(i128)),
         other => exec_err!("{} of {other}", args.name),
     }
@@ -335,12 +373,8 @@ pub(super) fn functions() -> Vec<FunctionDef> {
     ] {
         all.push(F::simple(name, udf, "d", DataType::Double));
     }
-    for (name, udf) in [
-        ("ln", "spark_ln"),
-        ("log10", "spark_log10"),
-        ("log2", "spark_log2"),
-        ("log1p", "spark_log1p"),
-    ] {
+    for (name, udf) in [("ln", "spark_ln"), ("log10", "spark_log10"), ("log2", "spark_log2"), ("log1p", "spark_log1p")]
+    {
         all.push(F::simple(name, udf, "d", DataType::Double).nulls(Nulls::Maybe));
     }
     for (name, udf) in
@@ -423,7 +457,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                 typed.push(want(ctx, name, i, 'd', arg)?);
             }
             let nullable = typed.iter().any(|t| t.nullable);
-            Ok(Typed::new(call("spark_nanvl", typed.into_iter().map(|t| t.expr).collect())?, DataType::Double, nullable))
+            Ok(Typed::new(
+                call("spark_nanvl", typed.into_iter().map(|t| t.expr).collect())?,
+                DataType::Double,
+                nullable,
+            ))
         }),
     ]);
     all

@@ -2,7 +2,9 @@
 
 use arrow::{
     array::{Array, ArrayRef},
-    datatypes::{DataType as Arrow, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type},
+    datatypes::{
+        DataType as Arrow, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    },
 };
 use datafusion::{common::exec_err, error::Result as DfResult, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkResult};
@@ -124,7 +126,9 @@ fn round(args: &Args<'_>, how: How, ansi: bool) -> DfResult<ArrayRef> {
         Arrow::Int64 => integers!(Int64Type, i64, "Overflow"),
         Arrow::Float64 => {
             let values = args.primitive::<Float64Type>(0)?;
-            numbers::<Float64Type>(args, |row| Ok(values.get(row).map(|v| round_float(v, &format!("{v:e}"), scale, how))))
+            numbers::<Float64Type>(args, |row| {
+                Ok(values.get(row).map(|v| round_float(v, &format!("{v:e}"), scale, how)))
+            })
         }
         Arrow::Float32 => {
             let values = args.primitive::<Float32Type>(0)?;
@@ -143,9 +147,11 @@ fn round(args: &Args<'_>, how: How, ansi: bool) -> DfResult<ArrayRef> {
                 let rounded = POW10.get(up).and_then(|p| divide(v, down, how).checked_mul(*p));
                 match rounded.filter(|v| fits(*v, *precision)) {
                     Some(v) => Ok(Some(v)),
-                    None if ansi => {
-                        Err(external(errors::numeric_out_of_range(super::decimal::decimal_text(v, *from), *precision, *to)))
-                    }
+                    None if ansi => Err(external(errors::numeric_out_of_range(
+                        super::decimal::decimal_text(v, *from),
+                        *precision,
+                        *to,
+                    ))),
                     None => Ok(None),
                 }
             })

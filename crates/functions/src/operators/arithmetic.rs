@@ -9,9 +9,7 @@ use arrow::{
     },
     error::ArrowError,
 };
-use datafusion::{
-    common::exec_err, error::Result as DfResult, logical_expr::Operator, scalar::ScalarValue,
-};
+use datafusion::{common::exec_err, error::Result as DfResult, logical_expr::Operator, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkError, SparkResult, expr::BinaryOp};
 
 use super::{native, temporal};
@@ -25,28 +23,30 @@ use crate::{
 };
 
 macro_rules! by_mode {
-    ($all:ident, $name:literal, $ret:expr, $kernel:ident) => {
-        $all.push(Udf::new(concat!($name, "_ansi"), $ret, |a| $kernel(a, EvalMode::Ansi)));
-        $all.push(Udf::new(concat!($name, "_legacy"), $ret, |a| $kernel(a, EvalMode::Legacy)));
-        $all.push(Udf::new(concat!($name, "_try"), $ret, |a| $kernel(a, EvalMode::Try)));
+    ($($name:literal, $ret:expr, $kernel:ident;)*) => {
+        vec![$(
+            Udf::new(concat!($name, "_ansi"), $ret, |a| $kernel(a, EvalMode::Ansi)),
+            Udf::new(concat!($name, "_legacy"), $ret, |a| $kernel(a, EvalMode::Legacy)),
+            Udf::new(concat!($name, "_try"), $ret, |a| $kernel(a, EvalMode::Try)),
+        )*]
     };
 }
 
 pub(super) fn udfs() -> Vec<Udf> {
-    let mut all = Vec::new();
-    by_mode!(all, "add", Ret::Arg(0), add);
-    by_mode!(all, "subtract", Ret::Arg(0), subtract);
-    by_mode!(all, "multiply", Ret::Arg(0), multiply);
-    by_mode!(all, "divide", Ret::Fixed(Arrow::Float64), divide);
-    by_mode!(all, "remainder", Ret::Arg(0), remainder);
-    by_mode!(all, "integral_divide", Ret::Fixed(Arrow::Int64), integral_divide);
-    by_mode!(all, "decimal_add", Ret::Arg(2), decimal_add);
-    by_mode!(all, "decimal_subtract", Ret::Arg(2), decimal_subtract);
-    by_mode!(all, "decimal_multiply", Ret::Arg(2), decimal_multiply);
-    by_mode!(all, "decimal_divide", Ret::Arg(2), decimal_divide);
-    by_mode!(all, "decimal_remainder", Ret::Arg(2), decimal_remainder);
-    by_mode!(all, "decimal_integral_divide", Ret::Fixed(Arrow::Int64), decimal_integral_divide);
-    all
+    by_mode! {
+        "add", Ret::Arg(0), add;
+        "subtract", Ret::Arg(0), subtract;
+        "multiply", Ret::Arg(0), multiply;
+        "divide", Ret::Fixed(Arrow::Float64), divide;
+        "remainder", Ret::Arg(0), remainder;
+        "integral_divide", Ret::Fixed(Arrow::Int64), integral_divide;
+        "decimal_add", Ret::Arg(2), decimal_add;
+        "decimal_subtract", Ret::Arg(2), decimal_subtract;
+        "decimal_multiply", Ret::Arg(2), decimal_multiply;
+        "decimal_divide", Ret::Arg(2), decimal_divide;
+        "decimal_remainder", Ret::Arg(2), decimal_remainder;
+        "decimal_integral_divide", Ret::Fixed(Arrow::Int64), decimal_integral_divide;
+    }
 }
 
 /// An integral literal beside a decimal becomes a decimal of just its digits.
@@ -87,7 +87,7 @@ pub(super) fn resolve(
     if let Some(result) = temporal::resolve(ctx, op, &left, &right, mode) {
         return result;
     }
-    let (left, right) = promote_strings(ctx, op, left, right)?;
+    let (left, right) = promote_strings(ctx, left, right)?;
     let (left, right) = literals_as_decimals(left, right)?;
     let numeric = |t: &Typed| t.data_type.is_numeric() || t.data_type == DataType::Null;
     if !numeric(&left) || !numeric(&right) {
@@ -142,7 +142,7 @@ pub(super) fn resolve(
     Ok(Typed::new(expr, common, nullable))
 }
 
-fn promote_strings(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {
+fn promote_strings(ctx: &FunctionContext, left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {
     let target = |other: &DataType| -> Option<DataType> {
         if !ctx.ansi {
             return Some(DataType::Double);
@@ -155,13 +155,14 @@ fn promote_strings(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Type
         }
     };
     let (l, r) = (left.data_type.is_string(), right.data_type.is_string());
-    // `'10' / 2`: the string takes the number's kind, then division makes doubles of both.
-    let _ = op;
     if l && r {
         if ctx.ansi {
             return Ok((left, right));
         }
-        return Ok((coercion::implicit(ctx, left, &DataType::Double)?, coercion::implicit(ctx, right, &DataType::Double)?));
+        return Ok((
+            coercion::implicit(ctx, left, &DataType::Double)?,
+            coercion::implicit(ctx, right, &DataType::Double)?,
+        ));
     }
     if l && let Some(t) = target(&right.data_type) {
         return Ok((coercion::implicit(ctx, left, &t)?, right));
@@ -191,12 +192,6 @@ fn raw_result(op: BinaryOp, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> (i32, i32
         }
         _ => ((p1 - s1 + s2).max(1), 0),
     }
-}
-
-/// The type of a decimal operation's result.
-pub(crate) fn decimal_result(op: BinaryOp, left: (u8, i8), right: (u8, i8)) -> (u8, i8) {
-    let (p, s) = raw_result(op, left, right);
-    adjust_precision_scale(p, s)
 }
 
 fn decimals(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed, mode: EvalMode) -> SparkResult<Typed> {
@@ -257,9 +252,8 @@ fn checked<T: ArrowPrimitiveType>(
     let fail = |a, b| ArrowError::ExternalError(Box::new(error(a, b)));
     if mode == EvalMode::Ansi {
         if !left.constant && !right.constant {
-            let result: PrimitiveArray<T> = arrow::compute::try_binary(&left.array, &right.array, |a, b| {
-                op(a, b).ok_or_else(|| fail(a, b))
-            })?;
+            let result: PrimitiveArray<T> =
+                arrow::compute::try_binary(&left.array, &right.array, |a, b| op(a, b).ok_or_else(|| fail(a, b)))?;
             return Ok(Arc::new(result));
         }
         if let (false, true, Some(b)) = (left.constant, right.constant, right.get(0)) {
@@ -436,9 +430,8 @@ fn decimal_sum(args: &Args<'_>, mode: EvalMode, negate: bool) -> DfResult<ArrayR
     sides.map(args, mode, |a, b| {
         let b = if negate { -b } else { b };
         if down == 0
-            && let Some(v) = a
-                .checked_mul(POW10[up1])
-                .and_then(|a| b.checked_mul(POW10[up2]).and_then(|b| a.checked_add(b)))
+            && let Some(v) =
+                a.checked_mul(POW10[up1]).and_then(|a| b.checked_mul(POW10[up2]).and_then(|b| a.checked_add(b)))
         {
             return Ok(Ok(v));
         }
@@ -476,7 +469,7 @@ fn decimal_divide(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
     // a·10^-s1 / (b·10^-s2) at the result's scale: a·10^(scale - s1 + s2) / b.
     let shift = i32::from(sides.scale) - i32::from(sides.s1) + i32::from(sides.s2);
     decimal_by_zero(args, mode, &sides, errors::divide_by_zero, |a, b| {
-        if shift <= 38 && shift >= 0
+        if (0..=38).contains(&shift)
             && let Some(n) = a.checked_mul(POW10[shift as usize])
         {
             let (q, r) = (n / b, n % b);

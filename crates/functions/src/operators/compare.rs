@@ -26,9 +26,16 @@ pub(super) fn udfs() -> Vec<Udf> {
 
 pub(super) fn resolve(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> SparkResult<Typed> {
     let (left, right) = with_literal_precision(left, right)?;
-    let common = coercion::comparison_type(&left.data_type, &right.data_type, ctx.ansi)
+    let equality = matches!(op, BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::NullSafeEqual);
+    // Without ANSI true is one where it is compared with a number.
+    let boolean_as_number = match (&left.data_type, &right.data_type) {
+        (DataType::Boolean, t) | (t, DataType::Boolean) if t.is_numeric() && equality && !ctx.ansi => Some(t.clone()),
+        _ => None,
+    };
+    let common = boolean_as_number
+        .or_else(|| coercion::comparison_type(&left.data_type, &right.data_type, ctx.ansi))
         .ok_or_else(|| errors::binary_diff_types(op.symbol(), &left, &right))?;
-    if has_map(&common) || (common == DataType::CalendarInterval && !matches!(op, BinaryOp::Equal | BinaryOp::NotEqual | BinaryOp::NullSafeEqual)) {
+    if has_map(&common) || (common == DataType::CalendarInterval && !equality) {
         return Err(errors::datatype_mismatch(
             "INVALID_ORDERING_TYPE",
             format!("({} {} {})", left.sql(), op.symbol(), right.sql()),
@@ -138,7 +145,12 @@ fn canonical_array(array: &ArrayRef) -> DfResult<ArrayRef> {
         Arrow::List(field) => {
             let a = array.as_list::<i32>();
             let values = canonical_array(a.values())?;
-            Arc::new(arrow::array::ListArray::try_new(Arc::clone(field), a.offsets().clone(), values, a.nulls().cloned())?)
+            Arc::new(arrow::array::ListArray::try_new(
+                Arc::clone(field),
+                a.offsets().clone(),
+                values,
+                a.nulls().cloned(),
+            )?)
         }
         Arrow::Map(..) => return not_impl_err!("comparing maps"),
         _ => Arc::clone(array),

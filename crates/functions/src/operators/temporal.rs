@@ -57,7 +57,8 @@ pub(super) fn resolve(
             (Date, b) if b.is_integral() => days(ctx, left, right, "date_sub"),
             (Date, Null) => days(ctx, left, right, "date_sub"),
             (Timestamp | TimestampNtz, _) | (_, Timestamp | TimestampNtz)
-                if (is_datetime(l) || l.is_string() || *l == Null) && (is_datetime(r) || r.is_string() || *r == Null) =>
+                if (is_datetime(l) || l.is_string() || *l == Null)
+                    && (is_datetime(r) || r.is_string() || *r == Null) =>
             {
                 timestamps(ctx, left, right)
             }
@@ -140,7 +141,8 @@ fn intervals(
 }
 
 fn scale(ctx: &FunctionContext, op: BinaryOp, interval: Typed, number: Typed, mode: EvalMode) -> SparkResult<Typed> {
-    let number = if number.data_type.is_string() { coercion::implicit(ctx, number, &DataType::Double)? } else { number };
+    let number =
+        if number.data_type.is_string() { coercion::implicit(ctx, number, &DataType::Double)? } else { number };
     // The kernel knows bigint, double and decimal.
     let number = match &number.data_type {
         t if t.is_integral() => coercion::implicit(ctx, number, &DataType::Long)?,
@@ -149,7 +151,9 @@ fn scale(ctx: &FunctionContext, op: BinaryOp, interval: Typed, number: Typed, mo
     };
     let data_type = match &interval.data_type {
         t if is_day_time(t) => coercion::SECONDS,
-        t if is_year_month(t) => DataType::YearMonthInterval { start: YearMonthField::Year, end: YearMonthField::Month },
+        t if is_year_month(t) => {
+            DataType::YearMonthInterval { start: YearMonthField::Year, end: YearMonthField::Month }
+        }
         t => t.clone(),
     };
     let nullable = interval.nullable || number.nullable || mode == EvalMode::Try;

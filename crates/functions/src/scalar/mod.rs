@@ -88,7 +88,8 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
             check_count(name, args.len(), 3, 3)?;
             let otherwise = args.remove(2);
             let then = args.remove(1);
-            case_when(ctx, vec![(args.remove(0), then)], Some(otherwise))
+            let condition = crate::operators::boolean_operand(ctx, name, args.remove(0))?;
+            case_when(ctx, vec![(condition, then)], Some(otherwise))
         }),
         F::resolve("coalesce", |c, n, a| {
             check_count(n, a.len(), 1, usize::MAX)?;

@@ -365,7 +365,15 @@ fn convert(c: &Conversion, kind: &DataType, null: bool, value: &str, out: &mut S
     let upper = c.letter.is_ascii_uppercase();
     let mut body = match c.letter.to_ascii_lowercase() {
         _ if null && c.letter != 'b' => "null".to_owned(),
-        'b' => if null { "false".to_owned() } else if *kind == DataType::Boolean { value.to_owned() } else { "true".to_owned() },
+        'b' => {
+            if null {
+                "false".to_owned()
+            } else if *kind == DataType::Boolean {
+                value.to_owned()
+            } else {
+                "true".to_owned()
+            }
+        }
         's' => value.chars().take(c.precision.unwrap_or(usize::MAX)).collect(),
         'c' if kind.is_integral() => {
             let code: u32 = value.parse().map_err(|_| "an invalid code point".to_owned())?;
@@ -488,7 +496,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
     ]
 }
 
-fn printf(ctx: &crate::FunctionContext, name: &'static str, mut args: Vec<Typed>) -> firesteel_plan::SparkResult<Typed> {
+fn printf(
+    ctx: &crate::FunctionContext,
+    name: &'static str,
+    mut args: Vec<Typed>,
+) -> firesteel_plan::SparkResult<Typed> {
     check_count(name, args.len(), 1, usize::MAX)?;
     args[0] = want(ctx, name, 0, 's', args[0].clone())?;
     let nullable = args[0].nullable;

@@ -301,7 +301,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             check_count(name, args.len(), 1, 1)?;
             let value = want(ctx, name, 0, 'b', args.remove(0))?;
             let nullable = value.nullable;
-            Ok(Typed::new(text(datafusion::functions::crypto::md5().call(vec![value.expr])), DataType::String, nullable))
+            Ok(Typed::new(
+                text(datafusion::functions::crypto::md5().call(vec![value.expr])),
+                DataType::String,
+                nullable,
+            ))
         }),
         F::resolve("sha1", digest),
         F::resolve("sha", digest),

@@ -73,7 +73,9 @@ impl Regex {
 
     fn engine(&self, text: &str) -> Engine<'_> {
         match self {
-            Self::Linear { dollar: Some(fancy), .. } if text.ends_with(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) => {
+            Self::Linear { dollar: Some(fancy), .. }
+                if text.ends_with(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) =>
+            {
                 Engine::Fancy(fancy)
             }
             Self::Linear { regex, .. } => Engine::Linear(regex),
@@ -208,13 +210,17 @@ fn translate(pattern: &str, exact_dollar: bool) -> Result<Translated, String> {
                     'a' => out.push_str(r"\x07"),
                     'e' => out.push_str(r"\x1B"),
                     'c' => {
-                        let Some(control) = chars.get(at) else { return Err("\\c at the end of the pattern".to_owned()) };
+                        let Some(control) = chars.get(at) else {
+                            return Err("\\c at the end of the pattern".to_owned());
+                        };
                         at += 1;
                         out.push_str(&format!("\\x{{{:x}}}", (*control as u32) ^ 64));
                     }
                     '0' => {
-                        let digits: String = chars[at..].iter().take(3).take_while(|c| ('0'..='7').contains(*c)).collect();
-                        let value = u32::from_str_radix(&digits, 8).map_err(|_| "an octal escape without digits".to_owned())?;
+                        let digits: String =
+                            chars[at..].iter().take(3).take_while(|c| ('0'..='7').contains(*c)).collect();
+                        let value =
+                            u32::from_str_radix(&digits, 8).map_err(|_| "an octal escape without digits".to_owned())?;
                         at += digits.len();
                         out.push_str(&format!("\\x{{{value:x}}}"));
                     }
@@ -258,7 +264,9 @@ fn translate(pattern: &str, exact_dollar: bool) -> Result<Translated, String> {
                         out.push('\\');
                         out.push(e);
                     }
-                    other if other.is_ascii_alphabetic() => return Err(format!("Illegal/unsupported escape sequence \\{other}")),
+                    other if other.is_ascii_alphabetic() => {
+                        return Err(format!("Illegal/unsupported escape sequence \\{other}"));
+                    }
                     other => push_literal(&mut out, other),
                 }
             }
@@ -315,7 +323,8 @@ fn translate(pattern: &str, exact_dollar: bool) -> Result<Translated, String> {
                 match (next, after) {
                     (Some('=' | '!' | '>'), _) | (Some('<'), Some('=' | '!')) => fancy = true,
                     (Some(f), _) if f.is_ascii_alphabetic() || f == '-' => {
-                        let flags: String = chars[at + 1..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == '-').collect();
+                        let flags: String =
+                            chars[at + 1..].iter().take_while(|c| c.is_ascii_alphabetic() || **c == '-').collect();
                         let on = flags.split('-').next().unwrap_or_default();
                         dotall |= on.contains('s');
                         multiline |= on.contains('m');
@@ -582,12 +591,11 @@ enum Piece {
 fn bad_group(text: &str) -> datafusion::error::DataFusionError {
     external(
         SparkError::new(
-            "INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX",
+            "INVALID_REGEXP_REPLACE",
             "22023",
-            format!("The value of parameter(s) `rep` in `regexp_replace` is invalid: no such group in '{text}'."),
+            format!("Could not perform regexp_replace with replacement \"{text}\": it names no group of the pattern."),
         )
-        .param("functionName", "`regexp_replace`")
-        .param("parameter", "`rep`"),
+        .param("replacement", text),
     )
 }
 
@@ -756,7 +764,9 @@ fn like_regex(pattern: &str, escape: char, fold: bool) -> DfResult<regex::Regex>
             SparkError::new(
                 format!("INVALID_FORMAT.{what}"),
                 "42601",
-                format!("The format is invalid: '{pattern}'. The escape character must be followed by '_', '%' or itself."),
+                format!(
+                    "The format is invalid: '{pattern}'. The escape character must be followed by '_', '%' or itself."
+                ),
             )
             .param("format", format!("'{pattern}'")),
         )
@@ -764,7 +774,9 @@ fn like_regex(pattern: &str, escape: char, fold: bool) -> DfResult<regex::Regex>
     while let Some(c) = chars.next() {
         if c == escape {
             match chars.next() {
-                Some(e) if e == '_' || e == '%' || e == escape => text.push_str(&regex::escape(e.encode_utf8(&mut [0; 4]))),
+                Some(e) if e == '_' || e == '%' || e == escape => {
+                    text.push_str(&regex::escape(e.encode_utf8(&mut [0; 4])))
+                }
                 Some(_) => return Err(invalid("ESC_IN_THE_MIDDLE")),
                 None => return Err(invalid("ESC_AT_THE_END")),
             }

@@ -140,7 +140,10 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("spark_right", Ret::Fixed(Arrow::Utf8), |args| {
             let (texts, n) = (args.text(0)?, args.primitive::<Int32Type>(1)?);
             borrowed(args, texts.byte_size(), |row| {
-                Ok(texts.get(row).zip(n.get(row)).map(|(t, n)| if n <= 0 { "" } else { substring(t, n.wrapping_neg(), n) }))
+                Ok(texts
+                    .get(row)
+                    .zip(n.get(row))
+                    .map(|(t, n)| if n <= 0 { "" } else { substring(t, n.wrapping_neg(), n) }))
             })
         }),
         Udf::new("spark_concat", Ret::Fixed(Arrow::Utf8), |args| {
@@ -229,7 +232,9 @@ pub(super) fn udfs() -> Vec<Udf> {
                     return Ok(Some(0));
                 }
                 let skip = start as usize - 1;
-                let Some(from) = t.char_indices().map(|(i, _)| i).chain([t.len()]).nth(skip) else { return Ok(Some(0)) };
+                let Some(from) = t.char_indices().map(|(i, _)| i).chain([t.len()]).nth(skip) else {
+                    return Ok(Some(0));
+                };
                 Ok(Some(t[from..].find(n).map_or(0, |i| start + t[from..from + i].chars().count() as i32)))
             })
         }),
@@ -629,7 +634,8 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             }
             let array = crate::arrays::make_array(values, &Str)?;
             let array = Typed::new(array, DataType::array(Str), false);
-            crate::arrays::element(ctx, array, index)
+            let index = crate::operators::binary(ctx, firesteel_plan::expr::BinaryOp::Minus, index, literal::int(1))?;
+            crate::arrays::subscript(ctx, array, index)
         }),
     ]
 }
