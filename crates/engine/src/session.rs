@@ -152,8 +152,10 @@ impl EngineSession {
         SessionContext::new_with_state(self.state())
     }
 
+    /// What a plan that is run in this process needs; operators of the engine find the session in it.
     pub fn task_context(&self) -> Arc<TaskContext> {
-        Arc::new(TaskContext::from(&self.state()))
+        let config = self.config_for(&self.conf()).with_extension(Arc::new(self.clone()));
+        Arc::new(TaskContext::from(&self.state()).with_session_config(config))
     }
 
     fn datafusion_options(&self, conf: &SparkConf) -> ConfigOptions {
