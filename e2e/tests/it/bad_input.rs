@@ -42,7 +42,7 @@ async fn fails(namespace: &Namespace, sql: &str, reason: Reason, words: &[&str])
 fn e2e_syntax_error_has_line_column_and_class() {
     with_temp_namespace("e2e_syntax_error", async |namespace| {
         let sql = "SELECT 1;\n\nSELECT server, count(*)\nFROM requests\nGROUP server";
-        let words = ["[PARSE_SYNTAX_ERROR]", "line 5", "pos 6", "^", "GROUP server"];
+        let words = ["[PARSE_SYNTAX_ERROR]", "line 5", "position 7", "^", "GROUP server"];
         fails(namespace, sql, Reason::SyntaxError, &words).await;
     });
 }
@@ -62,7 +62,7 @@ fn e2e_unknown_table_is_named() {
 fn e2e_unknown_column_comes_with_suggestions() {
     with_temp_namespace("e2e_unknown_column", async |namespace| {
         let sql = "CREATE TEMPORARY VIEW servers AS SELECT 'web-1' AS server, 8 AS cores;\nSELECT servr FROM servers";
-        let words = ["[UNRESOLVED_COLUMN.WITH_SUGGESTION]", "`servr`", "`server`", "line 2", "pos 7"];
+        let words = ["[UNRESOLVED_COLUMN.WITH_SUGGESTION]", "`servr`", "`server`", "line 2", "position 8"];
         fails(namespace, sql, Reason::AnalysisError, &words).await;
     });
 }
