@@ -22,7 +22,7 @@ use datafusion::{
 use firesteel_functions::{Typed, coercion, operators, types};
 use firesteel_plan::{DataType, Expr, Relation, SparkError, SparkResult, expr::BinaryOp};
 
-use super::{Env, Position, boolean, when};
+use super::{Clause, Env, Position, boolean, when};
 use crate::{
     errors,
     query::{Analyzer, RelEnv},
@@ -42,9 +42,7 @@ impl Analyzer<'_> {
         };
         let data_type = attribute.data_type.clone();
         if !planned.plan.all_out_ref_exprs().is_empty() && !has_one_row(&planned.plan) {
-            return Err(SparkError::unsupported(
-                "a correlated scalar subquery that does not aggregate to one row",
-            ));
+            return Err(SparkError::unsupported("a correlated scalar subquery that does not aggregate to one row"));
         }
         Ok(Typed::new(DfExpr::ScalarSubquery(wrap(planned.plan)), data_type, true))
     }
@@ -156,7 +154,14 @@ impl Analyzer<'_> {
         let has_null = any_rows(filter(planned.plan.clone(), column.expr.clone().is_null())?)?;
         let not_empty = any_rows(planned.plan)?;
         let unknown = has_null.or(operand.expr.clone().is_null().and(not_empty));
-        let value = when(matched, lit(!negated), when(unknown, lit(ScalarValue::Boolean(None)), lit(negated)));
+        // In a condition unknown must stay unknown: NOT may stand above. Where the value is shown, Spark's existence
+        // joins make it false, for NOT IN too.
+        let in_condition = !matches!(env.clause, Clause::Select | Clause::OrderBy | Clause::GroupBy | Clause::Other);
+        let value = match (in_condition, negated) {
+            (true, _) => when(matched, lit(!negated), when(unknown, lit(ScalarValue::Boolean(None)), lit(negated))),
+            (false, false) => matched.is_true(),
+            (false, true) => DfExpr::Not(Box::new(matched.or(unknown).is_true())),
+        };
         Ok(boolean(value, nullable))
     }
 

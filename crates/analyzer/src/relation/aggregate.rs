@@ -142,6 +142,9 @@ impl Analyzer<'_> {
 
     fn grouping_expr(&self, e: &Expr, items: &[Item<'_>], env: &Env<'_>) -> SparkResult<Typed> {
         let typed = self.grouping_value(e, items, env)?;
+        if super::has_map(&typed.data_type) {
+            return Err(env.rel.locate(SparkError::unsupported("GROUP BY of a map"), e.span));
+        }
         if !is_orderable(&typed.data_type) {
             let shown = self.show(e, env);
             let error = SparkError::new(
@@ -256,6 +259,11 @@ impl Analyzer<'_> {
 }
 
 impl Rewrite {
+    /// Columns that are computed above the aggregate: its window functions.
+    pub fn allow(&mut self, columns: impl Iterator<Item = String>) {
+        self.columns.extend(columns);
+    }
+
     /// Whether an expression over the aggregate's output uses a grouping column.
     pub fn has_key(&self, expr: &DfExpr) -> bool {
         expr.column_refs().iter().any(|c| self.columns[..self.key_count].contains(&c.name))

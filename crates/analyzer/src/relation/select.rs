@@ -171,9 +171,14 @@ impl Analyzer<'_> {
         let mut qualify = qualify.map(|(t, e)| (t.expr, e));
         let mut windows = collected.windows;
         if let Some(grouped) = grouped {
-            let (aggregated, rewrite) =
+            let (aggregated, mut rewrite) =
                 self.aggregate_plan(plan, &grouped, collected.aggregates, collected.grouping_id)?;
             plan = aggregated;
+            for (expr, attribute) in &mut windows {
+                let taken = std::mem::take(expr);
+                *expr = rewrite.apply(taken, &attribute.name, grouped.has_keys())?;
+            }
+            rewrite.allow(windows.iter().map(|(_, a)| a.column.clone()));
             for output in &mut outputs {
                 let expr = std::mem::take(&mut output.typed.expr);
                 output.typed.expr = rewrite
@@ -192,10 +197,6 @@ impl Analyzer<'_> {
                 let shown = self.show(e, &Env::new(env, &scopes, Clause::Having));
                 let taken = std::mem::take(expr);
                 *expr = rewrite.apply(taken, &shown, grouped.has_keys()).map_err(|err| env.locate(err, e.span))?;
-            }
-            for (expr, attribute) in &mut windows {
-                let taken = std::mem::take(expr);
-                *expr = rewrite.apply(taken, &attribute.name, grouped.has_keys())?;
             }
         }
         if let Some((having, _)) = having {
