@@ -310,12 +310,38 @@ pub fn datatype_mismatch(subclass: &str, sql: impl Display, detail: impl Display
     .param("sqlExpr", format!("\"{sql}\""))
 }
 
+/// A text that is no interval of the wanted fields, in whatever mode.
+pub fn invalid_interval(text: &str, to: &DataType, notice: bool) -> SparkError {
+    let subclass = if notice { "UNMATCHED_FORMAT_STRING_WITH_NOTICE" } else { "UNMATCHED_FORMAT_STRING" };
+    SparkError::new(
+        format!("INVALID_INTERVAL_FORMAT.{subclass}"),
+        "22006",
+        format!("Error parsing '{text}' to interval: it has not the format of {}.", quoted_type(to)),
+    )
+    .param("input", text)
+    .param("typeName", to.to_string())
+}
+
 pub fn cannot_cast(value: &Typed, to: &DataType, mode: crate::EvalMode) -> SparkError {
     let (from, target) = (quoted_type(&value.data_type), quoted_type(to));
     let legacy_can =
         mode == crate::EvalMode::Ansi && crate::cast::can_cast(&value.data_type, to, crate::EvalMode::Legacy);
     let sql = format!("CAST({} AS {})", value.sql(), sql_type(to));
-    let (subclass, detail) = if legacy_can {
+    let function = match (&value.data_type, to) {
+        _ if mode == crate::EvalMode::Legacy => None,
+        (t, DataType::Date) if t.is_numeric() => Some("DATE_FROM_UNIX_DATE"),
+        (DataType::Date, t) if t.is_numeric() => Some("UNIX_DATE"),
+        _ => None,
+    };
+    let (subclass, detail) = if let Some(function) = function {
+        (
+            "CAST_WITH_FUNC_SUGGESTION",
+            format!(
+                "cannot cast {from} to {target}. To convert values from {from} to {target}, you can use the functions \
+                 `{function}` instead."
+            ),
+        )
+    } else if legacy_can {
         (
             "CAST_WITH_CONF_SUGGESTION",
             format!(

@@ -207,6 +207,9 @@ fn size(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spar
     if !matches!(value.data_type, DataType::Array { .. } | DataType::Map { .. } | DataType::Null) {
         return Err(errors::unexpected_input(name, 0, "(\"ARRAY\" or \"MAP\")", &value));
     }
+    if value.data_type == DataType::Null {
+        return if ctx.ansi { literal::null(&DataType::Integer) } else { Ok(literal::int(-1)) };
+    }
     let of_null = if ctx.ansi { literal::null(&DataType::Integer)? } else { literal::int(-1) };
     let nullable = ctx.ansi && value.nullable;
     Ok(Typed::new(call("spark_size", vec![value.expr, of_null.expr])?, DataType::Integer, nullable))

@@ -311,7 +311,7 @@ fn map(
     offsets: OffsetBuffer<i32>,
     nulls: Option<NullBuffer>,
 ) -> DfResult<ArrayRef> {
-    if keys.null_count() > 0 {
+    if keys.logical_null_count() > 0 {
         return Err(external(SparkError::new("NULL_MAP_KEY", "2200E", "Cannot use null as map key.")));
     }
     let converter = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?;

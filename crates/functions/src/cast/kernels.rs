@@ -15,7 +15,7 @@ use firesteel_plan::{
     types::{DayTimeField, YearMonthField},
 };
 
-use super::{nested, numbers, strings};
+use super::{intervals, nested, numbers, strings};
 use crate::{
     EvalMode,
     datetime::{
@@ -157,38 +157,8 @@ pub(crate) fn convert(env: &Env, values: &ArrayRef, from: &DataType, to: &DataTy
             let unit = year_month_unit(*end);
             map::<IntervalYearMonthType, IntervalYearMonthType>(values, &target, |v| Ok(Some(v / unit * unit)))
         }
-        (DayTimeInterval { end, .. }, t) if t.is_numeric() => {
-            let unit = day_time_unit(*end);
-            let longs = map::<DurationMicrosecondType, arrow::datatypes::Int64Type>(values, &Arrow::Int64, |v| {
-                Ok(Some(v / unit))
-            })?;
-            numbers::convert(env, &longs, &Long, to)
-        }
-        (YearMonthInterval { end, .. }, t) if t.is_numeric() => {
-            let unit = year_month_unit(*end);
-            let ints = map::<IntervalYearMonthType, arrow::datatypes::Int32Type>(values, &Arrow::Int32, |v| {
-                Ok(Some(v / unit))
-            })?;
-            numbers::convert(env, &ints, &Integer, to)
-        }
-        (f, DayTimeInterval { end, .. }) if f.is_numeric() => {
-            let unit = day_time_unit(*end);
-            let longs = numbers::convert(env, values, from, &Long)?;
-            map::<arrow::datatypes::Int64Type, DurationMicrosecondType>(&longs, &target, |v| {
-                match v.checked_mul(unit) {
-                    Some(v) => Ok(Some(v)),
-                    None => env.fail(|| errors::cast_overflow(v, from, to)),
-                }
-            })
-        }
-        (f, YearMonthInterval { end, .. }) if f.is_numeric() => {
-            let unit = year_month_unit(*end);
-            let ints = numbers::convert(env, values, from, &Integer)?;
-            map::<arrow::datatypes::Int32Type, IntervalYearMonthType>(&ints, &target, |v| match v.checked_mul(unit) {
-                Some(v) => Ok(Some(v)),
-                None => env.fail(|| errors::cast_overflow(v, from, to)),
-            })
-        }
+        (DayTimeInterval { .. } | YearMonthInterval { .. }, _) => intervals::to_number(env, values, from, to),
+        (_, DayTimeInterval { .. } | YearMonthInterval { .. }) => intervals::from_number(env, values, from, to),
         (Array { .. } | Map { .. } | Struct(_), _) => nested::convert(env, values, from, to),
         _ => Ok(arrow::compute::cast(values, &target)?),
     }
@@ -210,7 +180,7 @@ pub(super) fn day_time_unit(field: DayTimeField) -> i64 {
     }
 }
 
-fn year_month_unit(field: YearMonthField) -> i32 {
+pub(super) fn year_month_unit(field: YearMonthField) -> i32 {
     match field {
         YearMonthField::Year => 12,
         YearMonthField::Month => 1,

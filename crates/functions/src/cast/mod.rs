@@ -1,5 +1,6 @@
 //! Spark's casts: which exist, and how each is evaluated.
 
+mod intervals;
 mod kernels;
 mod nested;
 pub(crate) mod numbers;
@@ -117,10 +118,8 @@ pub fn can_cast(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
         (Date | Timestamp | TimestampNtz, Date | Timestamp | TimestampNtz) => true,
         (Timestamp | TimestampNtz, Time(_)) | (Time(_), Time(_)) => true,
         (DayTimeInterval { .. }, DayTimeInterval { .. }) | (YearMonthInterval { .. }, YearMonthInterval { .. }) => true,
-        (DayTimeInterval { start, end }, b) if b.is_numeric() => start == end || !b.is_integral() || b.is_integral(),
-        (YearMonthInterval { .. }, b) if b.is_integral() || matches!(b, Decimal { .. }) => true,
-        (a, DayTimeInterval { start, end }) if a.is_integral() || matches!(a, Decimal { .. }) => start == end,
-        (a, YearMonthInterval { start, end }) if a.is_integral() || matches!(a, Decimal { .. }) => start == end,
+        (DayTimeInterval { .. } | YearMonthInterval { .. }, b) => b.is_integral() || matches!(b, Decimal { .. }),
+        (a, DayTimeInterval { .. } | YearMonthInterval { .. }) => a.is_integral() || matches!(a, Decimal { .. }),
         (Array { element: a, .. }, Array { element: b, .. }) => can_cast(a, b, mode),
         (Map { key: a, value: b, .. }, Map { key: c, value: d, .. }) => can_cast(a, c, mode) && can_cast(b, d, mode),
         (Struct(a), Struct(b)) => {

@@ -6,7 +6,7 @@ use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, PrimitiveBuilder},
     datatypes::{
         DataType as Arrow, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-        TimestampMicrosecondType,
+        TimestampMicrosecondType, i256,
     },
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
@@ -233,22 +233,21 @@ pub(super) fn to_timestamp(env: &Env, values: &ArrayRef, from: &DataType, target
             return env
                 .fail(|| errors::cast_invalid_input(text.trim_end_matches(['D', 'F']), from, &DataType::Timestamp));
         }
-        Ok(Some((v * MICROS_PER_SECOND as f64) as i64))
+        let micros = v * MICROS_PER_SECOND as f64;
+        if env.mode != crate::EvalMode::Legacy && !(-9.3e18..9.3e18).contains(&micros) {
+            return env.fail(|| errors::cast_overflow(number.shown(from), from, &DataType::Timestamp));
+        }
+        Ok(Some(micros as i64))
     };
     build::<TimestampMicrosecondType>(values, target, |v| match v {
         Number::Int(s) => Ok(Some(s.saturating_mul(MICROS_PER_SECOND))),
         Number::Float(s) => double(s, v),
         Number::Single(s) => double(f64::from(s), v),
         Number::Decimal(d, s) => {
-            let micros = if s <= 6 {
-                d.checked_mul(decimal::POW10[(6 - s.max(0)) as usize])
-            } else {
-                decimal::POW10.get((s - 6) as usize).map(|p| d / p)
-            };
-            match micros.and_then(|m| i64::try_from(m).ok()) {
-                Some(m) => Ok(Some(m)),
-                None => env.fail(|| errors::cast_overflow(v.shown(from), from, &DataType::Timestamp)),
-            }
+            // Java keeps the low 64 bits of what is too large.
+            let micros = i256::from_i128(d).wrapping_mul(i256::from_i128(i128::from(MICROS_PER_SECOND)));
+            let micros = micros.wrapping_div(decimal::wide_pow10(s.max(0) as u32));
+            Ok(Some(micros.to_parts().0 as i64))
         }
     })
 }
@@ -275,7 +274,7 @@ pub(super) fn from_timestamp(env: &Env, values: &ArrayRef, to: &DataType) -> DfR
             for v in micros {
                 let seconds = v.map(|v| v.div_euclid(MICROS_PER_SECOND));
                 builder.append_option(match seconds {
-                    Some(s) if env.mode != EvalMode::Legacy && (s < min || s > max) => {
+                    Some(s) if s < min || s > max => {
                         let micros = v.unwrap_or_default();
                         env.fail(|| {
                             let mut text = String::from("TIMESTAMP '");

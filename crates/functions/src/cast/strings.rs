@@ -80,12 +80,20 @@ pub(super) fn from_text(env: &Env, values: &ArrayRef, to: &DataType) -> DfResult
             parsed.local(0)
         }),
         DataType::Time(_) => parse!(Time64NanosecondType, text::parse_time),
-        DataType::DayTimeInterval { start, end } => {
-            parse!(DurationMicrosecondType, |s| interval::parse_day_time(s, *start, *end))
-        }
-        DataType::YearMonthInterval { start, end } => {
-            parse!(IntervalYearMonthType, |s| interval::parse_year_month(s, *start, *end))
-        }
+        DataType::DayTimeInterval { start, end } => parse_all::<DurationMicrosecondType>(rows, &source, &target, |s| {
+            match interval::parse_day_time(s, *start, *end) {
+                Some(v) => Ok(Some(v)),
+                None if env.mode == EvalMode::Try => Ok(None),
+                None => Err(errors::external(errors::invalid_interval(s, to, true))),
+            }
+        }),
+        DataType::YearMonthInterval { start, end } => parse_all::<IntervalYearMonthType>(rows, &source, &target, |s| {
+            match interval::parse_year_month(s, *start, *end) {
+                Some(v) => Ok(Some(v)),
+                None if env.mode == EvalMode::Try => Ok(None),
+                None => Err(errors::external(errors::invalid_interval(s, to, false))),
+            }
+        }),
         DataType::CalendarInterval => parse!(IntervalMonthDayNanoType, |s| {
             let (months, days, micros) = interval::parse_calendar(s)?;
             Some(IntervalMonthDayNano::new(months, days, micros.checked_mul(1000)?))

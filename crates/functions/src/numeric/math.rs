@@ -108,6 +108,7 @@ pub(super) fn udfs() -> Vec<Udf> {
             })
         }),
         Udf::new("spark_negative_ansi", Ret::Arg(0), negative),
+        Udf::new("spark_negative_legacy", Ret::Arg(0), negative_wrapping),
         Udf::new("spark_abs_ansi", Ret::Arg(0), |a| absolute(a, true)),
         Udf::new("spark_abs_legacy", Ret::Arg(0), |a| absolute(a, false)),
         Udf::new("spark_pmod_ansi", Ret::Arg(0), |a| pmod(a, true)),
@@ -253,6 +254,17 @@ fn negative(args: &Args<'_>) -> DfResult<ArrayRef> {
             || errors::interval_overflow(""),
         ),
         other => exec_err!("{} of {other}", args.name),
+    }
+}
+
+/// Without ANSI the least integer is its own negative.
+fn negative_wrapping(args: &Args<'_>) -> DfResult<ArrayRef> {
+    let never = || errors::arithmetic_overflow("", "");
+    match args.return_type {
+        Arrow::Int8 => unary_checked::<Int8Type>(args, |v| Some(v.wrapping_neg()), never),
+        Arrow::Int16 => unary_checked::<Int16Type>(args, |v| Some(v.wrapping_neg()), never),
+        Arrow::Int32 => unary_checked::<Int32Type>(args, |v| Some(v.wrapping_neg()), never),
+        _ => unary_checked::<Int64Type>(args, |v| Some(v.wrapping_neg()), never),
     }
 }
 
@@ -478,10 +490,10 @@ fn minus(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spa
     let value = if value.data_type.is_interval() { value } else { want(ctx, name, 0, 'n', value)? };
     let (data_type, nullable) = (value.data_type.clone(), value.nullable);
     let native = matches!(data_type, DataType::Float | DataType::Double | DataType::Decimal { .. });
-    let wraps = !ctx.ansi && data_type.is_integral();
-    let expr = if native || wraps {
-        // Without ANSI the least integer is its own negative.
+    let expr = if native {
         Expr::Negative(Box::new(value.expr))
+    } else if !ctx.ansi && data_type.is_integral() {
+        call("spark_negative_legacy", vec![value.expr])?
     } else {
         call("spark_negative_ansi", vec![value.expr])?
     };

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{array::Array, datatypes::DataType as Arrow};
-use datafusion::{
-    error::Result as DfResult,
-    logical_expr::{Expr, ScalarUDF, expr::ScalarFunction},
-};
+use datafusion::{error::Result as DfResult, logical_expr::ScalarUDF};
 use firesteel_plan::{DataType, SparkError, SparkResult, expr::BinaryOp};
 
 use crate::{
@@ -71,7 +68,6 @@ fn uuid(args: &Args<'_>) -> DfResult<arrow::array::ArrayRef> {
 pub(crate) fn borrowed_udfs() -> Vec<Arc<ScalarUDF>> {
     let mut all = crate::text::borrowed();
     all.extend([
-        datafusion::functions::core::coalesce(),
         datafusion::functions::core::greatest(),
         datafusion::functions::core::least(),
         datafusion::functions::core::named_struct(),
@@ -210,12 +206,16 @@ fn two_coalesce(ctx: &FunctionContext, name: &'static str, args: Vec<Typed>) -> 
 fn coalesce(ctx: &FunctionContext, name: &'static str, args: Vec<Typed>) -> SparkResult<Typed> {
     let (mut args, common) = coercion::unify(ctx, name, args)?;
     let nullable = args.iter().all(|a| a.nullable);
-    if args.len() == 1 {
-        return Ok(args.remove(0));
+    let Some(last) = args.pop() else {
+        return literal::null(&common);
+    };
+    if args.is_empty() {
+        return Ok(last);
     }
-    let exprs = args.into_iter().map(|a| a.expr).collect();
-    let expr = Expr::ScalarFunction(ScalarFunction::new_udf(datafusion::functions::core::coalesce(), exprs));
-    Ok(Typed::new(expr, common, nullable))
+    let branches = args.into_iter().map(|a| (is_null(a.clone(), true), a)).collect();
+    let mut value = case_when(ctx, branches, Some(last))?;
+    value.nullable = nullable;
+    Ok(value)
 }
 
 /// Nulls are passed over.
