@@ -34,9 +34,7 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             "53200",
             format!("Unable to acquire memory: {message}. Raise spark.executor.memory or spark.sql.shuffle.partitions."),
         ),
-        DataFusionError::ParquetError(parquet) => {
-            SparkError::new("FAILED_READ_FILE.NO_HINT", "KD001", format!("Encountered error while reading file: {parquet}."))
-        }
+        DataFusionError::ParquetError(parquet) => unreadable(parquet),
         DataFusionError::NotImplemented(what) => SparkError::unsupported(what),
         DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
             arrow::error::ArrowError::DivideByZero => SparkError::new(
@@ -48,10 +46,16 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             arrow::error::ArrowError::ArithmeticOverflow(message) => {
                 SparkError::new("ARITHMETIC_OVERFLOW", "22003", format!("{message}."))
             }
+            arrow::error::ArrowError::ParquetError(message) => unreadable(message),
             other => SparkError::internal(other),
         },
         other => SparkError::internal(other),
     }
+}
+
+/// A damaged file. Which one it is, the reader does not tell.
+fn unreadable(why: impl std::fmt::Display) -> SparkError {
+    SparkError::new("FAILED_READ_FILE.NO_HINT", "KD001", format!("Encountered error while reading file: {why}."))
 }
 
 /// The first error of type `T` in the chain of `error`'s sources, through DataFusion's shared and external wrappers.

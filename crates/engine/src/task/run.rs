@@ -21,7 +21,10 @@ use futures::{FutureExt, StreamExt};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::{failure::task_failure, metrics};
+use super::{
+    failure::{naming_files, task_failure},
+    metrics,
+};
 use crate::{
     EngineSession,
     codec::{PlanCodec, ReceivedStage, apply_splits},
@@ -132,7 +135,7 @@ async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -
         drop(rows);
         writer.finish()
     };
-    let written: WrittenOutput = write.await.map_err(|e| task_failure(&e))?;
+    let written: WrittenOutput = write.await.map_err(|e| naming_files(task_failure(&e), &plan))?;
     let status = MapStatus { sizes: written.sizes.clone(), rows: written.rows };
     *progress.written.lock() = written;
     Ok(status)
