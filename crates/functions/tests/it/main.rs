@@ -1,4 +1,5 @@
-#![allow(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may unwrap as tests do")]
 
+mod aggregates;
 mod expressions;
 mod resolve;

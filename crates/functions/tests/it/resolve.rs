@@ -13,7 +13,7 @@ use firesteel_plan::{
 
 /// The type, and the value as text (hexadecimal for binary) or null.
 pub fn answer(ctx: &FunctionContext, sql: &str) -> SparkResult<(String, Option<String>)> {
-    let typed = resolve(ctx, &parse(sql)?)?;
+    let typed = resolve(ctx, &[], &parse(sql)?)?;
     let data_type = typed.data_type.to_string();
     let text = match &typed.data_type {
         DataType::Null => typed,
@@ -23,7 +23,7 @@ pub fn answer(ctx: &FunctionContext, sql: &str) -> SparkResult<(String, Option<S
     Ok((data_type, evaluate(text)?))
 }
 
-fn parse(sql: &str) -> SparkResult<Expr> {
+pub fn parse(sql: &str) -> SparkResult<Expr> {
     let text = format!("SELECT {sql}");
     let statement = firesteel_sql::parse_statement(&text, &firesteel_sql::ParseOptions::default())?;
     if let StatementKind::Query(relation) = statement.kind
@@ -59,10 +59,15 @@ fn call(ctx: &FunctionContext, name: &str, args: Vec<Typed>) -> SparkResult<Type
     }
 }
 
-fn resolve(ctx: &FunctionContext, e: &Expr) -> SparkResult<Typed> {
-    let one = |e: &Expr| resolve(ctx, e);
+/// `columns` are the names that stand for columns, with their types.
+pub fn resolve(ctx: &FunctionContext, columns: &[(String, DataType)], e: &Expr) -> SparkResult<Typed> {
+    let one = |e: &Expr| resolve(ctx, columns, e);
     match &e.kind {
         ExprKind::Literal(value) => literal::literal(ctx, value),
+        ExprKind::Attribute { name, .. } if columns.iter().any(|(n, _)| n == &name[0]) => {
+            let (name, data_type) = columns.iter().find(|(n, _)| n == &name[0]).unwrap();
+            Ok(Typed::new(datafusion::prelude::col(name.as_str()), data_type.clone(), true))
+        }
         // A unit, as in timestampdiff(MONTH, …).
         ExprKind::Attribute { name, .. } => literal::literal(ctx, &Literal::String(name.join("."))),
         ExprKind::Alias { operand, .. } => one(operand),
