@@ -132,6 +132,23 @@ impl Analyzer<'_> {
         Ok(typed)
     }
 
+    /// `count(*)` has no arguments; anywhere else `*` stands for all columns.
+    pub(super) fn aggregate_arguments(
+        &self,
+        definition: &FunctionDef,
+        call: &FunctionCall,
+        env: &Env<'_>,
+    ) -> SparkResult<Vec<Typed>> {
+        match call.args.as_slice() {
+            [Expr { kind: ExprKind::Star { target: None, except }, .. }]
+                if definition.name == "count" && !call.distinct && except.is_empty() =>
+            {
+                Ok(Vec::new())
+            }
+            args => self.arguments(args, env),
+        }
+    }
+
     /// `struct(a, b + 1 AS c)` is `named_struct('a', a, 'c', b + 1)`.
     fn named_struct_args(&self, written: &[Expr], args: Vec<Typed>, env: &Env<'_>) -> Vec<Typed> {
         let mut names: Vec<String> = Vec::with_capacity(args.len());
@@ -187,15 +204,7 @@ impl Analyzer<'_> {
             .param("invalidExprSqls", errors::sql_expr(&self.show(whole, env))));
         };
         let inner = Env { in_aggregate: true, ..*env };
-        let is_count = definition.name == "count";
-        let args = match call.args.as_slice() {
-            [Expr { kind: ExprKind::Star { target: None, except }, .. }]
-                if is_count && !call.distinct && except.is_empty() =>
-            {
-                Vec::new()
-            }
-            args => self.arguments(args, &inner)?,
-        };
+        let args = self.aggregate_arguments(definition, call, &inner)?;
         let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
         let mut order_by = Vec::with_capacity(call.within_group.len());
         for item in &call.within_group {

@@ -51,7 +51,7 @@ impl Analyzer<'_> {
         };
         let window = self.window_definition(spec, env)?;
         let inner = Env { in_window: true, ..*env };
-        let args = self.arguments(&call.args, &inner)?;
+        let args = self.aggregate_arguments(definition, call, &inner)?;
         let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
         let partition_by = self.exprs(&window.partition_by, &inner)?;
         let partition_by: Vec<DfExpr> = partition_by
