@@ -1,7 +1,7 @@
 //! Executor pods: created, watched, replaced, and deleted at the end.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -11,6 +11,7 @@ use firesteel_api::{
     DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION,
     names::{self, Role},
     pods::{self, AttemptContext, ExecutorArgs},
+    secrets,
 };
 use firesteel_protocol::ExecutorId;
 use futures::StreamExt;
@@ -53,6 +54,8 @@ pub struct Allocation {
     context: AttemptContext,
     driver_address: String,
     driver_pod: (String, String),
+    /// Values that no message may hold.
+    secrets: BTreeMap<String, String>,
     fleet: Fleet,
     status: watch::Sender<ExecutorStatus>,
     creating: JoinSet<(u64, Result<(), CreateError>)>,
@@ -74,6 +77,7 @@ impl Allocation {
             context,
             driver_address: settings.driver_address.to_string(),
             driver_pod: (settings.pod_name.clone(), settings.pod_uid.clone()),
+            secrets: settings.secrets.clone(),
             fleet,
             status,
             creating: JoinSet::new(),
@@ -153,7 +157,8 @@ impl Allocation {
     }
 
     fn tell(&self, id: u64, loss: Option<Loss>) {
-        if let Some(loss) = loss {
+        if let Some(mut loss) = loss {
+            loss.trouble.message = self.clean(&loss.trouble.message);
             tracing::warn!(
                 executor = id,
                 reason = loss.trouble.reason.as_str(),
@@ -188,6 +193,11 @@ impl Allocation {
                 tracing::warn!(%error, "cannot write an Event");
             }
         });
+    }
+
+    /// A pod's message can hold the last lines of a program.
+    fn clean(&self, text: &str) -> String {
+        secrets::scrub(text, &self.secrets)
     }
 
     /// What the driver's service knows of executors against what their pods look like.
@@ -232,7 +242,8 @@ impl Allocation {
     }
 
     fn publish(&self) {
-        let status = self.fleet.status(self.context.attempt);
+        let mut status = self.fleet.status(self.context.attempt);
+        status.last_failure_message = status.last_failure_message.map(|text| self.clean(&text));
         self.status.send_if_modified(|old| {
             let changed = *old != status;
             if changed {
