@@ -1,8 +1,8 @@
 //! A real S3 server over a folder: what tests read logs from and write results to.
 //!
 //! The protocol, signatures included, is `s3s`; the storage is `s3s-fs`. This module adds what tests of a data engine
-//! lean on and the storage lacks: a missing bucket is told from a missing key, ranged reads of large objects are fast,
-//! and put-if-absent has one winner among concurrent writers.
+//! lean on and the storage lacks: a missing bucket is told from a missing key, a prefix of keys is no key, ranged reads of
+//! large objects are fast, and put-if-absent has one winner among concurrent writers.
 //!
 //! Limit: a key may have about 150 bytes, because the storage keeps each object's ETag in a file named after the key.
 

@@ -1,4 +1,4 @@
-//! `s3s-fs` with the three differences that [`super`] names; every other operation is its own.
+//! `s3s-fs` with the differences that [`super`] names; every other operation is its own.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, SeekFrom};
@@ -34,6 +34,12 @@ impl Storage {
         let mut hasher = DefaultHasher::new();
         (bucket, key).hash(&mut hasher);
         &self.conditional_writes[(hasher.finish() % LOCKS as u64) as usize]
+    }
+
+    /// Keys are no folders in S3: `a` does not exist because `a/b` does.
+    fn no_folder(&self, bucket: &str, key: &str) -> S3Result<()> {
+        let folder = self.root.join(bucket).join(key).is_dir();
+        if folder { Err(s3_error!(NoSuchKey, "The specified key does not exist.")) } else { Ok(()) }
     }
 
     /// The file's bytes from `start`, `length` of them, in large pieces.
@@ -75,6 +81,7 @@ macro_rules! as_the_file_system_does {
 impl S3 for Storage {
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let (bucket, key) = (request.input.bucket.clone(), request.input.key.clone());
+        self.no_folder(&bucket, &key)?;
         let mut response = self.files.get_object(request).await?;
         let whole = u64::try_from(response.output.content_length.unwrap_or_default()).unwrap_or_default();
         let (start, length) = match &response.output.content_range {
@@ -83,6 +90,11 @@ impl S3 for Storage {
         };
         response.output.body = Some(self.body(&bucket, &key, start, length).await?);
         Ok(response)
+    }
+
+    async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
+        self.no_folder(&request.input.bucket, &request.input.key)?;
+        self.files.head_object(request).await
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -111,7 +123,6 @@ impl S3 for Storage {
         delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput;
         get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
         head_bucket(HeadBucketInput) -> HeadBucketOutput;
-        head_object(HeadObjectInput) -> HeadObjectOutput;
         list_buckets(ListBucketsInput) -> ListBucketsOutput;
         list_objects(ListObjectsInput) -> ListObjectsOutput;
         list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output;

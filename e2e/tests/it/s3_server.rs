@@ -106,6 +106,12 @@ async fn lists_pages_and_folders() {
 
     let table = store.list_with_delimiter(Some(&Path::from("table"))).await.unwrap();
     assert_eq!(table.common_prefixes, [Path::from("table/day=1"), Path::from("table/day=2")]);
+    // A prefix is no object.
+    for prefix in ["table", "table/day=1"] {
+        let (head, get) = (store.head(&Path::from(prefix)).await, store.get(&Path::from(prefix)).await);
+        assert!(matches!(head, Err(Error::NotFound { .. })), "{prefix}: {head:?}");
+        assert!(matches!(get, Err(Error::NotFound { .. })), "{prefix}: {get:?}");
+    }
     let objects: Vec<_> = table.objects.into_iter().map(|object| object.location).collect();
     assert_eq!(objects, [Path::from("table/_SUCCESS")]);
 }
