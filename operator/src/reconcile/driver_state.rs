@@ -134,7 +134,11 @@ fn failure(
     said: Option<TerminationMessage>,
 ) -> (Reason, String) {
     // The driver's own word first, unless all it knows is that it was told to stop: the pod may know by whom.
-    if let Some(said) = said.filter(|s| s.outcome == Outcome::Failed && s.reason != Reason::Stopped) {
+    let (stopped, said) = match said.filter(|s| s.outcome == Outcome::Failed) {
+        Some(said) if said.reason == Reason::Stopped => (Some(said), None),
+        said => (None, said),
+    };
+    if let Some(said) = said {
         let message = match &said.error_class {
             Some(class) if !said.message.contains(class.as_str()) => format!("[{class}] {}", said.message),
             _ => said.message,
@@ -149,6 +153,9 @@ fn failure(
     }
     if let Some(found) = disruption(status) {
         return found;
+    }
+    if let Some(stopped) = stopped {
+        return (Reason::Stopped, stopped.message);
     }
     let Some(terminated) = terminated else {
         let detail = status.message.as_deref().or(status.reason.as_deref()).unwrap_or("no container status is left");

@@ -96,6 +96,11 @@ fn why_a_driver_failed() {
             Reason::Stopped,
         ),
         (
+            "stopped, as it says itself",
+            json!({"phase": "Failed", "containerStatuses": terminated(1, json!("Error"), json!(said(Reason::Stopped)))}),
+            Reason::Stopped,
+        ),
+        (
             "stopped by a preemption",
             json!({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler", "message": "m"}], "containerStatuses": terminated(1, json!("Error"), json!(said(Reason::Stopped)))}),
             Reason::Preempted,
