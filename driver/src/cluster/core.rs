@@ -575,16 +575,25 @@ impl Core {
 
     fn job_ended(&self, state: &mut State, job: JobId, message: JobMessage) {
         let Some(entry) = state.jobs.remove(&job) else { return };
+        let succeeded = matches!(message, JobMessage::Succeeded);
         let _ = entry.messages.send(message);
         let mut stages = Counts { stages: entry.stages.len() as u64, ..Counts::default() };
-        stages.stages_done = stages.stages;
         for stage in &entry.stages {
             if let Some(ended) = state.stages.remove(stage) {
-                let tasks = u64::from(ended.num_tasks);
-                stages.tasks += tasks;
-                stages.tasks_done += tasks;
+                stages.tasks += u64::from(ended.num_tasks);
             }
         }
+        (stages.stages_done, stages.tasks_done) = if succeeded {
+            (stages.stages, stages.tasks)
+        } else {
+            // The scheduler has forgotten the job: what was last seen of it has to do.
+            let seen = self.progress.get();
+            let done = |seen: u64, before: u64, all: u64| seen.saturating_sub(before).min(all);
+            (
+                done(seen.stages_done, state.ended.stages_done, stages.stages),
+                done(seen.tasks_done, state.ended.tasks_done, stages.tasks),
+            )
+        };
         state.ended.stages += stages.stages;
         state.ended.stages_done += stages.stages_done;
         state.ended.tasks += stages.tasks;
