@@ -146,6 +146,8 @@ impl EngineSession {
         SessionConfig::from(self.datafusion_options(conf))
             .with_target_partitions(self.shuffle_partitions())
             .with_batch_size(BATCH_SIZE)
+            // Operators of ours find the session through their task's context.
+            .with_extension(Arc::new(self.clone()))
     }
 
     pub fn context(&self) -> SessionContext {
