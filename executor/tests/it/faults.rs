@@ -12,6 +12,7 @@ use datafusion::{
     logical_expr::{
         ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col, lit,
     },
+    physical_plan::{Partitioning, repartition::RepartitionExec},
     prelude::DataFrame,
     scalar::ScalarValue,
 };
@@ -59,7 +60,7 @@ impl ScalarUDFImpl for Probe {
                 return Err(firesteel_engine::error::to_datafusion(error));
             }
             "memory" => return Err(datafusion::error::DataFusionError::ResourcesExhausted("too much".to_owned())),
-            "sleep" => std::thread::sleep(Duration::from_millis(20)),
+            "sleep" => std::thread::sleep(Duration::from_millis(5)),
             other => return exec_err!("{other}?"),
         }
         Ok(args.args[0].clone())
@@ -216,20 +217,24 @@ async fn a_shuffle_larger_than_memory_spills_and_is_right() {
     let tables = Tables::new();
     let options = ClusterOptions { executors: 1, memory_bytes: 1 << 20, ..Default::default() };
     let cluster = Cluster::start(options).await;
-    let by = datafusion::logical_expr::Partitioning::Hash(vec![col("k")], 7);
-    let ctx = tables.cluster(&[]).await;
-    let df = ctx.table("fact").await.unwrap().repartition(by).unwrap();
-    let graph = cluster.cut(df.create_physical_plan().await.unwrap());
-    let done = cluster.run_stage(&graph.stages[0]).await.unwrap();
-    assert!(done.iter().any(|done| done.metrics.spilled_bytes > 0));
-    let most = done.iter().map(|done| done.metrics.peak_memory_bytes).max().unwrap();
-    assert!(most > 0 && most < (1 << 20), "{most}");
-    cluster.run_stage(&graph.stages[1]).await.unwrap();
-    let mut got = rows(&cluster.results(&graph.stages[1]).await.unwrap());
     let mut expected = rows(&tables.alone().await.table("fact").await.unwrap().collect().await.unwrap());
-    got.sort();
     expected.sort();
-    assert!(got == expected);
+    let scan = tables.cluster(&[]).await.table("fact").await.unwrap().create_physical_plan().await.unwrap();
+    let key = datafusion::physical_expr::expressions::col("k", &scan.schema()).unwrap();
+    for by in [Partitioning::Hash(vec![key], 7), Partitioning::RoundRobinBatch(7)] {
+        let plan = Arc::new(RepartitionExec::try_new(scan.clone(), by.clone()).unwrap());
+        let graph = cluster.cut(plan);
+        assert_eq!((graph.stages.len(), graph.stages[0].num_reducers()), (2, 7));
+        let done = cluster.run_stage(&graph.stages[0]).await.unwrap();
+        assert!(done.iter().any(|done| done.metrics.spilled_bytes > 0), "{done:?}");
+        let most = done.iter().map(|done| done.metrics.peak_memory_bytes).max().unwrap();
+        assert!(most > 0 && most < (1 << 20), "{most}");
+        cluster.run_stage(&graph.stages[1]).await.unwrap();
+        let result = cluster.results(&graph.stages[1]).await.unwrap();
+        let mut got = rows(&result);
+        got.sort();
+        assert!(got == expected, "{by:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
