@@ -7,6 +7,7 @@ mod flat;
 mod functions;
 mod nodes;
 mod registry;
+mod series;
 mod splits;
 
 use std::{fmt, sync::Arc};

@@ -29,6 +29,7 @@ use super::{
     flat::{FlatDecoder, FlatEncoder, FlatPlan},
     functions::Functions,
     nodes::{FileWriteCodec, TextScanCodec},
+    series,
     splits::{self, ScanSettings},
 };
 use crate::{shuffle::ShuffleReaderCodec, stage::Stage};
@@ -110,7 +111,8 @@ impl PlanCodec {
     pub fn encode_stage(&self, stage: &Stage, conf: &HashMap<String, String>) -> Result<EncodedStage> {
         let codec = Extensions { registry: self.clone(), config: None };
         let encoder = FlatEncoder::default();
-        encoder.execution_plan_to_proto(&splits::without_files(stage.plan.clone())?, &codec)?;
+        let plan = series::with_columns(splits::without_files(stage.plan.clone())?)?;
+        encoder.execution_plan_to_proto(&plan, &codec)?;
         let flat = encoder.finish();
         let expressions = FlatEncoder::default();
         let partitioning = serialize_partitioning(&stage.output, &codec, &expressions)?;
