@@ -111,6 +111,7 @@ impl Fleet {
             }
             _ => self.members.remove(&id),
         };
+        let mut permanent = false;
         match error {
             CreateError::NameTaken => {}
             CreateError::Refused { code, message } => {
@@ -121,14 +122,16 @@ impl Fleet {
                 };
                 let message = bounded(&format!("the API server does not take executor pods: {message}"), MAX_MESSAGE);
                 self.refused = Some(Trouble { reason, message });
-                self.permanent_refusals += u32::from(matches!(code, 400 | 413 | 422));
+                permanent = matches!(code, 400 | 413 | 422);
             }
             CreateError::Unavailable { message } => {
                 let message = bounded(&format!("executor pods cannot be created: {message}"), MAX_MESSAGE);
                 self.refused = Some(Trouble { reason: Reason::ExecutorsPending, message });
             }
         }
-        self.set_back(now);
+        if self.set_back(now) && permanent {
+            self.permanent_refusals += 1;
+        }
     }
 
     /// The watch shows the pod in this state. The loss, if it is one.
@@ -238,14 +241,16 @@ impl Fleet {
         }
     }
 
-    fn set_back(&mut self, now: Instant) {
-        // What fails together is one setback.
+    /// Waits before the next try, ever longer. False when what failed belongs to the setback before: what fails together
+    /// is one.
+    fn set_back(&mut self, now: Instant) -> bool {
         if self.not_before.is_some_and(|at| now < at) {
-            return;
+            return false;
         }
         self.setbacks = self.setbacks.saturating_add(1);
         let seconds = (1 << (self.setbacks - 1).min(5)).min(LONGEST_WAIT_SECS);
         self.not_before = Some(now + Duration::from_secs(seconds));
+        true
     }
 }
 
