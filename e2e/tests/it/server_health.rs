@@ -1,4 +1,5 @@
-//! The headline example, applied as it is.
+//! The headline example, applied as it is. Its pods ask for three whole cores, and its bucket is the one that job.yaml
+//! names: each test has the nodes for itself.
 
 use std::{
     collections::BTreeSet,
@@ -10,15 +11,10 @@ use std::{
 use firesteel_api::SparkJob;
 use tokio::process::Command;
 
-use crate::harness::{
-    Namespace, SECRET_KEY, bin_dir, oracle, root, succeed, with_temp_namespace, with_temp_namespace_for,
-};
+use crate::harness::{Namespace, SECRET_KEY, bin_dir, oracle, prepare, root, succeed, with_nodes_alone};
 
 /// The bucket that job.yaml names.
 const BUCKET: &str = "server-health";
-
-/// Both tests use that bucket.
-static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// What was seen of a job while it ran.
 #[derive(Default, Debug)]
@@ -31,8 +27,7 @@ struct Seen {
 #[test]
 #[ignore = "needs a cluster: make cluster"]
 fn e2e_server_health_answers_as_recorded_from_spark() {
-    with_temp_namespace("e2e_server_health_recorded", async |namespace| {
-        let _alone = ONE_AT_A_TIME.lock().await;
+    with_nodes_alone("e2e_server_health_recorded", Duration::from_secs(300), async |namespace| {
         let input = root().join("examples/server-health/data");
         let (job, _) = run_example(namespace, &input, Duration::from_secs(180)).await;
         oracle::compare_with_recorded("server-health", &output(namespace)).await;
@@ -49,13 +44,13 @@ fn e2e_server_health_answers_as_recorded_from_spark() {
 #[ignore = "needs a cluster: make cluster"]
 fn e2e_server_health_on_generated_logs_equals_spark() {
     let size = std::env::var("FIRESTEEL_E2E_LOGS").unwrap_or_else(|_| "32M".into());
-    with_temp_namespace_for("e2e_server_health", Duration::from_secs(1800), async |namespace| {
-        let _alone = ONE_AT_A_TIME.lock().await;
-        let (input, spark) = logs(&size).await;
+    let (input, spark) = prepare(logs(&size));
+    with_nodes_alone("e2e_server_health", Duration::from_secs(1800), async |namespace| {
         let (job, seen) = run_example(namespace, &input, Duration::from_secs(1200)).await;
         oracle::compare_with_tables(&spark, &output(namespace)).await;
 
         println!("{seen:?}");
+        println!("{:?}", job.status.as_ref().and_then(|status| status.progress.as_ref()));
         let nodes: BTreeSet<&String> = seen.executors.iter().map(|(_, node)| node).collect();
         assert_eq!((seen.executors.len(), nodes.len()), (2, 2), "two executors on two nodes: {seen:?}");
         assert!(seen.summaries.len() >= 3, "progress moves while the job runs: {seen:?}");

@@ -31,17 +31,30 @@ static RUNTIME: LazyLock<Runtime> =
 /// Longest time one test may take before it counts as hanging.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// Held for reading by a test that shares the nodes with others, for writing by one that needs them for itself.
+static NODES: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
 /// Runs a test in a namespace of its own. When it fails, or hangs, everything known about the namespace is printed.
 pub fn with_temp_namespace(test: &str, body: impl AsyncFnOnce(&Namespace)) {
-    with_temp_namespace_for(test, LIMIT, body);
-}
-
-/// The same with another limit of time.
-pub fn with_temp_namespace_for(test: &str, limit: Duration, body: impl AsyncFnOnce(&Namespace)) {
     RUNTIME.block_on(async {
         let installation = Installation::shared().await;
+        let _shared = NODES.read().await;
+        namespace::run(installation, test, LIMIT, body).await;
+    });
+}
+
+/// The same with no other test beside it, and another limit of time.
+pub fn with_nodes_alone(test: &str, limit: Duration, body: impl AsyncFnOnce(&Namespace)) {
+    RUNTIME.block_on(async {
+        let installation = Installation::shared().await;
+        let _alone = NODES.write().await;
         namespace::run(installation, test, limit, body).await;
     });
+}
+
+/// Runs what a test needs before it takes the cluster.
+pub fn prepare<T>(work: impl Future<Output = T>) -> T {
+    RUNTIME.block_on(work)
 }
 
 /// The root of the checkout.
