@@ -92,7 +92,8 @@ fn s3_client(bucket: &str, hadoop: &HashMap<String, String>) -> SparkResult<Amaz
         hadoop.get(&format!("fs.s3a.bucket.{bucket}.{name}")).or_else(|| hadoop.get(&format!("fs.s3a.{name}")))
     };
     let flag = |name: &str| key(name).map(|v| v.trim().eq_ignore_ascii_case("true"));
-    let endpoint = key("endpoint").cloned().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok()).filter(|e| !e.is_empty());
+    let endpoint =
+        key("endpoint").cloned().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok()).filter(|e| !e.is_empty());
     let tls = flag("connection.ssl.enabled").unwrap_or(true);
     let endpoint = endpoint.map(|e| match (e.contains("://"), tls) {
         (true, _) => e,
@@ -104,7 +105,11 @@ fn s3_client(bucket: &str, hadoop: &HashMap<String, String>) -> SparkResult<Amaz
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
         .with_allow_http(plain)
-        .with_retry(RetryConfig { max_retries: 5, retry_timeout: std::time::Duration::from_secs(60), ..Default::default() })
+        .with_retry(RetryConfig {
+            max_retries: 5,
+            retry_timeout: std::time::Duration::from_secs(60),
+            ..Default::default()
+        })
         .with_client_options(
             ClientOptions::new()
                 .with_allow_http(plain)
