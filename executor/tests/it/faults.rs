@@ -201,6 +201,8 @@ async fn a_full_disk_is_told_and_the_next_task_goes_on() {
     let cluster = Cluster::start(ClusterOptions { executors: 1, cores: 1, ..Default::default() }).await;
     let graph = cluster.cut(grouped(&tables).await.create_physical_plan().await.unwrap());
     let map = &graph.stages[0];
+    // An executor empties its folders before it beats.
+    cluster.wait_for(|state| state.heartbeats.load(std::sync::atomic::Ordering::Relaxed) > 0).await;
     let dir = cluster.dirs[0].path().join("firesteel-exec-0").join(format!("shuffle-{}", map.shuffle));
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join(format!("0-{}.data.tmp", cluster.next_attempt()));
