@@ -62,6 +62,16 @@ fn table(result: &QueryResult, conf: &SparkConf, out: &mut impl Write) -> Result
     if result.columns.is_empty() {
         return Ok(());
     }
+    // A plan is text, not a table.
+    if let ([column], [batch]) = (result.columns.as_slice(), result.batches.as_slice())
+        && column.name == "plan"
+        && batch.num_rows() == 1
+    {
+        for text in display::to_text(batch, &result.columns, conf)?.iter().flat_map(|c| c.iter()).flatten() {
+            writeln!(out, "{}", text.trim_end())?;
+        }
+        return Ok(());
+    }
     let mut table = Table::new();
     let fancy = io::stdout().is_terminal();
     table.load_preset(if fancy { presets::UTF8_FULL_CONDENSED } else { presets::ASCII_FULL_CONDENSED });

@@ -45,6 +45,19 @@ fn access_denied(place: &str, text: &str) -> SparkError {
     .param("path", place)
 }
 
+pub fn no_credentials(bucket: &str) -> SparkError {
+    SparkError::new(
+        "FAILED_READ_FILE.NO_HINT",
+        "KD001",
+        format!(
+            "There are no credentials for the bucket {bucket}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             spark.hadoop.fs.s3a.access.key and spark.hadoop.fs.s3a.secret.key; for a public bucket set \
+             spark.hadoop.fs.s3a.aws.credentials.provider to AnonymousAWSCredentialsProvider."
+        ),
+    )
+    .param("path", bucket)
+}
+
 /// Error answers of S3 servers can repeat the key id and the signature: only the error's code and message are kept.
 fn without_secrets(text: &str) -> String {
     let tag = |name: &str| -> Option<&str> {

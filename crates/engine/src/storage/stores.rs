@@ -118,11 +118,18 @@ fn s3_client(bucket: &str, hadoop: &HashMap<String, String>) -> SparkResult<Amaz
         );
     let region = key("endpoint.region").cloned().or_else(|| std::env::var("AWS_REGION").ok());
     builder = builder.with_region(region.unwrap_or_else(|| "us-east-1".to_owned()));
+    let own_server = endpoint.as_ref().is_some_and(|e| !e.contains("amazonaws.com"));
     if let Some(endpoint) = endpoint {
         // A server of one's own answers by path unless told otherwise; Amazon's by virtual host.
-        let path_style = flag("path.style.access").unwrap_or(!endpoint.contains("amazonaws.com"));
+        let path_style = flag("path.style.access").unwrap_or(own_server);
         builder = builder.with_virtual_hosted_style_request(!path_style);
         builder = builder.with_endpoint(endpoint);
+    }
+    let anonymous = key("aws.credentials.provider").is_some_and(|p| p.contains("AnonymousAWSCredentialsProvider"));
+    let given = key("access.key").is_some() && key("secret.key").is_some();
+    // Only Amazon's own machines hand out credentials on request: elsewhere the question would go to a stranger.
+    if !given && !anonymous && own_server && std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
+        return Err(super::error::no_credentials(bucket));
     }
     if let (Some(id), Some(secret)) = (key("access.key"), key("secret.key")) {
         builder = builder.with_access_key_id(id).with_secret_access_key(secret);
@@ -130,7 +137,7 @@ fn s3_client(bucket: &str, hadoop: &HashMap<String, String>) -> SparkResult<Amaz
             builder = builder.with_token(token);
         }
     }
-    if key("aws.credentials.provider").is_some_and(|p| p.contains("AnonymousAWSCredentialsProvider")) {
+    if anonymous {
         builder = builder.with_skip_signature(true);
     }
     builder.build().map_err(|e| super::error::from_object_store(&e))
