@@ -35,7 +35,7 @@ fn stages_done(job: &SparkJob) -> i64 {
 #[ignore = "needs a cluster: make cluster"]
 fn fault_executor_deleted_changes_no_row() {
     with_temp_namespace("fault_executor", async |namespace| {
-        namespace.submit(&tpch::job(namespace).await).await;
+        namespace.submit(&tpch::job(namespace, tpch::RECORDED).await).await;
         namespace.until("tpch", ENDS_WITHIN, "in the middle", |job| running(job) == 2 && stages_done(job) >= 8).await;
         let executors = namespace.pods_of("executor").await;
         let victim = executors.first().expect("an executor").name_any();
@@ -44,7 +44,7 @@ fn fault_executor_deleted_changes_no_row() {
         namespace.pods().delete(&victim, &now).await.unwrap();
 
         let job = namespace.succeeded("tpch", ENDS_WITHIN).await;
-        tpch::compare(namespace).await;
+        tpch::compare(namespace, tpch::RECORDED).await;
         let status = job.status.unwrap();
         assert_eq!(status.attempts.len(), 1, "the job went on, it did not begin again");
         let executors = status.executors.expect("counts of executors");
@@ -57,7 +57,7 @@ fn fault_executor_deleted_changes_no_row() {
 fn fault_operator_deleted_submits_nothing_twice() {
     with_temp_namespace("fault_operator", async |namespace| {
         let drivers = watch_drivers(namespace);
-        namespace.submit(&tpch::job(namespace).await).await;
+        namespace.submit(&tpch::job(namespace, tpch::RECORDED).await).await;
         // Once while the driver is being submitted, once while it runs.
         let submitted = |job: &SparkJob| job.status.as_ref().is_some_and(|status| status.attempt.is_some());
         namespace.until("tpch", STARTS_WITHIN, "submitted", submitted).await;
@@ -66,7 +66,7 @@ fn fault_operator_deleted_submits_nothing_twice() {
         delete_operator(namespace).await;
 
         let job = namespace.succeeded("tpch", ENDS_WITHIN).await;
-        tpch::compare(namespace).await;
+        tpch::compare(namespace, tpch::RECORDED).await;
         let status = job.status.unwrap();
         assert_eq!(status.attempts.len(), 1, "{:?}", status.attempts);
         assert_eq!(status.attempt, Some(1));
@@ -109,7 +109,7 @@ fn fault_job_deleted_leaves_nothing() {
 #[ignore = "needs a cluster: make cluster"]
 fn fault_driver_deleted_runs_again_and_answers_the_same() {
     with_temp_namespace("fault_driver", async |namespace| {
-        namespace.submit(&tpch::job(namespace).await).await;
+        namespace.submit(&tpch::job(namespace, tpch::RECORDED).await).await;
         namespace.until("tpch", ENDS_WITHIN, "in the middle", |job| stages_done(job) >= 3).await;
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
         namespace.pods().delete("tpch-1-driver", &now).await.unwrap();
@@ -118,7 +118,7 @@ fn fault_driver_deleted_runs_again_and_answers_the_same() {
                 job.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Succeeded))
             })
             .await;
-        tpch::compare(namespace).await;
+        tpch::compare(namespace, tpch::RECORDED).await;
         let status = job.status.unwrap();
         assert_eq!(status.attempts.len(), 2, "{:?}", status.attempts);
         assert_eq!(status.infrastructure_failures, Some(1));

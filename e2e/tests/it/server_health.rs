@@ -11,7 +11,7 @@ use std::{
 use firesteel_api::SparkJob;
 use tokio::process::Command;
 
-use crate::harness::{Namespace, SECRET_KEY, bin_dir, oracle, prepare, root, succeed, with_nodes_alone};
+use crate::harness::{Namespace, SECRET_KEY, bin_dir, cache, oracle, prepare, root, succeed, with_nodes_alone};
 
 /// The bucket that job.yaml names.
 const BUCKET: &str = "server-health";
@@ -30,7 +30,7 @@ fn e2e_server_health_answers_as_recorded_from_spark() {
     with_nodes_alone("e2e_server_health_recorded", Duration::from_secs(300), async |namespace| {
         let input = root().join("examples/server-health/data");
         let (job, _) = run_example(namespace, &input, Duration::from_secs(180)).await;
-        oracle::compare_with_recorded("server-health", &output(namespace)).await;
+        oracle::compare_with_recorded(&root().join("oracle/expected/server-health"), &output(namespace)).await;
 
         let status = job.status.unwrap();
         assert_eq!(status.attempts.len(), 1);
@@ -113,11 +113,7 @@ fn output(namespace: &Namespace) -> PathBuf {
 
 /// Generated logs and what real Spark makes of them; both are kept in the cache for the next run.
 async fn logs(size: &str) -> (PathBuf, PathBuf) {
-    let cache = match std::env::var_os("FIRESTEEL_CACHE") {
-        Some(folder) => PathBuf::from(folder),
-        None => PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/firesteel"),
-    };
-    let base = cache.join("server-health");
+    let base = cache().join("server-health");
     let (input, spark) = (base.join(format!("{size}-logs")), base.join(format!("{size}-logs-spark")));
     if !input.join("servers.csv").exists() {
         let mut generate = Command::new(bin_dir().join("firesteel"));

@@ -62,6 +62,14 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// Where data that takes a while to make is kept from run to run.
+pub fn cache() -> PathBuf {
+    match std::env::var_os("FIRESTEEL_CACHE") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/firesteel"),
+    }
+}
+
 /// Where the programs under test are. Cargo puts them beside this crate's own program.
 pub fn bin_dir() -> PathBuf {
     match std::env::var_os("FIRESTEEL_E2E_BIN_DIR") {
