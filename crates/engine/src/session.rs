@@ -156,8 +156,7 @@ impl EngineSession {
 
     /// What a plan that is run in this process needs; operators of the engine find the session in it.
     pub fn task_context(&self) -> Arc<TaskContext> {
-        let config = self.config_for(&self.conf()).with_extension(Arc::new(self.clone()));
-        Arc::new(TaskContext::from(&self.state()).with_session_config(config))
+        Arc::new(TaskContext::from(&self.state()))
     }
 
     fn datafusion_options(&self, conf: &SparkConf) -> ConfigOptions {
