@@ -49,6 +49,7 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             arrow::error::ArrowError::ParquetError(message) => unreadable(message),
             other => SparkError::internal(other),
         },
+        DataFusionError::Internal(message) => SparkError::internal(message),
         other => SparkError::internal(other),
     }
 }
