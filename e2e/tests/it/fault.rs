@@ -122,11 +122,17 @@ fn fault_driver_deleted_runs_again_and_answers_the_same() {
         let status = job.status.unwrap();
         assert_eq!(status.attempts.len(), 2, "{:?}", status.attempts);
         assert_eq!(status.infrastructure_failures, Some(1));
-        let first: Vec<String> = namespace.pods_of("executor").await.iter().map(ResourceExt::name_any).collect();
-        assert!(
-            !first.iter().any(|pod| pod.starts_with("tpch-1-")),
-            "executors of the lost driver are gone: {first:?}"
-        );
+        // They have their time to end; then none of the lost driver's executors is left.
+        let began = Instant::now();
+        loop {
+            let executors: Vec<String> =
+                namespace.pods_of("executor").await.iter().map(ResourceExt::name_any).collect();
+            if !executors.iter().any(|pod| pod.starts_with("tpch-1-")) {
+                break;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "left of the lost driver: {executors:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     });
 }
 
