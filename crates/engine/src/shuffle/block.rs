@@ -22,6 +22,8 @@ use firesteel_plan::{SparkError, SparkResult};
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEADER: usize = 8;
+/// What every message of Arrow's begins with.
+const MESSAGE_START: [u8; 4] = [0xff; 4];
 /// Larger frames are taken for damage. Writers stay far below.
 const MAX_FRAME: usize = 1 << 30;
 
@@ -159,6 +161,7 @@ impl BlockDecoder {
         let mut bytes = Vec::new();
         write_message(&mut bytes, message, &options)?;
         let mut decoder = StreamDecoder::new();
+        bytes.extend_from_slice(&MESSAGE_START);
         decoder.decode(&mut Buffer::from_vec(bytes))?;
         Ok(Self { schema, decoder, pending: BytesMut::new(), ready: VecDeque::new() })
     }
@@ -217,13 +220,21 @@ impl BlockDecoder {
         Ok(bytes)
     }
 
-    fn frame(&mut self, payload: Bytes) -> Result<(), BlockError> {
-        let mut buffer = Buffer::from(payload);
-        while !buffer.is_empty() {
-            if let Some(batch) = self.decoder.decode(&mut buffer)? {
-                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                let columns = batch.columns().to_vec();
-                self.ready.push_back(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?);
+    fn frame(&mut self, mut payload: Bytes) -> Result<(), BlockError> {
+        if !payload.starts_with(&MESSAGE_START) {
+            return Err(BlockError::Damaged("a frame that does not begin with a message".to_owned()));
+        }
+        // The decoder ends a message without a body only when it sees the next one begin. So it was given the start of
+        // this one before, and is given that of the next one now.
+        payload.advance(MESSAGE_START.len());
+        for bytes in [payload, Bytes::from_static(&MESSAGE_START)] {
+            let mut buffer = Buffer::from(bytes);
+            while !buffer.is_empty() {
+                if let Some(batch) = self.decoder.decode(&mut buffer)? {
+                    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                    let columns = batch.columns().to_vec();
+                    self.ready.push_back(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?);
+                }
             }
         }
         Ok(())
