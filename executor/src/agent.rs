@@ -31,7 +31,7 @@ use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService, t
 use crate::{
     ExecutorError, ExecutorOptions,
     driver::{Driver, Token},
-    service::{Blocks, CheckToken},
+    service::Blocks,
     tasks::{Tasks, refused},
 };
 
@@ -97,7 +97,7 @@ impl Agent {
         let service = ExecutorServer::new(blocks.clone())
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let service = InterceptedService::new(service, CheckToken::new(&options.auth_token));
+        let service = InterceptedService::new(service, firesteel_protocol::auth::CheckToken::new(&options.auth_token));
         let server = Server::builder()
             .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use firesteel_engine::shuffle::{BlockStore, MapOutputId, StoreError, StoredBlock};
 use firesteel_protocol::{
-    AUTH_HEADER, ShuffleId,
+    ShuffleId,
     proto::{BlockChunk, FetchBlocksRequest, executor_server},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -12,33 +12,6 @@ use tonic::{Code, Request, Response, Status, service::Interceptor};
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// Refuses callers that do not know the application attempt's secret.
-#[derive(Clone)]
-pub struct CheckToken(Arc<str>);
-
-impl CheckToken {
-    pub fn new(token: &str) -> Self {
-        Self(token.into())
-    }
-}
-
-impl Interceptor for CheckToken {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let given = request.metadata().get(AUTH_HEADER).map_or(&[][..], |value| value.as_bytes());
-        if same(given, self.0.as_bytes()) {
-            Ok(request)
-        } else {
-            Err(Status::unauthenticated("wrong or missing token"))
-        }
-    }
-}
-
-/// Compares in a time that does not depend on where the two differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let differences = a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b));
-    a.len() == b.len() && std::hint::black_box(differences) == 0
-}
 
 /// The `Executor` service.
 #[derive(Clone, Default)]

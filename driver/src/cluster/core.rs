@@ -37,7 +37,7 @@ use crate::progress::ProgressSender;
 
 /// Messages that may wait for an executor. More than its slots could ever want.
 pub const OUTBOX: usize = 4096;
-/// How long the end of an executor's stream waits for a better explanation, or for its return.
+/// How long the end of an executor's stream waits for a better explanation.
 const EXPLAIN_LOSS: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -76,8 +76,6 @@ struct Counts {
 
 struct Connection {
     outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
-    /// Grows when the executor comes back on another stream.
-    generation: u64,
     address: String,
     node: String,
     slots: u32,
@@ -204,12 +202,15 @@ impl Core {
 
     // ---- executors
 
-    /// A new executor, or a known one on a new stream. Answers the stream's generation, or why it is not wanted.
+    /// A new executor. Answers its id, or why it is not wanted.
+    ///
+    /// One that comes back on another stream has ended its tasks when it lost the first: it counts as lost, and another
+    /// takes its place under another name.
     pub fn register(
         &self,
         message: &proto::Register,
         outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
-    ) -> Result<(ExecutorId, u64), String> {
+    ) -> Result<ExecutorId, String> {
         if message.protocol_version != firesteel_protocol::PROTOCOL_VERSION {
             return Err(format!(
                 "executor {} is of version {}, the driver of {}: use one image for both",
@@ -220,13 +221,16 @@ impl Core {
         }
         let id = ExecutorId::from(message.executor_id.clone());
         let mut state = self.state.lock();
-        let generation = state.executors.get(&id).map_or(0, |c| c.generation + 1);
-        let known = state.executors.contains_key(&id);
+        if state.executors.remove(&id).is_some() {
+            let reason = ExecutorLossReason::Unresponsive { message: "its connection broke".to_owned() };
+            tracing::warn!(executor = %id, %reason, "executor lost");
+            self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+            return Err(format!("executor {id} had lost its connection and was replaced"));
+        }
         state.executors.insert(
             id.clone(),
             Connection {
                 outbox,
-                generation,
                 address: message.address.clone(),
                 node: message.node.clone(),
                 slots: message.slots,
@@ -235,12 +239,10 @@ impl Core {
                 leaving: false,
             },
         );
-        tracing::info!(executor = %id, node = message.node, slots = message.slots, again = known, "executor registered");
-        if !known {
-            let node = message.node.as_str().into();
-            self.event_in(&mut state, Event::ExecutorRegistered { executor: id.clone(), node, slots: message.slots });
-        }
-        Ok((id, generation))
+        tracing::info!(executor = %id, node = message.node, slots = message.slots, "executor registered");
+        let node = message.node.as_str().into();
+        self.event_in(&mut state, Event::ExecutorRegistered { executor: id.clone(), node, slots: message.slots });
+        Ok(id)
     }
 
     /// Heartbeat interval told to executors.
@@ -282,11 +284,9 @@ impl Core {
         self.event_in(&mut state, Event::ExecutorDraining { executor: id.clone() });
     }
 
-    /// The executor's stream ended. The reason is looked for by the clock, unless it comes back or its pod tells.
-    pub fn stream_ended(&self, id: &ExecutorId, generation: u64) {
-        if let Some(connection) = self.state.lock().executors.get_mut(id)
-            && connection.generation == generation
-        {
+    /// The executor's stream ended. The clock counts it as lost after a while, unless its pod tells why before.
+    pub fn stream_ended(&self, id: &ExecutorId) {
+        if let Some(connection) = self.state.lock().executors.get_mut(id) {
             connection.ended = Some(Instant::now());
         }
     }
@@ -300,7 +300,7 @@ impl Core {
         self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
     }
 
-    /// Executors that are not given up, those that may yet come back on another stream included.
+    /// Executors that are not given up.
     pub fn registered_ids(&self) -> Vec<ExecutorId> {
         self.state.lock().executors.keys().cloned().collect()
     }

@@ -50,7 +50,7 @@ impl driver_server::Driver for Service {
         let registered = driver_message::Message::Registered(self.0.registered_message());
         let first = DriverMessage { message: Some(registered) };
         outbox.try_send(Ok(first)).map_err(|_| Status::internal("a new stream is full"))?;
-        let (id, generation) = self.0.register(&register, outbox).map_err(Status::failed_precondition)?;
+        let id = self.0.register(&register, outbox).map_err(Status::failed_precondition)?;
         let core = self.0.clone();
         tokio::spawn(async move {
             while let Ok(Some(message)) = messages.message().await {
@@ -62,7 +62,7 @@ impl driver_server::Driver for Service {
                     Some(Message::Heartbeat(_) | Message::Register(_)) | None => {}
                 }
             }
-            core.stream_ended(&id, generation);
+            core.stream_ended(&id);
         });
         Ok(Response::new(ReceiverStream::new(inbox).boxed()))
     }
