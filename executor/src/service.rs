@@ -8,7 +8,7 @@ use firesteel_protocol::{
     proto::{BlockChunk, FetchBlocksRequest, executor_server},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use tonic::{Code, Request, Response, Status, service::Interceptor};
+use tonic::{Code, Request, Response, Status};
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
