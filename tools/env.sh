@@ -5,3 +5,5 @@ CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$FIRESTEEL_CACHE/target-build}
 CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 PATH=$HOME/.cargo/bin:$PATH:/usr/local/go/bin
 export FIRESTEEL_CACHE CARGO_TARGET_DIR CARGO_TERM_COLOR PATH
+# A build that CI cuts short must not leave half-written incremental results to the next one.
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
