@@ -152,6 +152,23 @@ impl Reason {
         }
     }
 
+    /// What the kubelet's reason for a waiting container means, if it is trouble. For an executor's pod
+    /// `ImagePullFailed` is [`Reason::ExecutorImagePullFailed`].
+    pub fn of_waiting_container(kubelet: &str) -> Option<Self> {
+        Some(match kubelet {
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => Self::ImagePullFailed,
+            "CreateContainerConfigError" => Self::ContainerConfigError,
+            "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => Self::ContainerStartFailed,
+            _ => return None,
+        })
+    }
+
     /// The budget a failed attempt with this reason is charged to.
     pub fn failure_class(self) -> FailureClass {
         use Reason::*;

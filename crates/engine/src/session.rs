@@ -13,10 +13,7 @@ use datafusion::{
     },
     prelude::{SessionConfig, SessionContext},
 };
-use firesteel_plan::{
-    SparkConf, SparkResult,
-    conf::{ConfKey, keys},
-};
+use firesteel_plan::{SparkConf, SparkResult, conf::keys};
 use parking_lot::RwLock;
 
 use crate::{error::from_datafusion, storage::Stores};
@@ -180,12 +177,8 @@ impl EngineSession {
 
 fn conf_dirs(conf: &SparkConf) -> Vec<PathBuf> {
     let dirs: Vec<PathBuf> =
-        text(conf, &keys::LOCAL_DIR).split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect();
+        conf.text(&keys::LOCAL_DIR).split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect();
     if dirs.is_empty() { vec![std::env::temp_dir()] } else { dirs }
-}
-
-fn text<'a>(conf: &'a SparkConf, key: &ConfKey) -> &'a str {
-    conf.text(key)
 }
 
 /// Bytes that operators may hold: 70 % of the memory that this process is given by its cgroup, or of the machine's.

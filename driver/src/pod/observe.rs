@@ -103,17 +103,9 @@ fn waiting(name: &str, status: &PodStatus) -> Option<Trouble> {
 fn container_trouble(pod: &str, container: &ContainerStatus) -> Option<Trouble> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let why = waiting.reason.as_deref()?;
-    let reason = match why {
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "ImageInspectError"
-        | "RegistryUnavailable"
-        | "SignatureValidationFailed" => Reason::ExecutorImagePullFailed,
-        "CreateContainerConfigError" => Reason::ContainerConfigError,
-        "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => Reason::ContainerStartFailed,
-        _ => return None,
+    let reason = match Reason::of_waiting_container(why)? {
+        Reason::ImagePullFailed => Reason::ExecutorImagePullFailed,
+        other => other,
     };
     let detail = waiting.message.as_deref().unwrap_or(why);
     let message = if reason == Reason::ExecutorImagePullFailed {

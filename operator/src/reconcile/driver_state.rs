@@ -87,18 +87,7 @@ fn waiting(pod: &Pod, status: &PodStatus) -> DriverState {
 fn container_trouble(container: &ContainerStatus) -> Option<(Reason, String)> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let why = waiting.reason.as_deref()?;
-    let reason = match why {
-        "ErrImagePull"
-        | "ImagePullBackOff"
-        | "InvalidImageName"
-        | "ErrImageNeverPull"
-        | "ImageInspectError"
-        | "RegistryUnavailable"
-        | "SignatureValidationFailed" => Reason::ImagePullFailed,
-        "CreateContainerConfigError" => Reason::ContainerConfigError,
-        "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => Reason::ContainerStartFailed,
-        _ => return None,
-    };
+    let reason = Reason::of_waiting_container(why)?;
     let detail = waiting.message.as_deref().unwrap_or(why);
     let message = match reason {
         Reason::ImagePullFailed => format!("cannot pull image '{}' ({why}): {detail}", container.image),
