@@ -17,8 +17,9 @@ use firesteel_engine::{
 use firesteel_plan::{DataType, SparkError, SparkResult, Statement, statement::ExplainMode};
 use firesteel_sql::{ParseOptions, parse_statement_at, split_statements, substitute_variables};
 use futures::{StreamExt, stream::BoxStream};
+use opentelemetry::{Context, trace::FutureExt};
 
-use crate::progress::ProgressSender;
+use crate::{progress::ProgressSender, traces};
 
 /// Runs one physical plan to its end.
 #[async_trait]
@@ -107,7 +108,16 @@ impl Application {
         Ok(())
     }
 
+    /// Within a span of its own. The span does not hold the text: it may hold keys.
     pub async fn run_statement(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
+        let number = self.progress.get().statement;
+        let span = traces::span(format!("statement {number}"), Vec::new(), &Context::current());
+        let outcome = self.run_in_span(statement, text).with_context(span.clone()).await;
+        traces::end(&span, outcome.as_ref().err().map(|e| e.class().to_owned()));
+        outcome
+    }
+
+    async fn run_in_span(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
         self.progress.update(|p| p.activity = "analyzing".to_owned());
         match self.session.analyze(statement, text).await? {
             Analyzed::Query(query) => self.run_query(query).await.map(Outcome::Rows),

@@ -8,6 +8,7 @@ pub mod local;
 pub mod pod;
 pub mod progress;
 pub mod sql;
+pub mod traces;
 
 pub use application::{Application, Outcome, PlanRunner, QueryResult, StatementResult};
 pub use progress::{Progress, ProgressSender};

@@ -24,6 +24,8 @@ pub(crate) struct Analyzer<'a> {
     pub tables: &'a Tables,
     pub ids: &'a AtomicU64,
     pub shuffle_partitions: usize,
+    /// Of rows that are made and not read.
+    pub leaf_partitions: usize,
     pub group_by_ordinal: bool,
     pub order_by_ordinal: bool,
     pub group_by_aliases: bool,

@@ -149,6 +149,7 @@ impl Session {
             tables,
             ids: &self.ids,
             shuffle_partitions: self.engine.shuffle_partitions(),
+            leaf_partitions: self.engine.leaf_partitions(),
             group_by_ordinal: flag("spark.sql.groupByOrdinal"),
             order_by_ordinal: flag("spark.sql.orderByOrdinal"),
             group_by_aliases: flag("spark.sql.groupByAliases"),

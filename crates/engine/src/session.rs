@@ -129,6 +129,16 @@ impl EngineSession {
         }
     }
 
+    /// Partitions of rows that are made and not read, unless the query says: one a slot.
+    pub fn leaf_partitions(&self) -> usize {
+        let conf = self.0.conf.read();
+        let set = ["spark.sql.leafNodeDefaultParallelism", "spark.default.parallelism"].iter().find_map(|key| {
+            let value: usize = conf.get_raw(key)?.trim().parse().ok()?;
+            (value > 0).then_some(value)
+        });
+        set.unwrap_or(self.0.slots)
+    }
+
     /// DataFusion's planner state under the session's present configuration.
     pub fn state(&self) -> SessionState {
         SessionStateBuilder::new()

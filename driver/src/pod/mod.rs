@@ -25,6 +25,7 @@ use firesteel_api::{
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_plan::{SparkError, SparkResult};
 use kube::Client;
+use opentelemetry::KeyValue;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -44,6 +45,7 @@ use crate::{
     Application, Outcome, ProgressSender,
     cluster::{Cluster, ClusterOptions},
     sql::SqlText,
+    traces::Traces,
 };
 
 /// How long a program that is told to stop may take to undo what it has half written. Less than a pod's grace.
@@ -62,6 +64,7 @@ pub async fn run(job: &Path) -> ExitCode {
         let failure = Failure::new(Reason::InternalError, format!("cannot watch for signals: {error}"));
         return conclude(Err(failure), Some(&settings));
     }
+    let traces = traces_of(&settings);
     let progress = ProgressSender::default();
     let metrics = Metrics::new(progress.clone());
     if let Err(error) = serve_http(settings.listen, metrics.clone(), stop.clone()).await {
@@ -73,7 +76,23 @@ pub async fn run(job: &Path) -> ExitCode {
         Ok(parts) => parts,
         Err(failure) => return conclude(Err(failure), Some(&settings)),
     };
-    parts.run(&settings, &stop).await
+    let code = parts.run(&settings, &stop).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    code
+}
+
+/// Where the job's environment asks for them. That they cannot be sent is no reason not to run.
+fn traces_of(settings: &Settings) -> Option<Traces> {
+    let context = &settings.context;
+    let attributes = vec![
+        KeyValue::new("k8s.namespace.name", context.namespace.clone()),
+        KeyValue::new("k8s.pod.name", settings.pod_name.clone()),
+        KeyValue::new("firesteel.sparkjob", context.job.clone()),
+        KeyValue::new("firesteel.attempt", i64::from(context.attempt)),
+    ];
+    Traces::from_env(attributes)?.inspect_err(|message| tracing::warn!("{message}")).ok()
 }
 
 /// Everything that runs beside the program.

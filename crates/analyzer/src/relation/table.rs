@@ -1,12 +1,13 @@
 //! Tables, views, files and table-valued functions.
 
+use std::sync::Arc;
+
 use datafusion::{
-    catalog::{TableFunctionArgs, TableFunctionImpl},
     common::Column,
     datasource::provider_as_source,
-    functions_table::generate_series::RangeFunc,
-    logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder, lit},
+    logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder},
 };
+use firesteel_engine::source::{Range, RangeTable};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
 use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
 
@@ -183,19 +184,21 @@ impl Analyzer<'_> {
             [start, end, step, ..] => (*start, *end, *step),
             [] => (0, 0, 1),
         };
+        let wrong = |requirement| {
+            let message = format!(
+                "Failed preparing of the function `range` for call. Please, double check function's arguments: {requirement}."
+            );
+            SparkError::new("FAILED_FUNCTION_CALL", "38000", message).param("funcName", "`range`")
+        };
         if step == 0 {
-            return Err(firesteel_functions::errors::invalid_parameter(
-                "ZERO_INDEX",
-                "range",
-                "step",
-                "must not be 0.",
-            ));
+            return Err(wrong("the step must not be 0"));
         }
-        let call = [lit(start), lit(end), lit(step)];
-        let session = datafusion::execution::context::SessionContext::new();
-        let provider = RangeFunc {}
-            .call_with_args(TableFunctionArgs::new(&call, &session.state()))
-            .map_err(errors::from_datafusion)?;
+        let partitions = match numbers.get(3) {
+            Some(count) => u32::try_from(*count).ok().filter(|n| *n > 0),
+            None => u32::try_from(self.leaf_partitions).ok(),
+        };
+        let Some(partitions) = partitions else { return Err(wrong("the number of partitions must be positive")) };
+        let provider = Arc::new(RangeTable::new(Range { start, end, step, partitions }));
         let table = OpenTable {
             provider,
             schema: vec![firesteel_plan::types::StructField::new("id", DataType::Long, false)],

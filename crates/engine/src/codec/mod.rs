@@ -7,7 +7,6 @@ mod flat;
 mod functions;
 mod nodes;
 mod registry;
-mod series;
 mod splits;
 
 use std::{fmt, sync::Arc};

@@ -29,10 +29,9 @@ use super::{
     flat::{FlatDecoder, FlatEncoder, FlatPlan},
     functions::Functions,
     nodes::{FileWriteCodec, TextScanCodec},
-    series,
     splits::{self, ScanSettings},
 };
-use crate::{shuffle::ShuffleReaderCodec, stage::Stage};
+use crate::{shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
 
 /// Encodes and decodes plans. Driver and executors use the same entries.
 #[derive(Debug, Clone)]
@@ -88,7 +87,7 @@ impl PlanCodec {
             .with_aggregate(firesteel_functions::all_udafs())
             .with_window(firesteel_functions::all_udwfs());
         let nodes: Vec<Arc<dyn NodeCodec>> =
-            vec![Arc::new(ShuffleReaderCodec), Arc::new(FileWriteCodec), Arc::new(TextScanCodec)];
+            vec![Arc::new(ShuffleReaderCodec), Arc::new(FileWriteCodec), Arc::new(TextScanCodec), Arc::new(RangeCodec)];
         Self { nodes, exprs: vec![], functions: Arc::new(functions) }
     }
 
@@ -111,7 +110,7 @@ impl PlanCodec {
     pub fn encode_stage(&self, stage: &Stage, conf: &HashMap<String, String>) -> Result<EncodedStage> {
         let codec = Extensions { registry: self.clone(), config: None };
         let encoder = FlatEncoder::default();
-        let plan = series::with_columns(splits::without_files(stage.plan.clone())?)?;
+        let plan = splits::without_files(stage.plan.clone())?;
         encoder.execution_plan_to_proto(&plan, &codec)?;
         let flat = encoder.finish();
         let expressions = FlatEncoder::default();

@@ -7,6 +7,7 @@ mod listing;
 mod options;
 mod parquet;
 mod partitions;
+mod range;
 mod splits;
 mod text;
 
@@ -16,9 +17,11 @@ use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use firesteel_functions::types;
 use firesteel_plan::{SparkError, SparkResult, types::StructField};
 
+pub(crate) use self::range::{RangeCodec, RangeExec};
 pub use self::{
     options::SourceOptions,
     partitions::{NULL_PARTITION, escape, unescape as unescape_key},
+    range::{Range, RangeTable},
     text::TextSource,
 };
 use crate::EngineSession;

@@ -10,6 +10,7 @@ use firesteel_protocol::proto::{OperatorMetrics, TaskMetrics};
 
 use crate::{
     shuffle::{METRIC_BYTES, METRIC_WAIT, ShuffleReaderExec, WrittenOutput},
+    source::RangeExec,
     stage::{each_node, file_scan},
 };
 
@@ -28,6 +29,9 @@ pub(super) fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> TaskMetrics {
         if file_scan(node).is_some() {
             total.input_rows += rows;
             total.input_bytes += sum(&metrics, "bytes_scanned");
+        }
+        if node.is::<RangeExec>() {
+            total.input_rows += rows;
         }
         if node.is::<ShuffleReaderExec>() {
             total.shuffle_read_rows += rows;

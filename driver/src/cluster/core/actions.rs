@@ -1,0 +1,199 @@
+//! Events into the scheduler, and what follows from its actions.
+
+use firesteel_engine::shuffle::{MapOutputId, fetch_result};
+use firesteel_plan::conf::keys;
+use firesteel_protocol::{
+    ExecutorId, JobId, TaskAttemptId,
+    proto::{
+        DriverMessage, KillTask, LaunchTask, RemoveAttemptOutput, RemoveShuffle, ShuffleInput, Shutdown,
+        TaskOutput as WireTaskOutput, driver_message::Message,
+    },
+};
+use firesteel_scheduler::{Action, Event, OutputLocation, TaskFailure};
+use futures::TryStreamExt;
+
+use super::{Core, Counts, State, cancelled, spans::StageEnd};
+use crate::cluster::{failure, job::JobMessage};
+
+impl Core {
+    pub(in crate::cluster) fn event(&self, event: Event) {
+        let mut state = self.state.lock();
+        self.event_in(&mut state, event);
+    }
+
+    pub(super) fn event_in(&self, state: &mut State, event: Event) {
+        let mut next = vec![event];
+        // Handing over a task can fail, which is an event again; each event removes an executor, so this ends.
+        while let Some(event) = next.pop() {
+            if matches!(event, Event::TaskFailed { .. }) {
+                state.failed_tasks += 1;
+            }
+            let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let mut actions = std::mem::take(&mut state.actions);
+            actions.clear();
+            state.scheduler.handle(now, event, &mut actions);
+            for action in actions.drain(..) {
+                self.act(state, action, &mut next);
+            }
+            state.actions = actions;
+        }
+    }
+
+    fn act(&self, state: &mut State, action: Action, next: &mut Vec<Event>) {
+        match action {
+            Action::LaunchTask { attempt, job, executor, .. } => {
+                let message = self.launch(state, attempt, job);
+                let sent = message.is_some_and(|m| self.send(state, &executor, Message::LaunchTask(m)));
+                if !sent {
+                    let message = "the task could not be handed to its executor".to_owned();
+                    let failure = TaskFailure::Internal { message, retryable: true };
+                    next.push(Event::TaskFailed { attempt, executor, failure });
+                }
+            }
+            Action::KillTask { attempt, executor, reason } => {
+                let kill = KillTask { id: Some(attempt.into()), reason: reason.to_string() };
+                self.send(state, &executor, Message::KillTask(kill));
+            }
+            Action::DiscardAttemptOutput { attempt, executor, shuffle } => {
+                let remove = RemoveAttemptOutput {
+                    shuffle_id: shuffle.0,
+                    map_index: attempt.task.partition,
+                    attempt: attempt.attempt,
+                };
+                self.send(state, &executor, Message::RemoveAttemptOutput(remove));
+            }
+            Action::RefuseExecutor { executor } => {
+                let reason = "the driver had given it up and replaced it".to_owned();
+                self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
+                state.executors.remove(&executor);
+            }
+            Action::StageStarted { stage, stage_attempt, tasks } => {
+                tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
+                state.spans.stage_started(stage, stage_attempt, tasks);
+            }
+            Action::StageSuspended { stage, stage_attempt } => {
+                tracing::warn!(stage = stage.0, stage_attempt, "stage waits for lost inputs to be made again");
+                state.spans.stage_ended(stage, StageEnd::InputsLost);
+            }
+            Action::StageFinished { stage, stage_attempt } => {
+                tracing::info!(stage = stage.0, stage_attempt, "stage finished");
+                state.spans.stage_ended(stage, StageEnd::Finished);
+            }
+            Action::ResultReady { job, attempt, location } => self.fetch(state, job, attempt, location),
+            // Each task is told the epoch it needs when it is launched.
+            Action::MapOutputsChanged { .. } => {}
+            Action::RemoveShuffle { shuffle } => {
+                let ids: Vec<ExecutorId> = state.executors.keys().cloned().collect();
+                for id in ids {
+                    let remove = RemoveShuffle { shuffle_ids: vec![shuffle.0] };
+                    self.send(state, &id, Message::RemoveShuffle(remove));
+                }
+            }
+            Action::JobSucceeded { job } => self.job_ended(state, job, JobMessage::Succeeded),
+            Action::JobFailed { job, failure } => {
+                let error = failure::to_error(&failure);
+                self.job_ended(state, job, JobMessage::Failed(error));
+            }
+            Action::JobCancelled { job, reason } => {
+                self.job_ended(state, job, JobMessage::Failed(cancelled(&reason)));
+            }
+        }
+    }
+
+    fn launch(&self, state: &State, attempt: TaskAttemptId, job: JobId) -> Option<LaunchTask> {
+        let stage = state.stages.get(&attempt.task.stage)?;
+        let inputs = stage.inputs.iter().map(|shuffle| ShuffleInput {
+            shuffle_id: shuffle.0,
+            epoch: state.scheduler.map_outputs(*shuffle).map_or(0, |o| o.epoch()),
+        });
+        Some(LaunchTask {
+            id: Some(attempt.into()),
+            plan_key: u64::from(attempt.task.stage.0),
+            splits: stage.encoded.splits(attempt.task.partition as usize).to_vec(),
+            output: Some(WireTaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers }),
+            inputs: inputs.collect(),
+            job_id: job.0,
+        })
+    }
+
+    fn send(&self, state: &State, executor: &ExecutorId, message: Message) -> bool {
+        let Some(connection) = state.executors.get(executor).filter(|c| c.ended.is_none()) else { return false };
+        connection.outbox.try_send(Ok(DriverMessage { message: Some(message) })).is_ok()
+    }
+
+    /// Fetches the rows of one result task, then tells both the scheduler and the job.
+    fn fetch(&self, state: &State, job: JobId, attempt: TaskAttemptId, location: OutputLocation) {
+        let OutputLocation::Executor(executor) = location else { return };
+        let Some(entry) = state.jobs.get(&job) else { return };
+        let Some(core) = self.me.upgrade() else { return };
+        let address = state.executors.get(&executor).map(|c| c.address.clone());
+        let output =
+            MapOutputId { shuffle: entry.result_shuffle, map: attempt.task.partition, attempt: attempt.attempt };
+        let schema = entry.result_schema.clone();
+        tokio::spawn(async move {
+            let Some(address) = address else {
+                core.event(Event::ResultFetchFailed {
+                    attempt,
+                    executor_unreachable: true,
+                    message: format!("executor {executor} is gone"),
+                });
+                return;
+            };
+            let stream = fetch_result(&core.blocks, executor.clone(), &address, output, schema);
+            match stream.try_collect::<Vec<_>>().await {
+                Ok(batches) => core.result_fetched(job, attempt, batches),
+                Err(error) => {
+                    let message = firesteel_engine::error::from_datafusion(&error).to_string();
+                    tracing::warn!(%attempt, %executor, message, "a result could not be fetched");
+                    core.event(Event::ResultFetchFailed { attempt, executor_unreachable: true, message });
+                }
+            }
+        });
+    }
+
+    fn result_fetched(&self, job: JobId, attempt: TaskAttemptId, batches: Vec<arrow::array::RecordBatch>) {
+        let limit = u64::try_from(self.engine.conf().bytes(&keys::MAX_RESULT_SIZE)).unwrap_or(0);
+        let mut state = self.state.lock();
+        let Some(entry) = state.jobs.get_mut(&job) else { return };
+        entry.fetched_bytes += batches.iter().map(|b| b.get_array_memory_size() as u64).sum::<u64>();
+        if limit > 0 && entry.fetched_bytes > limit {
+            let error = crate::application::result_too_large(entry.fetched_bytes, limit);
+            let _ = entry.messages.send(JobMessage::Failed(error));
+            let reason = "its result is larger than spark.driver.maxResultSize".to_owned();
+            self.event_in(&mut state, Event::JobCancelled { job, reason });
+            return;
+        }
+        let _ = entry.messages.send(JobMessage::Partition { partition: attempt.task.partition, batches });
+        self.event_in(&mut state, Event::ResultFetched { attempt });
+    }
+
+    fn job_ended(&self, state: &mut State, job: JobId, message: JobMessage) {
+        let Some(entry) = state.jobs.remove(&job) else { return };
+        let succeeded = matches!(message, JobMessage::Succeeded);
+        let error = if let JobMessage::Failed(error) = &message { Some(error.class().to_owned()) } else { None };
+        state.spans.job_ended(job, &entry.stages, error);
+        let _ = entry.messages.send(message);
+        let mut stages = Counts { stages: entry.stages.len() as u64, ..Counts::default() };
+        for stage in &entry.stages {
+            if let Some(ended) = state.stages.remove(stage) {
+                stages.tasks += u64::from(ended.num_tasks);
+            }
+        }
+        (stages.stages_done, stages.tasks_done) = if succeeded {
+            (stages.stages, stages.tasks)
+        } else {
+            // The scheduler has forgotten the job: what was last seen of it has to do.
+            let seen = self.progress.get();
+            let done = |seen: u64, before: u64, all: u64| seen.saturating_sub(before).min(all);
+            (
+                done(seen.stages_done, state.ended.stages_done, stages.stages),
+                done(seen.tasks_done, state.ended.tasks_done, stages.tasks),
+            )
+        };
+        state.ended.stages += stages.stages;
+        state.ended.stages_done += stages.stages_done;
+        state.ended.tasks += stages.tasks;
+        state.ended.tasks_done += stages.tasks_done;
+        self.publish(state);
+    }
+}

@@ -1,0 +1,166 @@
+//! Executors as they come, report, fall silent and go.
+
+use std::time::{Duration, Instant};
+
+use firesteel_plan::conf::keys;
+use firesteel_protocol::{
+    ExecutorId, TaskAttemptId,
+    proto::{self, DriverMessage, Shutdown, driver_message::Message},
+};
+use firesteel_scheduler::{Event, ExecutorLossReason, TaskOutput};
+use tokio::sync::mpsc;
+
+use super::{Connection, Core};
+use crate::cluster::failure;
+
+/// How long the end of an executor's stream waits for a better explanation.
+const EXPLAIN_LOSS: Duration = Duration::from_secs(4);
+
+impl Core {
+    /// A new executor. Answers its id, or why it is not wanted.
+    ///
+    /// One that comes back on another stream has ended its tasks when it lost the first: it counts as lost, and another
+    /// takes its place under another name.
+    pub fn register(
+        &self,
+        message: &proto::Register,
+        outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
+    ) -> Result<ExecutorId, String> {
+        if message.protocol_version != firesteel_protocol::PROTOCOL_VERSION {
+            return Err(format!(
+                "executor {} is of version {}, the driver of {}: use one image for both",
+                message.executor_id,
+                message.protocol_version,
+                firesteel_protocol::PROTOCOL_VERSION
+            ));
+        }
+        let id = ExecutorId::from(message.executor_id.clone());
+        let mut state = self.state.lock();
+        if state.executors.remove(&id).is_some() {
+            let reason = ExecutorLossReason::Unresponsive { message: "its connection broke".to_owned() };
+            tracing::warn!(executor = %id, %reason, "executor lost");
+            self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+            return Err(format!("executor {id} had lost its connection and was replaced"));
+        }
+        state.executors.insert(
+            id.clone(),
+            Connection {
+                outbox,
+                address: message.address.clone(),
+                node: message.node.clone(),
+                slots: message.slots,
+                last_heard: Instant::now(),
+                ended: None,
+                leaving: false,
+            },
+        );
+        tracing::info!(executor = %id, node = message.node, slots = message.slots, "executor registered");
+        let node = message.node.as_str().into();
+        self.event_in(&mut state, Event::ExecutorRegistered { executor: id.clone(), node, slots: message.slots });
+        Ok(id)
+    }
+
+    /// Heartbeat interval told to executors.
+    pub fn registered_message(&self) -> proto::Registered {
+        let conf = self.engine.conf();
+        proto::Registered {
+            conf: crate::cluster::conf_for_executors(&conf),
+            heartbeat_interval_ms: conf.millis(&keys::HEARTBEAT_INTERVAL),
+        }
+    }
+
+    pub fn heard_of(&self, id: &ExecutorId) {
+        if let Some(connection) = self.state.lock().executors.get_mut(id) {
+            connection.last_heard = Instant::now();
+        }
+    }
+
+    pub fn task_finished(&self, executor: &ExecutorId, message: proto::TaskFinished) {
+        let Some(id) = message.id.as_ref().map(TaskAttemptId::from) else { return };
+        self.count(message.metrics.as_ref());
+        self.state.lock().spans.task_ended(&id, executor, message.metrics.as_ref(), None);
+        let output = TaskOutput::on_executor(message.output.map(|o| o.sizes).unwrap_or_default());
+        self.event(Event::TaskFinished { attempt: id, executor: executor.clone(), output });
+    }
+
+    pub fn task_failed(&self, executor: &ExecutorId, message: proto::TaskFailed) {
+        let Some(id) = message.id.as_ref().map(TaskAttemptId::from) else { return };
+        let failure = failure::from_wire(message.failure);
+        tracing::warn!(attempt = %id, executor = %executor, %failure, "task attempt failed");
+        self.count(message.metrics.as_ref());
+        self.state.lock().spans.task_ended(&id, executor, message.metrics.as_ref(), Some(failure.to_string()));
+        self.event(Event::TaskFailed { attempt: id, executor: executor.clone(), failure });
+    }
+
+    pub fn leaving(&self, id: &ExecutorId, reason: &str) {
+        tracing::info!(executor = %id, reason, "executor is leaving");
+        let mut state = self.state.lock();
+        if let Some(connection) = state.executors.get_mut(id) {
+            connection.leaving = true;
+        }
+        self.event_in(&mut state, Event::ExecutorDraining { executor: id.clone() });
+    }
+
+    /// The executor's stream ended. The clock counts it as lost after a while, unless its pod tells why before.
+    pub fn stream_ended(&self, id: &ExecutorId) {
+        if let Some(connection) = self.state.lock().executors.get_mut(id) {
+            connection.ended = Some(Instant::now());
+        }
+    }
+
+    /// What the watch of its pod says, of an executor that never registered too. The scheduler counts each once.
+    pub fn executor_lost(&self, id: &ExecutorId, reason: ExecutorLossReason) {
+        let mut state = self.state.lock();
+        if state.executors.remove(id).is_some() {
+            tracing::warn!(executor = %id, %reason, "executor lost");
+        }
+        self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+    }
+
+    /// Executors that are not given up.
+    pub fn registered_ids(&self) -> Vec<ExecutorId> {
+        self.state.lock().executors.keys().cloned().collect()
+    }
+
+    pub fn shutdown_executors(&self, reason: &str) {
+        for connection in self.state.lock().executors.values() {
+            let message = Message::Shutdown(Shutdown { reason: reason.to_owned() });
+            let _ = connection.outbox.try_send(Ok(DriverMessage { message: Some(message) }));
+        }
+    }
+
+    pub fn tick(&self) {
+        let silence = Duration::from_millis(self.engine.conf().millis(&keys::NETWORK_TIMEOUT).max(1000));
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let gone: Vec<(ExecutorId, ExecutorLossReason)> = state
+            .executors
+            .iter()
+            .filter_map(|(id, c)| {
+                let reason = if let Some(ended) = c.ended {
+                    if now.duration_since(ended) < EXPLAIN_LOSS {
+                        return None;
+                    }
+                    if c.leaving {
+                        ExecutorLossReason::TakenByCluster { message: "it was told to end".to_owned() }
+                    } else {
+                        ExecutorLossReason::Unresponsive { message: "its connection closed".to_owned() }
+                    }
+                } else if now.duration_since(c.last_heard) > silence {
+                    let message = format!("no heartbeat for {} s (spark.network.timeout)", silence.as_secs());
+                    ExecutorLossReason::Unresponsive { message }
+                } else {
+                    return None;
+                };
+                Some((id.clone(), reason))
+            })
+            .collect();
+        for (executor, reason) in gone {
+            tracing::warn!(%executor, %reason, "executor lost");
+            state.executors.remove(&executor);
+            self.event_in(&mut state, Event::ExecutorLost { executor, reason, outputs_lost: true });
+        }
+        self.event_in(&mut state, Event::Tick);
+        self.publish(&state);
+    }
+}

@@ -1,0 +1,235 @@
+//! The scheduler and everybody it talks to.
+
+mod actions;
+mod executors;
+mod progress;
+mod spans;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use firesteel_engine::{
+    EngineSession,
+    codec::{EncodedStage, PlanCodec},
+    shuffle::BlockClient,
+};
+use firesteel_plan::{SparkError, SparkResult};
+use firesteel_protocol::{
+    ExecutorId, JobId, ShuffleId, StageId,
+    proto::{DriverMessage, MapOutputs, OutputLocation as WireLocation},
+};
+use firesteel_scheduler::{Action, Event, JobSpec, OutputLocation, Scheduler, SchedulerConfig};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use self::spans::Spans;
+use super::job::JobMessage;
+use crate::progress::ProgressSender;
+
+/// Messages that may wait for an executor. More than its slots could ever want.
+pub const OUTBOX: usize = 4096;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Core {
+    me: Weak<Core>,
+    engine: EngineSession,
+    progress: ProgressSender,
+    codec: PlanCodec,
+    blocks: BlockClient,
+    started: Instant,
+    next_job: AtomicU64,
+    next_stage: AtomicU32,
+    state: Mutex<State>,
+}
+
+struct State {
+    scheduler: Scheduler,
+    actions: Vec<Action>,
+    executors: BTreeMap<ExecutorId, Connection>,
+    stages: HashMap<StageId, StageEntry>,
+    jobs: HashMap<JobId, JobEntry>,
+    /// Counts of ended jobs.
+    ended: Counts,
+    failed_tasks: u64,
+    /// Why no further job is run.
+    stopped: Option<String>,
+    spans: Spans,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    stages: u64,
+    stages_done: u64,
+    tasks: u64,
+    tasks_done: u64,
+}
+
+struct Connection {
+    outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
+    address: String,
+    node: String,
+    slots: u32,
+    last_heard: Instant,
+    /// When its stream ended, if it did.
+    ended: Option<Instant>,
+    leaving: bool,
+}
+
+/// An executor as people see it.
+#[derive(Debug, Clone)]
+pub struct ExecutorView {
+    pub id: ExecutorId,
+    pub node: String,
+    pub slots: u32,
+}
+
+/// A stage of a running job.
+pub struct StageEntry {
+    pub job: JobId,
+    pub encoded: Arc<EncodedStage>,
+    pub num_tasks: u32,
+    pub shuffle: ShuffleId,
+    pub num_reducers: u32,
+    pub inputs: Vec<ShuffleId>,
+}
+
+pub struct JobEntry {
+    pub messages: mpsc::UnboundedSender<JobMessage>,
+    pub result_schema: SchemaRef,
+    pub result_stage: StageId,
+    pub result_shuffle: ShuffleId,
+    pub stages: Vec<StageId>,
+    pub fetched_bytes: u64,
+}
+
+impl Core {
+    pub fn new(
+        engine: EngineSession,
+        progress: ProgressSender,
+        config: SchedulerConfig,
+        token: &str,
+    ) -> SparkResult<Arc<Self>> {
+        let blocks = BlockClient::new(token, CONNECT_TIMEOUT).map_err(|e| SparkError::internal(e.message()))?;
+        Ok(Arc::new_cyclic(|me| Self {
+            me: me.clone(),
+            engine,
+            progress,
+            codec: PlanCodec::standard(),
+            blocks,
+            started: Instant::now(),
+            next_job: AtomicU64::new(0),
+            next_stage: AtomicU32::new(0),
+            state: Mutex::new(State {
+                scheduler: Scheduler::new(config),
+                actions: Vec::new(),
+                executors: BTreeMap::new(),
+                stages: HashMap::new(),
+                jobs: HashMap::new(),
+                ended: Counts::default(),
+                failed_tasks: 0,
+                stopped: None,
+                spans: Spans::default(),
+            }),
+        }))
+    }
+
+    pub fn engine(&self) -> &EngineSession {
+        &self.engine
+    }
+
+    pub fn codec(&self) -> &PlanCodec {
+        &self.codec
+    }
+
+    pub fn progress(&self) -> &ProgressSender {
+        &self.progress
+    }
+
+    pub fn new_job_id(&self) -> JobId {
+        JobId(self.next_job.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The first of `count` stage numbers, which name the stages' shuffles too.
+    pub fn new_stage_ids(&self, count: u32) -> u32 {
+        self.next_stage.fetch_add(count, Ordering::Relaxed)
+    }
+
+    pub fn executors(&self) -> Vec<ExecutorView> {
+        let state = self.state.lock();
+        let view =
+            |(id, c): (&ExecutorId, &Connection)| ExecutorView { id: id.clone(), node: c.node.clone(), slots: c.slots };
+        state.executors.iter().filter(|(_, c)| c.ended.is_none()).map(view).collect()
+    }
+
+    // ---- jobs
+
+    pub fn submit(&self, spec: JobSpec, entry: JobEntry, stages: Vec<(StageId, StageEntry)>) {
+        let mut state = self.state.lock();
+        if let Some(reason) = &state.stopped {
+            let _ = entry.messages.send(JobMessage::Failed(cancelled(reason)));
+            return;
+        }
+        state.spans.job_started(spec.job, &entry.stages);
+        state.jobs.insert(spec.job, entry);
+        state.stages.extend(stages);
+        self.event_in(&mut state, Event::JobSubmitted(spec));
+    }
+
+    /// Cancels what runs and refuses what would come.
+    pub fn stop(&self, reason: &str) {
+        let mut state = self.state.lock();
+        state.stopped = Some(reason.to_owned());
+        let jobs: Vec<JobId> = state.jobs.keys().copied().collect();
+        for job in jobs {
+            self.event_in(&mut state, Event::JobCancelled { job, reason: reason.to_owned() });
+        }
+    }
+
+    pub fn cancel(&self, job: JobId, reason: &str) {
+        let mut state = self.state.lock();
+        if state.jobs.contains_key(&job) {
+            self.event_in(&mut state, Event::JobCancelled { job, reason: reason.to_owned() });
+        }
+    }
+
+    // ---- questions of executors
+
+    pub fn stage_plan(&self, key: u64) -> Option<Bytes> {
+        let stage = StageId(u32::try_from(key).ok()?);
+        self.state.lock().stages.get(&stage).map(|s| s.encoded.wire.clone())
+    }
+
+    pub fn map_outputs(&self, shuffle: ShuffleId) -> Option<MapOutputs> {
+        let state = self.state.lock();
+        let outputs = state.scheduler.map_outputs(shuffle)?;
+        let mut by_executor: BTreeMap<ExecutorId, WireLocation> = BTreeMap::new();
+        for output in outputs.iter() {
+            let OutputLocation::Executor(id) = output.location else { continue };
+            let location = by_executor.entry(id.clone()).or_insert_with(|| WireLocation {
+                executor_id: id.to_string(),
+                address: state.executors.get(&id).map(|c| c.address.clone()).unwrap_or_default(),
+                ..WireLocation::default()
+            });
+            location.map_indexes.push(output.map_index);
+            location.attempts.push(output.attempt);
+        }
+        Some(MapOutputs {
+            epoch: outputs.epoch(),
+            locations: by_executor.into_values().collect(),
+            num_maps: outputs.num_maps(),
+            num_partitions: outputs.num_reducers(),
+        })
+    }
+}
+
+fn cancelled(reason: &str) -> SparkError {
+    SparkError::new("OPERATION_CANCELED", "HY008", format!("Operation has been canceled: {reason}."))
+}

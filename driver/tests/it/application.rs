@@ -1,0 +1,90 @@
+//! An application on executors of this process.
+
+use std::{sync::Arc, time::Duration};
+
+use arrow::util::display::array_value_to_string;
+use firesteel_analyzer::Session;
+use firesteel_driver::{
+    Application, Outcome, ProgressSender,
+    cluster::{Cluster, ClusterOptions},
+};
+use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
+use firesteel_executor::{ExecutorOptions, InProcessExecutor, start_in_process};
+use firesteel_plan::SparkConf;
+use firesteel_protocol::ExecutorId;
+use tempfile::TempDir;
+
+const TOKEN: &str = "a secret of the tests";
+
+pub struct OnExecutors {
+    pub application: Application,
+    pub executors: Vec<InProcessExecutor>,
+    pub progress: ProgressSender,
+    cluster: Cluster,
+    dirs: Vec<TempDir>,
+}
+
+impl OnExecutors {
+    /// With executors of one slot each.
+    pub async fn start(executors: u32, conf: &[(&str, &str)]) -> Self {
+        let mut settings = SparkConf::new();
+        for (key, value) in conf {
+            settings.set(*key, *value).unwrap();
+        }
+        let driver_dir = TempDir::new().unwrap();
+        let engine = EngineSession::new(EngineOptions {
+            conf: settings.clone(),
+            mode: ExecutionMode::Cluster,
+            slots: executors as usize,
+            memory_bytes: Some(1 << 30),
+            local_dirs: vec![driver_dir.path().to_owned()],
+        })
+        .unwrap();
+        let progress = ProgressSender::default();
+        let options = ClusterOptions { listen: ([127, 0, 0, 1], 0).into(), token: TOKEN.to_owned(), executors };
+        let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
+        let application =
+            Application::new(Session::new(engine, settings), Arc::new(cluster.runner()), progress.clone());
+        let mut all = Self { application, executors: Vec::new(), progress, cluster, dirs: vec![driver_dir] };
+        for _ in 0..executors {
+            all.add_executor();
+        }
+        all
+    }
+
+    pub fn add_executor(&mut self) {
+        let dir = TempDir::new().unwrap();
+        let options = ExecutorOptions {
+            driver_address: self.cluster.address().to_string(),
+            executor_id: ExecutorId::new((self.dirs.len()).to_string()),
+            auth_token: TOKEN.to_owned(),
+            cores: 1,
+            memory_bytes: Some(1 << 30),
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            node: "here".to_owned(),
+            local_dirs: vec![dir.path().to_owned()],
+            reconnect_for: Duration::from_secs(2),
+            grace: Duration::from_secs(5),
+        };
+        self.dirs.push(dir);
+        self.executors.push(start_in_process(options).unwrap());
+    }
+
+    /// The first value of the last statement's result.
+    pub async fn value(&self, sql: &str) -> String {
+        let mut last = None;
+        self.application
+            .run_script(sql, |result| {
+                if let Outcome::Rows(rows) = result.outcome {
+                    last = Some(rows);
+                }
+                true
+            })
+            .await
+            .unwrap();
+        let rows = last.expect("a statement with rows");
+        let batch = rows.batches.iter().find(|b| b.num_rows() > 0).expect("a row");
+        array_value_to_string(batch.column(0), 0).unwrap()
+    }
+}

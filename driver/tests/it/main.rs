@@ -1,0 +1,6 @@
+//! The driver with real executors on threads of this process.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod application;
+mod losses;
+mod traces;
