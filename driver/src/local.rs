@@ -8,7 +8,7 @@ use std::{
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, statistics::StatisticsContext};
-use firesteel_engine::{EngineSession, error::from_datafusion};
+use firesteel_engine::{EngineSession, error::from_datafusion, source::naming_file};
 use firesteel_plan::SparkResult;
 use futures::{StreamExt, stream::BoxStream};
 
@@ -31,12 +31,19 @@ impl LocalRunner {
 impl PlanRunner for LocalRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
         let stream = execute_stream(plan.clone(), self.engine.task_context()).map_err(|e| from_datafusion(&e))?;
-        let watcher = Watcher::start(plan, self.progress.clone());
+        let watcher = Arc::new(Watcher::start(plan.clone(), self.progress.clone()));
+        let context = self.engine.task_context();
         Ok(stream
-            .map(move |batch| {
+            .then(move |batch| {
                 // Held as long as rows come.
-                let _watching = &watcher;
-                batch.map_err(|e| from_datafusion(&e))
+                let (watching, plan, context) = (watcher.clone(), plan.clone(), context.clone());
+                async move {
+                    let _watching = watching;
+                    match batch {
+                        Ok(batch) => Ok(batch),
+                        Err(error) => Err(naming_file(from_datafusion(&error), &plan, &context).await),
+                    }
+                }
             })
             .boxed())
     }

@@ -54,9 +54,9 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
     }
 }
 
-/// A damaged file. Which one it is, the reader does not tell.
+/// A damaged file. Which one it is, the reader does not tell: see [`crate::source::naming_file`].
 fn unreadable(why: impl std::fmt::Display) -> SparkError {
-    SparkError::new("FAILED_READ_FILE.NO_HINT", "KD001", format!("Encountered error while reading file: {why}."))
+    SparkError::new(crate::source::UNREADABLE, "KD001", format!("Encountered error while reading file: {why}."))
 }
 
 /// The first error of type `T` in the chain of `error`'s sources, through DataFusion's shared and external wrappers.

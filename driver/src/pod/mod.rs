@@ -184,6 +184,8 @@ impl Parts {
             (None, None) => Err(Failure::new(Reason::InternalError, "the program was lost")),
         };
         let code = conclude(result, Some(settings));
+        // The last status does not tell of a stage that runs.
+        self.progress.update(|p| p.activity.clear());
         let closing = async {
             self.end.cancel();
             let deleted = async {

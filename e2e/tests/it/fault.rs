@@ -15,8 +15,10 @@ use kube::{
     runtime::watcher,
 };
 
+use serde_json::{Value, json};
+
 use crate::{
-    harness::{Namespace, SYSTEM_NAMESPACE, sql_job, with_temp_namespace},
+    harness::{Namespace, SYSTEM_NAMESPACE, merge, sql_job, succeed, with_temp_namespace},
     tpch,
 };
 
@@ -49,6 +51,41 @@ fn fault_executor_deleted_changes_no_row() {
         assert_eq!(status.attempts.len(), 1, "the job went on, it did not begin again");
         let executors = status.executors.expect("counts of executors");
         assert!(executors.failed >= 1, "the loss is counted: {executors:?}");
+    });
+}
+
+/// The map stage is over when an executor dies: its map outputs are lost, those of the other one are not.
+#[test]
+#[ignore = "needs a cluster: make cluster"]
+fn fault_executor_deleted_repeats_only_what_it_held() {
+    const MAPS: i64 = 8;
+    with_temp_namespace("fault_maps", async |namespace| {
+        let groups = format!("SELECT id % 200000 k, count(*) n FROM range(0, 2000000, 1, {MAPS}) GROUP BY 1");
+        // Slow reducers, so that there is a middle.
+        let sql =
+            format!("SELECT sum(n * length(sha2(repeat(CAST(k AS STRING), 4000), 512))) AS total FROM ({groups})");
+        let mut job = sql_job("maps", &sql);
+        merge(&mut job, json!({ "spec": { "sparkConf": { "spark.sql.shuffle.partitions": "64" } } }));
+        namespace.submit(&job).await;
+        let tasks_done =
+            |job: &SparkJob| job.status.as_ref().and_then(|s| s.progress.as_ref()).map_or(0, |p| p.tasks_done);
+        namespace
+            .until("maps", ENDS_WITHIN, "past its maps", |job| stages_done(job) == 1 && tasks_done(job) > MAPS)
+            .await;
+        let victim = namespace.pods_of("executor").await.first().expect("an executor").name_any();
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+        namespace.pods().delete(&victim, &now).await.unwrap();
+
+        let job = namespace.succeeded("maps", ENDS_WITHIN).await;
+        assert_eq!(job.status.unwrap().attempts.len(), 1);
+        let log = succeed(&mut namespace.kubectl(&["logs", "maps-1-driver"])).await;
+        assert!(log.contains(&(2_000_000 * 128).to_string()), "the answer is in the log: {log}");
+        let starts = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let starts = starts.filter(|line| line["message"] == "stage started" && line["stage"] == 0);
+        let tasks: Vec<i64> = starts.filter_map(|line| line["tasks"].as_i64()).collect();
+        assert_eq!(tasks.first(), Some(&MAPS), "{log}");
+        let again: i64 = tasks.iter().skip(1).sum();
+        assert!((1..MAPS).contains(&again), "maps of {MAPS} that ran again: {again}\n{log}");
     });
 }
 

@@ -1,6 +1,7 @@
 //! File sources: from a format, options and paths to a table that DataFusion can scan.
 
 mod csv;
+mod damage;
 mod files;
 mod json;
 mod listing;
@@ -17,8 +18,12 @@ use datafusion::{arrow::datatypes::SchemaRef, catalog::TableProvider};
 use firesteel_functions::types;
 use firesteel_plan::{SparkError, SparkResult, types::StructField};
 
-pub(crate) use self::range::{RangeCodec, RangeExec};
+pub(crate) use self::{
+    damage::UNREADABLE,
+    range::{RangeCodec, RangeExec},
+};
 pub use self::{
+    damage::naming_file,
     options::SourceOptions,
     partitions::{NULL_PARTITION, escape, unescape as unescape_key},
     range::{Range, RangeTable},

@@ -2,18 +2,14 @@
 
 use std::{io, sync::Arc};
 
-use datafusion::{
-    common::tree_node::{TreeNode, TreeNodeRecursion},
-    error::DataFusionError,
-    physical_plan::ExecutionPlan,
-};
+use datafusion::{error::DataFusionError, execution::TaskContext, physical_plan::ExecutionPlan};
 use firesteel_plan::SparkError;
 use firesteel_protocol::proto::{self, TaskFailure, task_failure::Cause};
 
 use crate::{
     error::{find, from_datafusion},
     shuffle::{FetchFailedError, StoreError},
-    stage::file_scan,
+    source::{UNREADABLE, naming_file},
 };
 
 /// Why a task failed, however deep in wrappers the cause is.
@@ -48,41 +44,21 @@ fn cause(error: &DataFusionError) -> Cause {
     if spark.class() == "INTERNAL_ERROR" { internal(error.strip_backtrace()) } else { query_error(&spark) }
 }
 
-/// Readers do not tell which file is damaged: the files that the task reads are named, which are few.
-pub fn naming_files(mut failure: TaskFailure, plan: &Arc<dyn ExecutionPlan>) -> TaskFailure {
-    const SHOWN: usize = 5;
-    if let Some(Cause::QueryError(error)) = &mut failure.cause
-        && error.error_class == "FAILED_READ_FILE.NO_HINT"
-        && !error.parameters.contains_key("path")
+/// As [`task_failure`], naming the damaged file where there is one.
+pub async fn failure_of(
+    error: &DataFusionError,
+    plan: &Arc<dyn ExecutionPlan>,
+    context: &Arc<TaskContext>,
+) -> TaskFailure {
+    let mut failure = task_failure(error);
+    if let Some(Cause::QueryError(query)) = &mut failure.cause
+        && query.error_class == UNREADABLE
     {
-        let files = files(plan);
-        let named = files[..files.len().min(SHOWN)].join(", ");
-        let told = match files.len() {
-            0 => return failure,
-            1 => format!(" The file is {named}."),
-            n if n > SHOWN => format!(" It is one of {named} and {} more.", n - SHOWN),
-            _ => format!(" It is one of {named}."),
-        };
-        error.message.push_str(&told);
-        error.parameters.insert("path".to_owned(), named);
+        let named = naming_file(from_datafusion(error), plan, context).await;
+        query.message = named.message().to_owned();
+        query.parameters = named.parameters().clone().into_iter().collect();
     }
     failure
-}
-
-/// URLs of the files that a task's plan scans.
-fn files(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
-    let mut found = Vec::new();
-    let _ = plan.apply(|node| {
-        if let Some(scan) = file_scan(node) {
-            let store = scan.object_store_url.as_str().trim_end_matches('/');
-            let groups = scan.file_groups.iter().flat_map(|group| group.iter());
-            found.extend(groups.map(|file| format!("{store}/{}", file.object_meta.location)));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    found.sort();
-    found.dedup();
-    found
 }
 
 fn disk_full(message: String) -> Cause {

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    failure::{naming_files, task_failure},
+    failure::{failure_of, task_failure},
     metrics,
 };
 use crate::{
@@ -135,7 +135,10 @@ async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -
         drop(rows);
         writer.finish()
     };
-    let written: WrittenOutput = write.await.map_err(|e| naming_files(task_failure(&e), &plan))?;
+    let written: WrittenOutput = match write.await {
+        Ok(written) => written,
+        Err(error) => return Err(failure_of(&error, &plan, &context).await),
+    };
     let status = MapStatus { sizes: written.sizes.clone(), rows: written.rows };
     *progress.written.lock() = written;
     Ok(status)
