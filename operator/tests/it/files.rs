@@ -5,7 +5,7 @@ use firesteel_operator::{metrics::Metrics, reference};
 use std::path::{Path, PathBuf};
 
 fn project(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("..").join(path)
 }
 
 fn read(path: &str) -> String {

@@ -12,7 +12,7 @@ use firesteel_sql::{ParseOptions, parse_statement};
 
 /// The folder of the repository.
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..").canonicalize().unwrap()
 }
 
 pub fn session(warehouse: &std::path::Path) -> Session {

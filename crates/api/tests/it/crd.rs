@@ -3,7 +3,7 @@ use serde_json::Value;
 use std::path::Path;
 
 fn committed() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds").join(crd::SPARKJOB_FILE)
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../crds").join(crd::SPARKJOB_FILE)
 }
 
 #[test]

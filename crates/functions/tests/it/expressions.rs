@@ -6,7 +6,7 @@ use firesteel_functions::FunctionContext;
 use serde_json::Value;
 
 fn data(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("tests/data").join(name)
 }
 
 /// What is wrong with our answer, or nothing.

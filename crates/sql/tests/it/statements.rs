@@ -1,6 +1,6 @@
 //! Scripts that must parse, and what some statements become.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use firesteel_plan::{
     ExprKind, RelationKind, Statement,
@@ -11,8 +11,8 @@ use firesteel_sql::{
     ParseOptions, parse_expression, parse_statement, parse_statement_at, parse_statements, split_statements,
 };
 
-fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+fn root() -> PathBuf {
+    PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../..")
 }
 
 fn parse(text: &str) -> Statement {
