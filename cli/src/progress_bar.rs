@@ -14,6 +14,7 @@ pub struct Bar {
 /// Work that is over before this is not announced.
 const DELAY: Duration = Duration::from_millis(700);
 const EVERY: Duration = Duration::from_millis(150);
+const STEPS: u64 = 1000;
 
 impl Bar {
     /// Call within the runtime.
@@ -60,10 +61,9 @@ impl Drop for Bar {
 }
 
 fn show(bar: &ProgressBar, p: &Progress) {
-    let (done, all) = if p.rows_expected > 0 {
-        (p.rows_current.min(p.rows_expected), p.rows_expected)
-    } else {
-        (p.tasks_done, p.tasks_total.max(1))
+    let (done, all) = match p.share {
+        Some(share) => ((share * STEPS as f64) as u64, STEPS),
+        None => (p.tasks_done, p.tasks_total.max(1)),
     };
     bar.set_length(all);
     bar.set_position(done);
@@ -84,12 +84,9 @@ fn show(bar: &ProgressBar, p: &Progress) {
     bar.set_message(text);
 }
 
-/// From the rows read so far of those expected.
+/// From the share of the input that is read.
 fn time_left(p: &Progress) -> Option<Duration> {
     let elapsed = p.query_started?.elapsed().as_secs_f64();
-    if p.rows_expected == 0 || p.rows_current == 0 || p.rows_current >= p.rows_expected {
-        return None;
-    }
-    let share = p.rows_current as f64 / p.rows_expected as f64;
+    let share = p.share.filter(|share| *share > 0.0 && *share < 1.0)?;
     Duration::try_from_secs_f64(elapsed / share * (1.0 - share)).ok()
 }

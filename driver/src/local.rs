@@ -7,8 +7,15 @@ use std::{
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, statistics::StatisticsContext};
-use firesteel_engine::{EngineSession, error::from_datafusion, source::naming_file};
+use datafusion::physical_plan::{
+    ExecutionPlan, displayable, execute_stream, metrics::MetricsSet, statistics::StatisticsContext,
+};
+use firesteel_engine::{
+    EngineSession,
+    error::from_datafusion,
+    source::naming_file,
+    task::{scan_size, scanned_bytes},
+};
 use firesteel_plan::SparkResult;
 use futures::{StreamExt, stream::BoxStream};
 
@@ -66,22 +73,23 @@ struct Counts {
     rows_read: u64,
     bytes_read: u64,
     spilled: u64,
+    /// Weights of the scans whose progress is known, and how much of them is done.
+    expected: f64,
+    done: f64,
 }
 
 impl Watcher {
     fn start(plan: Arc<dyn ExecutionPlan>, progress: ProgressSender) -> Self {
-        let expected = expected_rows(&plan);
         let before = {
             let p = progress.get();
-            Counts { rows_read: p.rows_read, bytes_read: p.bytes_read, spilled: p.spilled_bytes }
+            Counts { rows_read: p.rows_read, bytes_read: p.bytes_read, spilled: p.spilled_bytes, ..Counts::default() }
         };
         progress.update(|p| {
             p.activity = "running".to_owned();
             p.stages_total += 1;
             p.tasks_total += 1;
             p.tasks_running = 1;
-            p.rows_expected = expected;
-            p.rows_current = 0;
+            p.share = None;
             p.query_started = Some(Instant::now());
         });
         let (watched, sender) = (plan.clone(), progress.clone());
@@ -112,7 +120,7 @@ fn publish(plan: &Arc<dyn ExecutionPlan>, progress: &ProgressSender, before: Cou
     let mut counts = Counts::default();
     count(plan, &mut counts);
     progress.update(|p| {
-        p.rows_current = counts.rows_read;
+        p.share = (counts.expected > 0.0).then(|| (counts.done / counts.expected).clamp(0.0, 1.0));
         p.rows_read = before.rows_read + counts.rows_read;
         p.bytes_read = before.bytes_read + counts.bytes_read;
         p.spilled_bytes = before.spilled + counts.spilled;
@@ -123,8 +131,13 @@ fn count(plan: &Arc<dyn ExecutionPlan>, counts: &mut Counts) {
     if let Some(metrics) = plan.metrics() {
         counts.spilled += metrics.spilled_bytes().unwrap_or(0) as u64;
         if plan.children().is_empty() {
-            counts.rows_read += metrics.output_rows().unwrap_or(0) as u64;
-            counts.bytes_read += metrics.sum_by_name("bytes_scanned").map_or(0, |v| v.as_usize()) as u64;
+            let rows = metrics.output_rows().unwrap_or(0) as u64;
+            counts.rows_read += rows;
+            counts.bytes_read += scanned_bytes(plan, &metrics);
+            if let Some((done, weight)) = share_read(plan, rows, &metrics) {
+                counts.done += done.clamp(0.0, 1.0) * weight;
+                counts.expected += weight;
+            }
         }
     }
     for child in plan.children() {
@@ -132,15 +145,16 @@ fn count(plan: &Arc<dyn ExecutionPlan>, counts: &mut Counts) {
     }
 }
 
-/// Rows of all scans, if every scan knows.
-fn expected_rows(plan: &Arc<dyn ExecutionPlan>) -> u64 {
-    let children = plan.children();
-    if children.is_empty() {
-        let rows = StatisticsContext::new()
-            .compute(plan.as_ref(), &Default::default())
-            .ok()
-            .and_then(|s| s.num_rows.get_value().copied());
-        return rows.unwrap_or(0) as u64;
+/// How much of a scan is done, by rows or by bytes, and its weight among the scans of a plan: its size in bytes, more or
+/// less. `None` where neither tells.
+fn share_read(scan: &Arc<dyn ExecutionPlan>, rows: u64, metrics: &MetricsSet) -> Option<(f64, f64)> {
+    const BYTES_OF_A_ROW: f64 = 8.0;
+    let size = scan_size(scan) as f64;
+    let statistics = StatisticsContext::new().compute(scan.as_ref(), &Default::default()).ok();
+    let expected = statistics.and_then(|s| s.num_rows.get_value().copied()).unwrap_or(0) as f64;
+    if expected > 0.0 {
+        return Some((rows as f64 / expected, size.max(expected * BYTES_OF_A_ROW)));
     }
-    children.into_iter().map(expected_rows).sum()
+    let bytes = metrics.sum_by_name("bytes_scanned")?.as_usize() as f64;
+    (size > 0.0).then_some((bytes / size, size))
 }

@@ -16,10 +16,8 @@ pub struct Progress {
     pub tasks_running: u64,
     pub tasks_failed: u64,
     pub rows_read: u64,
-    /// Rows that the running query's scans will have read, where statistics tell; 0 where they do not.
-    pub rows_expected: u64,
-    /// Rows that the running query has read.
-    pub rows_current: u64,
+    /// How much of its input the running query has read, from 0 to 1, where the sizes of its scans tell.
+    pub share: Option<f64>,
     pub bytes_read: u64,
     pub rows_written: u64,
     pub shuffle_bytes: u64,

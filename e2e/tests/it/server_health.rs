@@ -58,6 +58,9 @@ fn e2e_server_health_on_generated_logs_equals_spark() {
         assert!(progress.stages_total >= 3, "{progress:?}");
         assert!(progress.shuffle_bytes > 0, "{progress:?}");
         assert!(progress.rows_read > 0 && progress.rows_written > 0, "{progress:?}");
+        let logs = std::fs::read_dir(input.join("logs")).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+        let bytes = i64::try_from(logs.sum::<u64>()).unwrap();
+        assert!(progress.bytes_read > bytes, "of {bytes} bytes of logs: {progress:?}");
         assert_eq!(progress.tasks_done, progress.tasks_total, "{progress:?}");
     });
 }

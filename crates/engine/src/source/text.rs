@@ -17,7 +17,10 @@ use datafusion::{
         table_schema::TableSchema,
     },
     physical_expr::{PhysicalExpr, projection::ProjectionExprs},
-    physical_plan::{DisplayFormatType, metrics::ExecutionPlanMetricsSet},
+    physical_plan::{
+        DisplayFormatType,
+        metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
+    },
 };
 use firesteel_plan::{DataType, SparkResult, types::StructField};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
@@ -104,7 +107,7 @@ impl FileSource for TextSource {
         &self,
         store: Arc<dyn ObjectStore>,
         config: &FileScanConfig,
-        _partition: usize,
+        partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let file_schema = self.table_schema.file_schema();
         let opener = Arc::new(TextOpener {
@@ -112,6 +115,8 @@ impl FileSource for TextSource {
             compression: config.file_compression_type,
             schema: Arc::new(file_schema.project(&self.projection.file_indices)?),
             batch_size: self.batch_size,
+            // Under the name that Parquet's scans use.
+            bytes: MetricBuilder::new(&self.metrics).counter("bytes_scanned", partition),
         });
         ProjectionOpener::try_new(self.projection.clone(), opener, file_schema)
     }
@@ -160,6 +165,7 @@ struct TextOpener {
     /// The one column, or none where only rows are counted.
     schema: SchemaRef,
     batch_size: usize,
+    bytes: Count,
 }
 
 impl FileOpener for TextOpener {
@@ -171,11 +177,13 @@ impl FileOpener for TextOpener {
         };
         let (store, schema, batch_size) = (self.store.clone(), self.schema.clone(), self.batch_size);
         let path = file.object_meta.location.clone();
+        let bytes = self.bytes.clone();
         if self.compression.is_compressed() {
             let compression = self.compression;
             return Ok(Box::pin(async move {
-                let raw = store.get(&path).await?.into_stream().map_err(Into::into).boxed();
-                let chunks = compression.convert_stream(raw)?;
+                let raw = store.get(&path).await?.into_stream().map_err(Into::into);
+                let raw = raw.inspect_ok(move |chunk: &Bytes| bytes.add(chunk.len()));
+                let chunks = compression.convert_stream(raw.boxed())?;
                 Ok(Lines::new(0..u64::MAX, 0, schema, batch_size).batches(chunks).boxed())
             }));
         }
@@ -185,7 +193,7 @@ impl FileOpener for TextOpener {
             let (store, path) = (store.clone(), path.clone());
             async move { store.get_range(&path, r).await.map_err(Into::into) }
         });
-        let chunks = stream::iter(reads).buffered(READ_AHEAD);
+        let chunks = stream::iter(reads).buffered(READ_AHEAD).inspect_ok(move |chunk: &Bytes| bytes.add(chunk.len()));
         let lines = Lines::new(range, first, schema, batch_size);
         Ok(Box::pin(async move { Ok(lines.batches(chunks).boxed()) }))
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::datasource::listing::PartitionedFile;
 use datafusion::physical_plan::{
     ExecutionPlan,
     metrics::{MetricValue, MetricsSet},
@@ -28,7 +29,7 @@ pub(super) fn of_plan(plan: &Arc<dyn ExecutionPlan>) -> TaskMetrics {
         let rows = metrics.output_rows().unwrap_or_default() as u64;
         if file_scan(node).is_some() {
             total.input_rows += rows;
-            total.input_bytes += sum(&metrics, "bytes_scanned");
+            total.input_bytes += scanned_bytes(node, &metrics);
         }
         if node.is::<RangeExec>() {
             total.input_rows += rows;
@@ -63,6 +64,26 @@ pub(super) fn add_output(total: &mut TaskMetrics, output: &WrittenOutput) {
     total.shuffle_write_bytes = bytes;
     total.spilled_bytes += output.spilled_bytes;
     total.peak_memory_bytes += output.peak_memory_bytes;
+}
+
+/// Bytes that a scan of files has read. DataFusion's CSV and JSON readers do not count them: what they were given to read
+/// counts for them.
+pub fn scanned_bytes(scan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet) -> u64 {
+    match metrics.sum_by_name("bytes_scanned") {
+        Some(counted) => counted.as_usize() as u64,
+        None => scan_size(scan),
+    }
+}
+
+/// Bytes of the files, or parts of files, that a scan is given to read; 0 of other nodes.
+pub fn scan_size(node: &Arc<dyn ExecutionPlan>) -> u64 {
+    let Some(scan) = file_scan(node) else { return 0 };
+    let files = scan.file_groups.iter().flat_map(|group| group.iter());
+    let size = |file: &PartitionedFile| match &file.range {
+        Some(range) => u64::try_from(range.end - range.start).unwrap_or(0),
+        None => file.object_meta.size,
+    };
+    files.map(size).sum()
 }
 
 fn push(total: &mut TaskMetrics, operator: OperatorMetrics) {

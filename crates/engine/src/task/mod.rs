@@ -5,4 +5,5 @@ mod metrics;
 mod run;
 
 pub use failure::task_failure;
+pub use metrics::{scan_size, scanned_bytes};
 pub use run::{TaskEnvironment, TaskInfo, TaskProgress, TaskSpec, run_task};
