@@ -3,7 +3,7 @@
 use std::{io::IsTerminal, time::Duration};
 
 use firesteel_driver::{Progress, ProgressSender};
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Shows progress while it lives. On something other than a terminal it shows nothing.
 pub struct Bar {
@@ -22,7 +22,8 @@ impl Bar {
         if !wanted || !std::io::stderr().is_terminal() {
             return Self { bar: None, task: None };
         }
-        let bar = ProgressBar::new(0);
+        // Hidden at first: a hidden bar is not drawn again after other output either.
+        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
         if let Ok(style) =
             ProgressStyle::with_template("{spinner} [{elapsed_precise}] {wide_bar:.cyan/blue} {percent:>3}% {msg}")
         {
@@ -31,6 +32,7 @@ impl Bar {
         let (shown, source) = (bar.clone(), progress.clone());
         let task = tokio::spawn(async move {
             tokio::time::sleep(DELAY).await;
+            shown.set_draw_target(ProgressDrawTarget::stderr());
             let mut ticks = tokio::time::interval(EVERY);
             loop {
                 ticks.tick().await;

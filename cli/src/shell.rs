@@ -96,8 +96,11 @@ pub fn run(runtime: &tokio::runtime::Runtime, application: &Application, format:
             let bar = Bar::start(application.progress(), true);
             let mut shown = Ok(());
             let run = application.run_script(text, |result| {
-                shown = bar.suspend(|| sql::show(application, &result, format));
-                eprintln!("({:.3} s)", result.seconds);
+                shown = bar.suspend(|| {
+                    let shown = sql::show(application, &result, format);
+                    eprintln!("({:.3} s)", result.seconds);
+                    shown
+                });
                 shown.is_ok()
             });
             tokio::select! {

@@ -70,8 +70,11 @@ async fn script(application: &Application, text: &str, args: &SqlArgs) -> SparkR
     let ran = application
         .run_script(text, |result| {
             number += 1;
-            shown = bar.suspend(|| show(application, &result, args.output));
-            report(args.timing, number, &result);
+            shown = bar.suspend(|| {
+                let shown = show(application, &result, args.output);
+                report(args.timing, number, &result);
+                shown
+            });
             shown.is_ok()
         })
         .await;
