@@ -41,7 +41,7 @@ impl SqlText {
         };
         let location = Location::parse(path)?;
         let store = engine.runtime().object_store(&location.store).map_err(|e| from_datafusion(&e))?;
-        let found = store.get(&location.path).await.map_err(|e| from_object_store(&e))?;
+        let found = store.get(&location.path).await.map_err(|e| from_object_store(&e, path))?;
         if found.meta.size > MAX_BYTES {
             return Err(SparkError::new(
                 "INVALID_JOB_FILE",
@@ -49,7 +49,7 @@ impl SqlText {
                 format!("{path} has {} bytes; SQL text has at most {MAX_BYTES}.", found.meta.size),
             ));
         }
-        let bytes = found.bytes().await.map_err(|e| from_object_store(&e))?;
+        let bytes = found.bytes().await.map_err(|e| from_object_store(&e, path))?;
         String::from_utf8(bytes.to_vec())
             .map_err(|_| SparkError::new("INVALID_JOB_FILE", "22023", format!("{path} is no UTF-8 text.")))
     }

@@ -16,7 +16,7 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
         return inner.clone();
     }
     if let Some(inner) = find::<object_store::Error>(error) {
-        return crate::storage::error::from_object_store(inner);
+        return crate::storage::error::from_object_store(inner, "");
     }
     if let Some(inner) = find::<std::io::Error>(error)
         && inner.kind() == std::io::ErrorKind::StorageFull

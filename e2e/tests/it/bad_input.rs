@@ -88,7 +88,8 @@ fn e2e_wrong_credentials_are_told_and_not_shown() {
         merge(&mut job, json!({ "spec": { "driver": secret, "executor": secret } }));
         namespace.submit(&job).await;
         let job = namespace.failed("job", ENDS_WITHIN).await;
-        assert_failed(&job, Reason::StorageError, &[&namespace.name, "credentials"]);
+        let place = format!("refused access to s3a://{}/a.csv", namespace.name);
+        assert_failed(&job, Reason::StorageError, &[&place, "spark.hadoop.fs.s3a.access.key"]);
 
         let mut shown = serde_json::to_string(&job).unwrap();
         for what in [&["get", "events", "-o", "yaml"][..], &["logs", "job-1-driver"], &["get", "pods", "-o", "yaml"]] {

@@ -264,11 +264,11 @@ async fn remove_files(session: &Session, location: &str) -> SparkResult<()> {
         .map_ok(|meta| meta.location)
         .try_collect()
         .await
-        .map_err(|e| firesteel_engine::storage::error::from_object_store(&e))?;
+        .map_err(|e| firesteel_engine::storage::error::from_object_store(&e, location))?;
     for file in files {
         match store.delete(&file).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(firesteel_engine::storage::error::from_object_store(&error)),
+            Err(error) => return Err(firesteel_engine::storage::error::from_object_store(&error, location)),
         }
     }
     if parsed.is_local() {

@@ -132,7 +132,7 @@ async fn list_path(
         .await
         .or_else(|e| match e {
             object_store::Error::NotFound { .. } if location.is_local() => Ok(Vec::new()),
-            e => Err(from_object_store(&e)),
+            e => Err(from_object_store(&e, &location.written)),
         })
 }
 

@@ -7,20 +7,33 @@ pub fn path_not_found(path: &str) -> SparkError {
     SparkError::new("PATH_NOT_FOUND", "42K03", format!("Path does not exist: {path}.")).param("path", path)
 }
 
-pub fn from_object_store(error: &Error) -> SparkError {
+/// `place` is what was being read or written, as a person wrote it; empty where only the error can tell.
+pub fn from_object_store(error: &Error, place: &str) -> SparkError {
     let text = error.to_string();
+    let or_place = |path: &'_ str| if place.is_empty() { path.to_owned() } else { place.to_owned() };
     match error {
         Error::NotFound { path, source } => {
             let source = source.to_string();
             if source.contains("NoSuchBucket") || text.contains("NoSuchBucket") {
-                return no_such_bucket(path);
+                return no_such_bucket(&or_place(path));
             }
             path_not_found(path)
         }
-        Error::PermissionDenied { path, .. } | Error::Unauthenticated { path, .. } => access_denied(path, &text),
-        _ if text.contains("NoSuchBucket") => no_such_bucket(&text),
-        _ if text.contains("InvalidAccessKeyId") || text.contains("SignatureDoesNotMatch") => access_denied("", &text),
-        _ => SparkError::new("FAILED_READ_FILE.NO_HINT", "KD001", format!("Storage error: {}", without_secrets(&text))),
+        Error::PermissionDenied { path, .. } | Error::Unauthenticated { path, .. } => {
+            access_denied(&or_place(path), &text)
+        }
+        _ if text.contains("NoSuchBucket") => no_such_bucket(&or_place(&text)),
+        _ if text.contains("InvalidAccessKeyId") || text.contains("SignatureDoesNotMatch") => {
+            access_denied(place, &text)
+        }
+        _ => {
+            let of = if place.is_empty() { String::new() } else { format!(" at {place}") };
+            SparkError::new(
+                "FAILED_READ_FILE.NO_HINT",
+                "KD001",
+                format!("Storage error{of}: {}", without_secrets(&text)),
+            )
+        }
     }
 }
 
@@ -34,11 +47,12 @@ fn no_such_bucket(place: &str) -> SparkError {
 }
 
 fn access_denied(place: &str, text: &str) -> SparkError {
+    let to = if place.is_empty() { String::new() } else { format!(" to {place}") };
     SparkError::new(
         "FAILED_READ_FILE.NO_HINT",
         "KD001",
         format!(
-            "The object store refused access to {place}: {}. Check spark.hadoop.fs.s3a.access.key and spark.hadoop.fs.s3a.secret.key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the bucket's policy.",
+            "The object store refused access{to}: {}. Check spark.hadoop.fs.s3a.access.key and spark.hadoop.fs.s3a.secret.key, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and the bucket's policy.",
             without_secrets(text)
         ),
     )

@@ -140,5 +140,5 @@ fn s3_client(bucket: &str, hadoop: &HashMap<String, String>) -> SparkResult<Amaz
     if anonymous {
         builder = builder.with_skip_signature(true);
     }
-    builder.build().map_err(|e| super::error::from_object_store(&e))
+    builder.build().map_err(|e| super::error::from_object_store(&e, &format!("s3a://{bucket}")))
 }

@@ -115,14 +115,14 @@ impl WriteJob {
             .try_collect::<Vec<()>>()
             .await
             .map_err(|e| from_datafusion(&e))?;
-        let store = self.store()?;
+        let (store, written) = (self.store()?, self.base.written.as_str());
         stream::iter(replaced.into_iter().map(Ok))
             .map(|path: SparkResult<Path>| {
                 let store = store.clone();
                 async move {
                     match store.delete(&path?).await {
                         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                        Err(e) => Err(from_object_store(&e)),
+                        Err(e) => Err(from_object_store(&e, written)),
                     }
                 }
             })
@@ -131,7 +131,10 @@ impl WriteJob {
             .await?;
         self.clean().await;
         let success = self.base.child("_SUCCESS")?;
-        store.put(&success.path, PutPayload::from_bytes(Bytes::new())).await.map_err(|e| from_object_store(&e))?;
+        store
+            .put(&success.path, PutPayload::from_bytes(Bytes::new()))
+            .await
+            .map_err(|e| from_object_store(&e, &self.base.written))?;
         Ok(WriteSummary {
             files: files.len() as u64,
             rows: files.iter().map(|f| f.rows).sum(),
@@ -173,7 +176,7 @@ impl WriteJob {
         let found: Result<Vec<Path>, _> = store.list(at.as_ref()).map_ok(|m| m.location).try_collect().await;
         let found = match found {
             Err(object_store::Error::NotFound { .. }) if self.base.is_local() => Vec::new(),
-            other => other.map_err(|e| from_object_store(&e))?,
+            other => other.map_err(|e| from_object_store(&e, &self.base.written))?,
         };
         let hidden = |p: &Path| {
             p.parts()
@@ -189,7 +192,7 @@ impl WriteJob {
         }
         let store = self.store()?;
         match store.list(Some(&self.base.path)).next().await {
-            Some(Err(e)) => Err(from_object_store(&e)),
+            Some(Err(e)) => Err(from_object_store(&e, &self.base.written)),
             _ => Ok(()),
         }
     }
