@@ -170,28 +170,11 @@ fn string_beside_ansi(other: &DataType) -> Option<DataType> {
 
 /// The type of columns of a set operation, branches of CASE, arguments of coalesce, elements of an array.
 pub fn common_type(left: &DataType, right: &DataType, ansi: bool) -> Option<DataType> {
-    if let Some(t) = tightest_common_type(left, right, ansi) {
-        return Some(t);
-    }
-    if let Some(t) = with_decimals(left, right) {
-        return Some(t);
-    }
-    let string_and = match (left, right) {
-        (a, b) if a.is_string() => Some(b),
-        (a, b) if b.is_string() => Some(a),
+    wider(left, right, ansi, &|beside_string| match beside_string {
+        DataType::Binary | DataType::Boolean => None,
+        t if is_atomic(t) => Some(DataType::String),
         _ => None,
-    };
-    if let Some(other) = string_and {
-        if ansi {
-            return string_beside_ansi(other);
-        }
-        return match other {
-            DataType::Binary | DataType::Boolean => None,
-            t if is_atomic(t) => Some(DataType::String),
-            _ => None,
-        };
-    }
-    complex(left, right, &|a, b| common_type(a, b, ansi))
+    })
 }
 
 pub fn common_type_of<'a>(types: impl IntoIterator<Item = &'a DataType>, ansi: bool) -> Option<DataType> {
@@ -203,13 +186,22 @@ pub fn common_type_of<'a>(types: impl IntoIterator<Item = &'a DataType>, ansi: b
     Some(result)
 }
 
-/// Union, intersect and except: the common type of two columns.
-pub fn set_operation_type(left: &DataType, right: &DataType, ansi: bool) -> Option<DataType> {
-    common_type(left, right, ansi)
-}
-
 /// The type in which two values are compared.
 pub fn comparison_type(left: &DataType, right: &DataType, ansi: bool) -> Option<DataType> {
+    wider(left, right, ansi, &|beside_string| match beside_string {
+        DataType::Decimal { scale, .. } if *scale > 0 => Some(DataType::Double),
+        t if is_atomic(t) => Some(t.clone()),
+        _ => None,
+    })
+}
+
+/// A type for both. `legacy` says, without ANSI rules, what becomes of a string beside another type.
+fn wider(
+    left: &DataType,
+    right: &DataType,
+    ansi: bool,
+    legacy: &dyn Fn(&DataType) -> Option<DataType>,
+) -> Option<DataType> {
     if let Some(t) = tightest_common_type(left, right, ansi) {
         return Some(t);
     }
@@ -221,17 +213,11 @@ pub fn comparison_type(left: &DataType, right: &DataType, ansi: bool) -> Option<
         (a, b) if b.is_string() => Some(a),
         _ => None,
     };
-    if let Some(other) = string_and {
-        if ansi {
-            return string_beside_ansi(other);
-        }
-        return match other {
-            DataType::Decimal { scale, .. } if *scale > 0 => Some(DataType::Double),
-            t if is_atomic(t) => Some(t.clone()),
-            _ => None,
-        };
+    match string_and {
+        Some(other) if ansi => string_beside_ansi(other),
+        Some(other) => legacy(other),
+        None => complex(left, right, &|a, b| wider(a, b, ansi, legacy)),
     }
-    complex(left, right, &|a, b| comparison_type(a, b, ansi))
 }
 
 /// Casts all to their common type; `function` names them in the error.

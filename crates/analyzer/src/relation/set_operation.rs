@@ -117,7 +117,7 @@ impl Analyzer<'_> {
         let mut attributes = Vec::with_capacity(l.len());
         let (mut left_exprs, mut right_exprs) = (Vec::with_capacity(l.len()), Vec::with_capacity(l.len()));
         for (i, (a, b)) in l.iter().zip(r).enumerate() {
-            let Some(common) = coercion::set_operation_type(&a.data_type, &b.data_type, self.functions.ansi) else {
+            let Some(common) = coercion::common_type(&a.data_type, &b.data_type, self.functions.ansi) else {
                 return Err(errors::incompatible_column_type(
                     operator,
                     &ordinal(i + 1),

@@ -52,27 +52,13 @@ pub(super) async fn tables(
     database: Option<&[String]>,
     pattern: Option<&str>,
 ) -> SparkResult<Analyzed> {
-    let database = match database {
-        Some(name) => database_name(name)?,
-        None => session.current_database(),
-    };
+    let database = asked_database(session, database)?;
     if session.catalog().database(&database).await?.is_none() {
         return Err(errors::schema_not_found(&[SESSION_CATALOG.to_owned(), database]));
     }
-    let mut rows: Vec<(String, String, bool)> = session
-        .catalog()
-        .tables(&database)
-        .await?
-        .into_iter()
-        .map(|t| (database.clone(), t.name.clone(), false))
-        .collect();
-    rows.extend(session.temp_view_names(false).into_iter().map(|name| (String::new(), name, true)));
-    rows.retain(|(_, name, _)| matches(pattern, name));
-    let rows = rows
-        .into_iter()
-        .map(|(database, name, temporary)| vec![database.into(), name.into(), Cell::Flag(temporary)])
-        .collect();
-    text_rows(&["namespace", "tableName", "isTemporary"], rows)
+    let tables = session.catalog().tables(&database).await?;
+    let rows = tables.into_iter().map(|t| (database.clone(), t.name.clone(), false)).collect();
+    with_temporary_views(session, "tableName", rows, pattern)
 }
 
 pub(super) async fn views(
@@ -80,24 +66,37 @@ pub(super) async fn views(
     database: Option<&[String]>,
     pattern: Option<&str>,
 ) -> SparkResult<Analyzed> {
-    let database = match database {
-        Some(name) => database_name(name)?,
-        None => session.current_database(),
+    let database = asked_database(session, database)?;
+    let rows = if database == GLOBAL_TEMP_DATABASE {
+        session.temp_view_names(true).into_iter().map(|name| (database.clone(), name, true)).collect()
+    } else {
+        let tables = session.catalog().tables(&database).await?;
+        tables.into_iter().filter(|t| super::is_view(t)).map(|t| (database.clone(), t.name.clone(), false)).collect()
     };
-    let tables =
-        if database == GLOBAL_TEMP_DATABASE { Vec::new() } else { session.catalog().tables(&database).await? };
-    let mut rows: Vec<(String, String, bool)> =
-        tables.into_iter().filter(|t| super::is_view(t)).map(|t| (database.clone(), t.name.clone(), false)).collect();
-    if database == GLOBAL_TEMP_DATABASE {
-        rows.extend(session.temp_view_names(true).into_iter().map(|name| (database.clone(), name, true)));
+    with_temporary_views(session, "viewName", rows, pattern)
+}
+
+fn asked_database(session: &Session, name: Option<&[String]>) -> SparkResult<String> {
+    match name {
+        Some(name) => database_name(name),
+        None => Ok(session.current_database()),
     }
+}
+
+/// Rows of database, name and whether temporary, with the session's views, as far as the pattern lets them through.
+fn with_temporary_views(
+    session: &Session,
+    name_column: &str,
+    mut rows: Vec<(String, String, bool)>,
+    pattern: Option<&str>,
+) -> SparkResult<Analyzed> {
     rows.extend(session.temp_view_names(false).into_iter().map(|name| (String::new(), name, true)));
     rows.retain(|(_, name, _)| matches(pattern, name));
     let rows = rows
         .into_iter()
         .map(|(database, name, temporary)| vec![database.into(), name.into(), Cell::Flag(temporary)])
         .collect();
-    text_rows(&["namespace", "viewName", "isTemporary"], rows)
+    text_rows(&["namespace", name_column, "isTemporary"], rows)
 }
 
 pub(super) fn catalogs(pattern: Option<&str>) -> SparkResult<Analyzed> {

@@ -15,7 +15,7 @@ use object_store::ObjectMeta;
 
 use super::{
     Source, SourceOptions, SourceSpec, cannot_infer, data_fields,
-    files::{FilesTable, FilesTableParts, compression_of},
+    files::{FilesTableParts, compression_of},
     listing::Listing,
     partitions,
 };
@@ -60,9 +60,7 @@ pub async fn open(
     };
     let file_schema =
         Arc::new(Schema::new(fields.iter().map(|f| Field::new(&f.name, ArrowType::Utf8, true)).collect::<Vec<_>>()));
-    let mut schema: Vec<StructField> = fields.into_iter().map(|f| StructField { nullable: true, ..f }).collect();
-    schema.extend(partitions.columns.iter().cloned());
-    let names = partitions.names();
+    let schema = fields.into_iter().map(|f| StructField { nullable: true, ..f }).collect();
     let parts = FilesTableParts {
         listing,
         partitions,
@@ -71,8 +69,7 @@ pub async fn open(
         splittable: !compression.is_compressed() && !newlines,
         format: None,
     };
-    let table = FilesTable::new(session, parts, |s| Arc::new(CsvSource::new(s).with_csv_options(csv)))?;
-    Ok(Source { provider: Arc::new(table), schema, partition_columns: names })
+    parts.into_source(session, schema, |s| Arc::new(CsvSource::new(s).with_csv_options(csv)))
 }
 
 fn csv_options(options: &SourceOptions, header: bool) -> SparkResult<CsvOptions> {

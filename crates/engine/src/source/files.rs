@@ -18,12 +18,12 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
-use firesteel_plan::SparkResult;
+use firesteel_plan::{SparkResult, types::StructField};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use tokio::sync::OnceCell;
 
-use super::{listing::Listing, partitions::Partitions, splits};
+use super::{Source, listing::Listing, partitions::Partitions, splits};
 use crate::EngineSession;
 
 /// Files above this number are not opened for statistics before the query runs.
@@ -53,6 +53,22 @@ pub struct FilesTableParts {
     pub format: Option<Arc<dyn FileFormat>>,
 }
 
+impl FilesTableParts {
+    /// The source of these files. `schema` is Spark's schema of the columns in the files, `source` makes the format's source
+    /// for the table's schema.
+    pub fn into_source(
+        self,
+        session: &EngineSession,
+        mut schema: Vec<StructField>,
+        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+    ) -> SparkResult<Source> {
+        schema.extend(self.partitions.columns.iter().cloned());
+        let partition_columns = self.partitions.names();
+        let table = FilesTable::new(session, self, source)?;
+        Ok(Source { provider: Arc::new(table), schema, partition_columns })
+    }
+}
+
 impl std::fmt::Debug for FilesTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FilesTable")
@@ -63,8 +79,7 @@ impl std::fmt::Debug for FilesTable {
 }
 
 impl FilesTable {
-    /// `source` makes the format's source for the table's schema.
-    pub fn new(
+    fn new(
         session: &EngineSession,
         parts: FilesTableParts,
         source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,

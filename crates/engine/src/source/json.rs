@@ -11,12 +11,12 @@ use datafusion::{
     },
 };
 use firesteel_functions::types;
-use firesteel_plan::{SparkResult, types::StructField};
+use firesteel_plan::SparkResult;
 use object_store::ObjectMeta;
 
 use super::{
     Source, SourceOptions, SourceSpec, arrow_schema, cannot_infer, data_fields,
-    files::{FilesTable, FilesTableParts, compression_of},
+    files::{FilesTableParts, compression_of},
     listing::Listing,
     partitions,
 };
@@ -59,9 +59,7 @@ pub async fn open(
             Arc::new(Schema::new(fields))
         }
     };
-    let mut schema: Vec<StructField> = types::schema_from_arrow(&file_schema)?;
-    schema.extend(partitions.columns.iter().cloned());
-    let names = partitions.names();
+    let schema = types::schema_from_arrow(&file_schema)?;
     let parts = FilesTableParts {
         listing,
         partitions,
@@ -70,8 +68,7 @@ pub async fn open(
         splittable: !compression.is_compressed(),
         format: None,
     };
-    let table = FilesTable::new(session, parts, |s| Arc::new(JsonSource::new(s)))?;
-    Ok(Source { provider: Arc::new(table), schema, partition_columns: names })
+    parts.into_source(session, schema, |s| Arc::new(JsonSource::new(s)))
 }
 
 /// A column as Spark would infer it: only nulls are a string; fields of objects are in the order of their names.

@@ -15,10 +15,8 @@ use firesteel_plan::{SparkError, SparkResult};
 use object_store::ObjectMeta;
 
 use super::{
-    Source, SourceOptions, SourceSpec, arrow_schema, cannot_infer, data_fields,
-    files::{FilesTable, FilesTableParts},
-    listing::Listing,
-    partitions,
+    Source, SourceOptions, SourceSpec, arrow_schema, cannot_infer, data_fields, files::FilesTableParts,
+    listing::Listing, partitions,
 };
 use crate::{EngineSession, error::to_datafusion};
 
@@ -56,9 +54,7 @@ pub async fn open(
             Arc::new(Schema::new(fields))
         }
     };
-    let mut schema = types::schema_from_arrow(&file_schema)?;
-    schema.extend(partitions.columns.iter().cloned());
-    let names = partitions.names();
+    let schema = types::schema_from_arrow(&file_schema)?;
     let parts = FilesTableParts {
         listing,
         partitions,
@@ -67,8 +63,7 @@ pub async fn open(
         splittable: true,
         format: Some(Arc::new(format)),
     };
-    let table = FilesTable::new(session, parts, |schema| Arc::new(ParquetSource::new(schema)))?;
-    Ok(Source { provider: Arc::new(table), schema, partition_columns: names })
+    parts.into_source(session, schema, |s| Arc::new(ParquetSource::new(s)))
 }
 
 /// A Parquet column as Spark types it: what Spark has no type for is read as the type that holds it.

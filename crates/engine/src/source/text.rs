@@ -28,7 +28,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::{
     Source, SourceOptions, SourceSpec, data_fields,
-    files::{FilesTable, FilesTableParts, compression_of},
+    files::{FilesTableParts, compression_of},
     listing::Listing,
     partitions,
 };
@@ -67,9 +67,7 @@ pub fn open(
             }
         },
     };
-    let mut schema = vec![StructField::new(&name, DataType::String, true)];
-    schema.extend(partitions.columns.iter().cloned());
-    let names = partitions.names();
+    let schema = vec![StructField::new(&name, DataType::String, true)];
     let parts = FilesTableParts {
         listing,
         partitions,
@@ -78,8 +76,7 @@ pub fn open(
         splittable: !compression.is_compressed(),
         format: None,
     };
-    let table = FilesTable::new(session, parts, |s| Arc::new(TextSource::new(s)))?;
-    Ok(Source { provider: Arc::new(table), schema, partition_columns: names })
+    parts.into_source(session, schema, |s| Arc::new(TextSource::new(s)))
 }
 
 /// DataFusion's side of the format.
