@@ -12,6 +12,7 @@ use firesteel_analyzer::{Analyzed, AnalyzedQuery, AnalyzedWrite, OutputColumn, S
 use firesteel_engine::{
     EngineSession,
     error::from_datafusion,
+    optimize,
     write::{self, WriteJob, WriteSummary},
 };
 use firesteel_plan::{DataType, SparkError, SparkResult, Statement, statement::ExplainMode};
@@ -193,7 +194,9 @@ impl Application {
         };
         let mut text = String::new();
         if mode == ExplainMode::Extended {
-            let optimized = self.session.engine().state().optimize(logical).map_err(|e| from_datafusion(&e))?;
+            let state = self.session.engine().state();
+            optimize::load_statistics(logical, &state).await.map_err(|e| from_datafusion(&e))?;
+            let optimized = state.optimize(logical).map_err(|e| from_datafusion(&e))?;
             text.push_str(&format!("== Analyzed Logical Plan ==\n{}\n\n", logical.display_indent()));
             text.push_str(&format!("== Optimized Logical Plan ==\n{}\n\n", optimized.display_indent()));
         }
@@ -212,7 +215,9 @@ impl Application {
 }
 
 pub async fn physical_plan(engine: &EngineSession, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
-    engine.state().create_physical_plan(plan).await.map_err(|e| from_datafusion(&e))
+    let state = engine.state();
+    optimize::load_statistics(plan, &state).await.map_err(|e| from_datafusion(&e))?;
+    state.create_physical_plan(plan).await.map_err(|e| from_datafusion(&e))
 }
 
 fn result_schema(columns: &[OutputColumn]) -> SparkResult<Schema> {

@@ -8,7 +8,6 @@ mod analyzed;
 pub mod catalog;
 mod errors;
 mod expression;
-pub mod optimizer;
 mod query;
 mod relation;
 mod scope;

@@ -145,6 +145,7 @@ impl EngineSession {
             .with_config(self.config_for(&self.conf()))
             .with_runtime_env(self.0.runtime.clone())
             .with_default_features()
+            .with_optimizer_rules(crate::optimize::rules())
             .build()
     }
 

@@ -101,6 +101,11 @@ impl FilesTable {
         })
     }
 
+    /// Reads the statistics that [`TableProvider::statistics`] then answers.
+    pub async fn load_statistics(&self, state: &dyn Session) -> Result<()> {
+        self.file_statistics(state).await.map(|_| ())
+    }
+
     /// Statistics of each file, where the format has them and there are not too many files.
     async fn file_statistics(&self, state: &dyn Session) -> Result<&[Option<Arc<Statistics>>]> {
         let statistics = self
@@ -219,7 +224,8 @@ impl TableProvider for FilesTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        None
+        let files: Option<Vec<&Statistics>> = self.statistics.get()?.iter().map(|file| file.as_deref()).collect();
+        Statistics::try_merge_iter(files.filter(|files| !files.is_empty())?, &self.schema).ok()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

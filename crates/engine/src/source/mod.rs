@@ -20,6 +20,7 @@ use firesteel_plan::{SparkError, SparkResult, types::StructField};
 
 pub(crate) use self::{
     damage::UNREADABLE,
+    files::FilesTable,
     range::{RangeCodec, RangeExec},
 };
 pub use self::{

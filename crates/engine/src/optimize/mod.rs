@@ -1,0 +1,51 @@
+//! Rules of ours beside DataFusion's: those that need to know how many rows there are.
+
+mod estimate;
+mod join_order;
+mod selectivity;
+mod semi_join;
+
+use std::sync::Arc;
+
+use datafusion::{
+    catalog::Session,
+    common::{Result, tree_node::TreeNodeRecursion},
+    datasource::source_as_provider,
+    logical_expr::LogicalPlan,
+    optimizer::{Optimizer, OptimizerRule},
+};
+
+use crate::source::FilesTable;
+
+/// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
+pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
+    rules.insert(at, Arc::new(semi_join::PushDownSemiJoin));
+    rules.insert(at + 1, Arc::new(join_order::JoinOrder));
+    rules
+}
+
+/// Reads the statistics of the tables that `plan` scans, which the rules then find in them. Costs nothing extra: scans
+/// need them too, and tables keep them.
+pub async fn load_statistics(plan: &LogicalPlan, session: &dyn Session) -> Result<()> {
+    let mut tables = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Ok(provider) = source_as_provider(&scan.source)
+        {
+            tables.push(provider);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    // One table has nothing to be ordered with.
+    if tables.len() < 2 {
+        return Ok(());
+    }
+    for table in tables {
+        if let Some(files) = table.downcast_ref::<FilesTable>() {
+            files.load_statistics(session).await?;
+        }
+    }
+    Ok(())
+}
