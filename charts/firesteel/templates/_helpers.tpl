@@ -88,6 +88,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [configmaps]
   verbs:
     - get # spec.sql.configMap
+- apiGroups: [""]
+  resources: [events]
+  verbs:
+    - list # why a driver pod does not start: a volume that cannot be mounted is told nowhere else
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs:

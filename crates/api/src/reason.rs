@@ -33,6 +33,8 @@ pub enum Reason {
     ImagePullFailed,
     /// The kubelet cannot configure the container: a missing secret, config map or key.
     ContainerConfigError,
+    /// A volume of the pod cannot be mounted: a missing Secret, ConfigMap or claim, a disk that cannot be attached.
+    VolumeMountFailed,
     /// The container runtime could not start the container, for instance because the command is missing.
     ContainerStartFailed,
 
@@ -122,6 +124,7 @@ impl Reason {
             DriverUnschedulable => "DriverUnschedulable",
             ImagePullFailed => "ImagePullFailed",
             ContainerConfigError => "ContainerConfigError",
+            VolumeMountFailed => "VolumeMountFailed",
             ContainerStartFailed => "ContainerStartFailed",
             DriverRunning => "DriverRunning",
             ExecutorsPending => "ExecutorsPending",

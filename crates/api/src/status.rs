@@ -269,8 +269,8 @@ fn attempts(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The instant a Kubernetes `Time` holds; the generated type can be written and not read.
-pub fn instant(time: &Time) -> Timestamp {
+/// The instant a Kubernetes `Time` or `MicroTime` holds; the generated types can be written and not read.
+pub fn instant(time: &impl Serialize) -> Timestamp {
     serde_json::to_value(time).ok().and_then(|text| text.as_str()?.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -107,7 +107,7 @@ fn logical(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> Sp
     let (left, mut right) = (left?, right?);
     let nullable = left.nullable || right.nullable;
     let operator = if op == BinaryOp::And { Operator::And } else { Operator::Or };
-    if may_fail(&right.expr) && left.literal().is_none() && !is_join_key(&right.expr) {
+    if may_fail(&right.expr) && left.literal().is_none() {
         right.expr = guarded(op, left.expr.clone(), right.expr)?;
     }
     let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)));
@@ -147,22 +147,6 @@ pub fn may_fail(expr: &Expr) -> bool {
 
 fn is_fallible(name: &str) -> bool {
     name.ends_with("_ansi") || matches!(name, "spark_raise_error" | "spark_assert_true")
-}
-
-/// An equality between columns of different relations: a join key, which a guard would hide from the planner.
-fn is_join_key(expr: &Expr) -> bool {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = expr else {
-        return false;
-    };
-    let relations = |e: &Expr| {
-        let mut found = Vec::new();
-        for column in e.column_refs() {
-            found.push(column.relation.clone());
-        }
-        found
-    };
-    let (left, right) = (relations(left), relations(right));
-    !left.is_empty() && !right.is_empty() && !left.iter().any(|l| right.contains(l))
 }
 
 fn bitwise(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> SparkResult<Typed> {

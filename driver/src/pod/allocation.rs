@@ -10,13 +10,13 @@ use std::{
 use firesteel_api::{
     DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION,
     names::{self, Role},
-    pods::{self, AttemptContext, ExecutorArgs},
+    pods::{self, AttemptContext, ExecutorArgs, warnings},
     secrets,
 };
 use firesteel_protocol::ExecutorId;
 use futures::StreamExt;
 use k8s_openapi::{
-    api::core::v1::{ObjectReference, Pod},
+    api::core::v1::{Event as CoreEvent, ObjectReference, Pod},
     jiff::Timestamp,
 };
 use kube::{
@@ -41,6 +41,10 @@ use crate::cluster::Core;
 
 /// How often the clock and the driver's own view of its executors are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// How long a pod may start before Events are asked what holds it, and the time between questions.
+const SILENT_FOR: Duration = Duration::from_secs(5);
+/// Pods asked for in one go: what holds one mostly holds all.
+const ASKED_AT_ONCE: usize = 4;
 /// Asked of the API server for one pod.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// Seconds for executors that were told to end and did not.
@@ -49,6 +53,7 @@ const LAST_GRACE: u32 = 5;
 /// Keeps an application's executors until stopped.
 pub struct Allocation {
     api: Api<Pod>,
+    events: Api<CoreEvent>,
     core: Arc<Core>,
     recorder: Arc<Recorder>,
     context: AttemptContext,
@@ -59,6 +64,11 @@ pub struct Allocation {
     fleet: Fleet,
     status: watch::Sender<ExecutorStatus>,
     creating: JoinSet<(u64, Result<(), CreateError>)>,
+    /// UIDs of the pods that were seen.
+    uids: BTreeMap<u64, String>,
+    /// Asks Events what silent pods wait for; at most one question at a time.
+    asking: JoinSet<Vec<(u64, Trouble)>>,
+    not_asked_before: Instant,
     /// Ids of a list of pods that is coming in, and when it began.
     listing: Option<(BTreeSet<u64>, Instant)>,
 }
@@ -73,6 +83,7 @@ impl Allocation {
         let allocation = Self {
             recorder: Arc::new(Recorder::new(client.clone(), reporter)),
             api: Api::namespaced(client.clone(), &context.namespace),
+            events: Api::namespaced(client.clone(), &context.namespace),
             core,
             context,
             driver_address: settings.driver_address.to_string(),
@@ -81,6 +92,9 @@ impl Allocation {
             fleet,
             status,
             creating: JoinSet::new(),
+            uids: BTreeMap::new(),
+            asking: JoinSet::new(),
+            not_asked_before: Instant::now(),
             listing: None,
         };
         (allocation, receiver)
@@ -107,7 +121,16 @@ impl Allocation {
                     }
                     Err(error) => tracing::error!(%error, "creating an executor pod ended badly"),
                 },
-                _ = ticks.tick() => self.compare(),
+                Some(answer) = self.asking.join_next() => {
+                    for (id, mut trouble) in answer.unwrap_or_default() {
+                        trouble.message = self.clean(&trouble.message);
+                        self.fleet.explain(id, trouble);
+                    }
+                }
+                _ = ticks.tick() => {
+                    self.compare();
+                    self.ask();
+                }
             }
             self.create();
             self.publish();
@@ -146,6 +169,9 @@ impl Allocation {
 
     fn seen(&mut self, pod: &Pod, now: Instant) {
         let Some(id) = executor_id(pod) else { return };
+        if let Some(uid) = &pod.metadata.uid {
+            self.uids.insert(id, uid.clone());
+        }
         let loss = self.fleet.seen(id, PodState::of(pod, Timestamp::now()), now);
         self.tell(id, loss);
     }
@@ -153,6 +179,7 @@ impl Allocation {
     fn gone(&mut self, id: u64, now: Instant) {
         let name = names::executor_pod(&self.context.job, self.context.attempt, id);
         let loss = self.fleet.gone(id, &name, now);
+        self.uids.remove(&id);
         self.tell(id, loss);
     }
 
@@ -207,6 +234,42 @@ impl Allocation {
         for id in given_up.into_iter().chain(self.fleet.surplus()) {
             self.delete(id);
         }
+    }
+
+    /// Looks among Events for what pods wait for whose status does not say: a volume that cannot be mounted is told nowhere
+    /// else.
+    fn ask(&mut self) {
+        let now = Instant::now();
+        if now < self.not_asked_before || !self.asking.is_empty() {
+            return;
+        }
+        let silent: Vec<(u64, String)> = self
+            .fleet
+            .silent(SILENT_FOR, now)
+            .into_iter()
+            .filter_map(|id| Some((id, self.uids.get(&id)?.clone())))
+            .take(ASKED_AT_ONCE)
+            .collect();
+        if silent.is_empty() {
+            return;
+        }
+        self.not_asked_before = now + SILENT_FOR;
+        let (api, context) = (self.events.clone(), self.context.clone());
+        self.asking.spawn(async move {
+            let mut found = Vec::new();
+            for (id, uid) in silent {
+                let about = ListParams::default().fields(&warnings::selector(&uid));
+                let Ok(Ok(events)) = tokio::time::timeout(REQUEST_TIMEOUT, api.list(&about)).await else { break };
+                if let Some((reason, detail)) = warnings::why_not_started(&events.items) {
+                    let name = names::executor_pod(&context.job, context.attempt, id);
+                    found.push((
+                        id,
+                        Trouble { reason, message: format!("executor pod {name} does not start: {detail}") },
+                    ));
+                }
+            }
+            found
+        });
     }
 
     fn create(&mut self) {

@@ -152,6 +152,21 @@ impl Fleet {
         }
     }
 
+    /// Executors whose pods have been there for `a_while`, do not run, and do not say why.
+    pub fn silent(&self, a_while: Duration, now: Instant) -> Vec<u64> {
+        let silent = |m: &Member| {
+            matches!(m.pod, Pod::Seen(PodState::Waiting(None))) && m.created.is_some_and(|at| now >= at + a_while)
+        };
+        self.members.iter().filter(|(_, m)| silent(m)).map(|(id, _)| *id).collect()
+    }
+
+    /// What a silent pod waits for, found elsewhere.
+    pub fn explain(&mut self, id: u64, trouble: Trouble) {
+        if let Some(Member { pod: Pod::Seen(PodState::Waiting(why @ None)), .. }) = self.members.get_mut(&id) {
+            *why = Some(trouble);
+        }
+    }
+
     /// The pod is no longer there.
     pub fn gone(&mut self, id: u64, pod: &str, now: Instant) -> Option<Loss> {
         let loss = match self.members.get(&id) {
@@ -319,6 +334,23 @@ mod tests {
         let status = fleet.status(3);
         assert_eq!((status.attempt, status.running, status.pending, status.failed), (3, 1, 1, 1));
         assert_eq!(status.last_failure_reason, Some(Reason::ExecutorsFailing));
+    }
+
+    #[test]
+    fn a_silent_pod_is_explained_once() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(1);
+        fleet.next_pods(now);
+        fleet.seen(1, PodState::Waiting(None), now);
+        let a_while = Duration::from_secs(5);
+        assert!(fleet.silent(a_while, after(now, 4)).is_empty());
+        assert_eq!(fleet.silent(a_while, after(now, 5)), [1]);
+        fleet.explain(1, Trouble { reason: Reason::VolumeMountFailed, message: "no secret".to_owned() });
+        assert!(fleet.silent(a_while, after(now, 9)).is_empty());
+        assert_eq!(fleet.status(1).last_failure_message.as_deref(), Some("no secret"));
+        fleet.seen(1, PodState::Running, now);
+        fleet.explain(1, Trouble { reason: Reason::VolumeMountFailed, message: "late".to_owned() });
+        assert_eq!(fleet.status(1).last_failure_message, None);
     }
 
     #[test]

@@ -128,6 +128,37 @@ fn e2e_corrupt_parquet_file_is_named() {
     });
 }
 
+/// The pod's status says nothing of it: only Events do.
+#[test]
+#[ignore = "needs a cluster: make cluster"]
+fn e2e_missing_volume_is_told_within_a_minute() {
+    with_temp_namespace("e2e_volume", async |namespace| {
+        let volume = json!({
+            "volumes": [{ "name": "keys", "secret": { "secretName": "nowhere-to-be-found" } }],
+            "volumeMounts": [{ "name": "keys", "mountPath": "/keys" }],
+        });
+        for (name, role) in [("driver", "driver"), ("executors", "executor")] {
+            let mut job = sql_job(name, "SELECT count(*) FROM range(10)");
+            merge(&mut job, json!({ "spec": { role: volume } }));
+            namespace.submit(&job).await;
+        }
+        let of_driver = |job: &SparkJob| {
+            condition(job, types::DRIVER_READY).filter(|c| c.reason == Reason::VolumeMountFailed.as_str()).cloned()
+        };
+        let job = namespace.until("driver", TOLD_WITHIN, "told why", |job| of_driver(job).is_some()).await;
+        let message = of_driver(&job).unwrap().message;
+        assert!(message.contains("nowhere-to-be-found"), "{message}");
+
+        let of_executors = |job: &SparkJob| job.status.as_ref().and_then(|status| status.executors.clone());
+        let told = |job: &SparkJob| {
+            of_executors(job).is_some_and(|e| e.last_failure_reason == Some(Reason::VolumeMountFailed))
+        };
+        let job = namespace.until("executors", TOLD_WITHIN, "told why", told).await;
+        let message = of_executors(&job).unwrap().last_failure_message.unwrap_or_default();
+        assert!(message.contains("nowhere-to-be-found"), "{message}");
+    });
+}
+
 #[test]
 #[ignore = "needs a cluster: make cluster"]
 fn e2e_image_that_cannot_be_pulled_is_told_within_a_minute() {

@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Missing ConfigMaps and refused pods are tried again this often.
 const RETRY_MISSING: Duration = Duration::from_secs(5);
+/// How soon to look again at a driver pod that is starting.
+const LOOK_AT_START: Duration = Duration::from_secs(5);
 const DEFAULT_START_TIMEOUT: i64 = 900;
 const DEFAULT_BACKOFF: i64 = 10;
 const MAX_BACKOFF: i64 = 600;
@@ -153,7 +155,8 @@ impl Builder<'_> {
                 {
                     last.driver_uid = pod.metadata.uid.clone();
                 }
-                self.follow(&attempt, DriverState::of(pod, self.observed.now))
+                let state = DriverState::of(pod, self.observed.now).explained(self.observed.pod_warning.as_ref());
+                self.follow(&attempt, state)
             }
             DriverPod::Absent if attempt.driver_uid.is_none() && !self.driver_has_spoken(&attempt) => {
                 self.submit(&attempt, prepared)
@@ -247,6 +250,10 @@ impl Builder<'_> {
         }
         self.draft.starting(reason, &bounded(&message, MAX_MESSAGE));
         let next = match self.observed.driver {
+            // What its status does not tell is looked for among Events, which nobody watches.
+            DriverPod::Ours(_) if self.observed.pod_warning.is_some() || reason == Reason::DriverStarting => {
+                Next::After(left.min(LOOK_AT_START))
+            }
             DriverPod::Ours(_) => Next::After(left),
             _ => Next::After(left.min(RETRY_MISSING)),
         };

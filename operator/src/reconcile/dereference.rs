@@ -1,13 +1,14 @@
 //! First stage: fetch what the job refers to. Reads go to the API server itself, never to a cache, so that a driver is
 //! never called lost because a watch was late.
 
+use super::driver_state::DriverState;
 use crate::error::Error;
-use firesteel_api::{Phase, Reason, SparkJob, names, status::Attempt};
+use firesteel_api::{Phase, Reason, SparkJob, names, pods::warnings, status::Attempt};
 use k8s_openapi::{
-    api::core::v1::{ConfigMap, Pod},
+    api::core::v1::{ConfigMap, Event, Pod},
     jiff::Timestamp,
 };
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 /// Everything a decision is made from.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct Observed {
     pub job: SparkJob,
     pub sql: SqlText,
     pub driver: DriverPod,
+    /// What Events say of a driver pod that has a node and does not start.
+    pub pod_warning: Option<(Reason, String)>,
     /// What the API server said when the driver was created in the round before, if it refused.
     pub refusal: Option<Refusal>,
     pub now: Timestamp,
@@ -86,6 +89,12 @@ pub async fn dereference(
         Some(attempt) if !finished => driver_pod(client, &namespace, &job, attempt).await?,
         _ => DriverPod::NotNeeded,
     };
+    let pod_warning = match &driver {
+        DriverPod::Ours(pod) if DriverState::of(pod, now).starts_silently(pod, now) => {
+            pod_warning(client, &namespace, pod).await?
+        }
+        _ => None,
+    };
     let needs_text = !finished && matches!(driver, DriverPod::NotNeeded | DriverPod::Absent);
     let reference = job.spec.sql.as_ref().and_then(|sql| sql.config_map.as_ref());
     let sql = match reference {
@@ -105,7 +114,7 @@ pub async fn dereference(
         }
         _ => SqlText::NotNeeded,
     };
-    Ok(Observed { job, sql, driver, refusal, now })
+    Ok(Observed { job, sql, driver, pod_warning, refusal, now })
 }
 
 async fn driver_pod(client: &Client, namespace: &str, job: &SparkJob, attempt: &Attempt) -> Result<DriverPod, Error> {
@@ -122,4 +131,11 @@ async fn driver_pod(client: &Client, namespace: &str, job: &SparkJob, attempt: &
     } else {
         DriverPod::Foreign { leaving: pod.metadata.deletion_timestamp.is_some() }
     })
+}
+
+async fn pod_warning(client: &Client, namespace: &str, pod: &Pod) -> Result<Option<(Reason, String)>, Error> {
+    let api: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let about = ListParams::default().fields(&warnings::selector(pod.metadata.uid.as_deref().unwrap_or_default()));
+    let events = api.list(&about).await.map_err(Error::api("read the driver pod's Events"))?;
+    Ok(warnings::why_not_started(&events.items))
 }

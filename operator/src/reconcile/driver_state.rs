@@ -8,6 +8,8 @@ use k8s_openapi::{
 
 /// How long after the end of its grace period a pod that will not go is taken for lost with its node.
 const STUCK_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long a pod may start before Events are asked what holds it.
+pub const SILENT_FOR: SignedDuration = SignedDuration::from_secs(5);
 const CONTAINER: &str = "driver";
 
 /// The state of a driver pod.
@@ -56,6 +58,24 @@ impl DriverState {
             return Self::Running { ready, node };
         }
         waiting(pod, status)
+    }
+
+    /// Whether the pod has had a node for a while, does not run, and its status does not say why.
+    pub fn starts_silently(&self, pod: &Pod, now: Timestamp) -> bool {
+        let placed = pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+        let created = pod.metadata.creation_timestamp.as_ref().map_or(now, firesteel_api::status::instant);
+        let silent = matches!(self, Self::Waiting { reason: Reason::DriverStarting, .. });
+        silent && placed && now.duration_since(created) >= SILENT_FOR
+    }
+
+    /// With what Events say, where the pod's status says nothing.
+    pub fn explained(self, warning: Option<&(Reason, String)>) -> Self {
+        match (self, warning) {
+            (Self::Waiting { reason: Reason::DriverStarting, message }, Some((reason, detail))) => {
+                Self::Waiting { reason: *reason, message: format!("{message}: {detail}") }
+            }
+            (state, _) => state,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ fn decide(spec: Value, status: Value, pod: Option<Value>, now: &str) -> Decision
         None => DriverPod::NotNeeded,
     };
     let now: Timestamp = format!("2026-01-01T{now}Z").parse().unwrap();
-    let observed = Observed { job, sql: SqlText::NotNeeded, driver, refusal: None, now };
+    let observed = Observed { job, sql: SqlText::NotNeeded, driver, pod_warning: None, refusal: None, now };
     let defaults = Defaults {
         image: "i".into(),
         image_pull_policy: None,

@@ -5,6 +5,7 @@
 //! the person's `podTemplate`, and what must hold (names, labels, command, the typed fields).
 
 mod merge;
+pub mod warnings;
 
 use crate::{
     VERSION,

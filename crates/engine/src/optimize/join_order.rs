@@ -180,13 +180,13 @@ impl Graph {
                 Predicate::Other(other) => other,
             };
             let of = set(&other)?;
-            let share = of_predicate(&other, &graph.together(of));
+            let share = of_predicate(&other, &graph.cross(of));
             graph.others.push(Other { of, predicate: other, share });
         }
         Some(graph)
     }
 
-    fn together(&self, set: Set) -> Estimate {
+    fn cross(&self, set: Set) -> Estimate {
         let some = self.sizes.iter().enumerate().filter(|(i, _)| set & (1 << i) != 0).map(|(_, size)| size.clone());
         some.reduce(Estimate::cross).unwrap_or_default()
     }
@@ -195,17 +195,15 @@ impl Graph {
     fn rows(&self, set: Set) -> f64 {
         let has = |index: usize| set & (1 << index) != 0;
         let all: f64 = self.sizes.iter().enumerate().filter(|(i, _)| has(*i)).map(|(_, size)| size.rows).product();
-        let mut pairs: HashMap<(usize, usize), f64> = HashMap::new();
+        let mut pairs: HashMap<(usize, usize), Vec<f64>> = HashMap::new();
         for keys in &self.keys {
             let ((l, left), (r, right)) = (&keys.left, &keys.right);
             if has(*l) && has(*r) {
                 let share = of_keys(&self.sizes[*l], left, &self.sizes[*r], right);
-                *pairs.entry((*l.min(r), *l.max(r))).or_insert(1.0) *= share;
+                pairs.entry((*l.min(r), *l.max(r))).or_default().push(share);
             }
         }
-        // Several keys between two relations are no more selective than the key of the smaller one.
-        let keys: f64 =
-            pairs.iter().map(|((l, r), share)| share.max(1.0 / self.sizes[*l].rows.min(self.sizes[*r].rows))).product();
+        let keys: f64 = pairs.into_values().map(together).product();
         let others: f64 = self.others.iter().filter(|o| o.of & !set == 0).map(|o| o.share).product();
         (all * keys * others).max(1.0)
     }
@@ -338,4 +336,11 @@ impl Graph {
         )?;
         Ok((both, LogicalPlan::Join(join)))
     }
+}
+
+/// The share that several keys between the same two relations let through. They depend on each other more often than not
+/// (both parts of a foreign key): each further one counts by the root of the one before.
+fn together(mut shares: Vec<f64>) -> f64 {
+    shares.sort_by(f64::total_cmp);
+    shares.iter().zip(0..).map(|(share, nth)| share.powf(0.5f64.powi(nth))).product()
 }
