@@ -17,6 +17,7 @@ pub struct ConfKey {
 pub enum ConfKind {
     Bool,
     Int,
+    Double,
     /// Spark's byte strings: `512m`, `4g`; a bare number is bytes.
     Bytes,
     /// Spark's time strings: `100ms`, `30s`, `5min`; a bare number is seconds.
@@ -54,6 +55,12 @@ conf_keys! {
     VARIABLE_SUBSTITUTE = "spark.sql.variable.substitute", Bool, "true", "Whether ${key} in SQL text is replaced by the key's value.";
     TASK_MAX_FAILURES = "spark.task.maxFailures", Int, "4", "Failures of one task after which its job fails.";
     STAGE_MAX_CONSECUTIVE_ATTEMPTS = "spark.stage.maxConsecutiveAttempts", Int, "4", "Attempts of one stage in a row, for lost map outputs, after which its job fails.";
+    SPECULATION = "spark.speculation", Bool, "false", "Whether tasks that take much longer than the others of their stage get a copy on another node.";
+    SPECULATION_INTERVAL = "spark.speculation.interval", Duration, "100ms", "How often it is looked for slow tasks.";
+    SPECULATION_MULTIPLIER = "spark.speculation.multiplier", Double, "3", "A task is slow when it runs this many times as long as the median.";
+    SPECULATION_QUANTILE = "spark.speculation.quantile", Double, "0.9", "Share of a stage's tasks that must be done before one of them is copied.";
+    SPECULATION_MIN_RUNTIME = "spark.speculation.minTaskRuntime", Duration, "100ms", "No task is copied before it has run this long.";
+    SPECULATION_THRESHOLD = "spark.speculation.task.duration.threshold", Duration, "", "In stages of no more tasks than an executor has slots, a task is slow when it runs longer than this; empty: never.";
     EXECUTOR_INSTANCES = "spark.executor.instances", Int, "2", "Executors of the application.";
     EXECUTOR_CORES = "spark.executor.cores", Int, "1", "Task slots of an executor.";
     EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";
@@ -109,6 +116,10 @@ impl SparkConf {
         self.text(key).trim().parse().unwrap_or_default()
     }
 
+    pub fn double(&self, key: &ConfKey) -> f64 {
+        self.text(key).trim().parse().unwrap_or_default()
+    }
+
     /// Bytes; negative values (Spark's "never") are kept.
     pub fn bytes(&self, key: &ConfKey) -> i64 {
         parse_bytes(self.text(key)).unwrap_or_default()
@@ -129,6 +140,7 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
     let ok = match key.kind {
         ConfKind::Bool => matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false"),
         ConfKind::Int => value.trim().parse::<i64>().is_ok(),
+        ConfKind::Double => value.trim().parse::<f64>().is_ok_and(f64::is_finite),
         ConfKind::Bytes => parse_bytes(value).is_some(),
         ConfKind::Duration => parse_millis(value).is_some(),
         ConfKind::Text => true,
@@ -139,6 +151,7 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
     let wanted = match key.kind {
         ConfKind::Bool => "boolean",
         ConfKind::Int => "int",
+        ConfKind::Double => "a number such as 1.5",
         ConfKind::Bytes => "a size such as 512m or 4g",
         ConfKind::Duration => "a time such as 100ms, 30s or 5min",
         ConfKind::Text => "text",

@@ -19,6 +19,8 @@ pub enum Action {
         executor: ExecutorId,
         /// How often this task was launched before.
         attempt_number: u32,
+        /// A copy of an attempt that runs elsewhere and takes long: the first one to end counts.
+        speculative: bool,
     },
     /// End this attempt. It keeps its slot until the executor says that it ended, one way or the other.
     KillTask {
@@ -97,6 +99,8 @@ pub enum KillReason {
     JobEnded,
     /// Its input is made again and will not be the same.
     RolledBack,
+    /// Another attempt of the task was faster.
+    OtherSucceeded,
 }
 
 impl std::fmt::Display for KillReason {
@@ -104,6 +108,7 @@ impl std::fmt::Display for KillReason {
         f.write_str(match self {
             Self::JobEnded => "the job has ended",
             Self::RolledBack => "its input is being made again",
+            Self::OtherSucceeded => "another attempt of the task was faster",
         })
     }
 }

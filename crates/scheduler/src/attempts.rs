@@ -3,7 +3,7 @@
 use firesteel_protocol::{ExecutorId, StageId, TaskAttemptId};
 
 use crate::{
-    actions::{Action, JobFailure},
+    actions::{Action, JobFailure, KillReason},
     events::{ExecutorLossReason, FetchFailure, TaskFailure, TaskOutput, TaskOutputHome},
     map_outputs::Home,
     progress::StageState,
@@ -59,6 +59,7 @@ impl Scheduler {
 
     pub(crate) fn task_finished(
         &mut self,
+        now: u64,
         id: TaskAttemptId,
         executor: ExecutorId,
         output: &TaskOutput,
@@ -94,7 +95,10 @@ impl Scheduler {
             TaskOutputHome::Driver => Home::DRIVER,
         };
         outputs.register(id, home, &output.sizes);
-        stage.tasks.succeeded(id.task.partition);
+        let slower = stage.tasks.succeeded(id.task.partition, id.attempt);
+        if self.config.speculation.is_some() {
+            stage.durations.add(now.saturating_sub(attempt.launched_at));
+        }
         let complete = stage.tasks.is_complete();
         if outputs.is_result
             && let (Some(job), Some(location)) = (stage.jobs.first().copied(), home.location(&self.executors))
@@ -106,6 +110,7 @@ impl Scheduler {
                 job.fetched += 1;
             }
         }
+        self.kill_attempts(slower.as_slice(), KillReason::OtherSucceeded, actions);
         if complete {
             self.finish(id.task.stage, actions);
         }
@@ -157,7 +162,7 @@ impl Scheduler {
             return false;
         }
         stage.failed_attempts += 1;
-        stage.tasks.requeue(task, failure.avoids_executor().then_some(attempt.executor));
+        stage.tasks.attempt_ended(task, id.attempt, failure.avoids_executor().then_some(attempt.executor));
         let failures = match failure.blame() {
             Blame::Nobody if stage.tasks.count_blameless(task) <= MAX_BLAMELESS => return true,
             Blame::Nobody | Blame::Task => {

@@ -18,6 +18,36 @@ pub struct SchedulerConfig {
     /// `firesteel.scheduler.noExecutorsTimeout`: jobs with work left fail when there has been no executor at all for
     /// this long, at the start or later.
     pub no_executors_timeout_ms: u64,
+    /// `spark.speculation`: copies of tasks that take much longer than the others of their stage.
+    pub speculation: Option<Speculation>,
+}
+
+/// When a running task gets a copy, as Spark decides it. Shares are in thousandths: the state machine has no fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Speculation {
+    /// `spark.speculation.interval`: how often it is looked for slow tasks.
+    pub interval_ms: u64,
+    /// `spark.speculation.multiplier`: slow is what runs this many times as long as the stage's median.
+    pub multiplier_permille: u64,
+    /// `spark.speculation.quantile`: the share of a stage's tasks that must be done before.
+    pub quantile_permille: u64,
+    /// `spark.speculation.minTaskRuntime`: no task gets a copy before it has run this long.
+    pub min_task_runtime_ms: u64,
+    /// `spark.speculation.task.duration.threshold`: in stages of no more tasks than an executor has slots, where there is no
+    /// median to speak of, what runs longer than this is slow.
+    pub duration_threshold_ms: Option<u64>,
+}
+
+impl Default for Speculation {
+    fn default() -> Self {
+        Self {
+            interval_ms: 100,
+            multiplier_permille: 3000,
+            quantile_permille: 900,
+            min_task_runtime_ms: 100,
+            duration_threshold_ms: None,
+        }
+    }
 }
 
 impl Default for SchedulerConfig {
@@ -28,6 +58,7 @@ impl Default for SchedulerConfig {
             max_executor_failures: 3,
             executor_failures_validity_ms: None,
             no_executors_timeout_ms: 300_000,
+            speculation: None,
         }
     }
 }

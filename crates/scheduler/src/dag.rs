@@ -312,7 +312,7 @@ impl Scheduler {
         self.update_turn(id);
     }
 
-    fn kill_attempts(&mut self, numbers: &[u64], reason: KillReason, actions: &mut Vec<Action>) {
+    pub(crate) fn kill_attempts(&mut self, numbers: &[u64], reason: KillReason, actions: &mut Vec<Action>) {
         for number in numbers {
             if let Some(attempt) = self.attempts.get(number) {
                 let executor = self.executors.name(attempt.executor).clone();

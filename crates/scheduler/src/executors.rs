@@ -153,6 +153,11 @@ impl Executors {
             .sum()
     }
 
+    /// Slots of the largest executor.
+    pub(crate) fn most_slots(&self) -> u32 {
+        self.alive.iter().map(|index| self.all[*index as usize].slots).max().unwrap_or(0)
+    }
+
     /// Executors that take tasks, busy or not.
     pub(crate) fn schedulable(&self) -> u32 {
         self.schedulable

@@ -16,30 +16,32 @@ const MAX_RETRIES_SCANNED: usize = 64;
 
 impl Scheduler {
     /// Gives every free slot a task, as far as there are tasks. Costs little when there is neither.
-    pub(crate) fn launch_tasks(&mut self, actions: &mut Vec<Action>) {
+    pub(crate) fn launch_tasks(&mut self, now: u64, actions: &mut Vec<Action>) {
         let mut turn = None;
         while self.executors.has_free() {
             turn = self.pool.next(turn);
             let Some((_, id)) = turn else { return };
-            self.launch_stage(id, actions);
+            self.launch_stage(now, id, actions);
             self.update_turn(id);
         }
     }
 
-    fn launch_stage(&mut self, id: StageId, actions: &mut Vec<Action>) {
+    fn launch_stage(&mut self, now: u64, id: StageId, actions: &mut Vec<Action>) {
         let Self { stages, executors, attempts, next_attempt, .. } = self;
         let Some(stage) = stages.get_mut(&id) else { return };
-        let mut slots = Slots { stage, executors, attempts, next_attempt, actions };
+        let mut slots = Slots { now, stage, executors, attempts, next_attempt, actions };
         if slots.stage.tasks.has_preferences() {
             slots.launch_preferring();
         }
         slots.launch_retries();
         slots.launch_fresh();
+        slots.launch_copies();
     }
 }
 
 /// One stage before the free slots.
 struct Slots<'a> {
+    now: u64,
     stage: &'a mut Stage,
     executors: &'a mut Executors,
     attempts: &'a mut HashMap<u64, Attempt>,
@@ -84,7 +86,27 @@ impl Slots<'_> {
         }
     }
 
+    /// Copies of slow tasks, each on another node than the attempt that is slow: what slows it down is mostly its node.
+    fn launch_copies(&mut self) {
+        if self.stage.tasks.copies_wanted() == 0 {
+            return;
+        }
+        for (task, slow) in self.stage.tasks.wanted_copies() {
+            let Some(node) = self.attempts.get(&slow).map(|a| self.executors.node(a.executor).clone()) else {
+                continue;
+            };
+            let elsewhere = self.executors.free().find(|executor| *self.executors.node(*executor) != node);
+            if let Some(executor) = elsewhere {
+                self.start(task, executor, true);
+            }
+        }
+    }
+
     fn launch(&mut self, task: u32, executor: u32) {
+        self.start(task, executor, false);
+    }
+
+    fn start(&mut self, task: u32, executor: u32, speculative: bool) {
         let number = *self.next_attempt;
         *self.next_attempt += 1;
         let stage = &mut *self.stage;
@@ -93,7 +115,8 @@ impl Slots<'_> {
             stage_attempt: stage.attempt,
             attempt: number,
         };
-        let attempt_number = stage.tasks.launched(task, number);
+        let attempt_number =
+            if speculative { stage.tasks.copied(task, number) } else { stage.tasks.launched(task, number) };
         stage.began = true;
         self.executors.occupy(executor, number);
         self.attempts.insert(
@@ -103,11 +126,12 @@ impl Slots<'_> {
                 stage_attempt: attempt.stage_attempt,
                 executor,
                 shuffle: stage.spec.output.shuffle(),
+                launched_at: self.now,
             },
         );
         if let Some(job) = stage.jobs.first().copied() {
             let executor = self.executors.name(executor).clone();
-            self.actions.push(Action::LaunchTask { attempt, job, executor, attempt_number });
+            self.actions.push(Action::LaunchTask { attempt, job, executor, attempt_number, speculative });
         }
     }
 }

@@ -47,11 +47,12 @@ mod map_outputs;
 mod pool;
 mod progress;
 mod scheduler;
+mod speculation;
 mod stage;
 mod task_set;
 
 pub use actions::{Action, JobFailure, KillReason};
-pub use config::SchedulerConfig;
+pub use config::{SchedulerConfig, Speculation};
 pub use events::{
     Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, TaskFailure, TaskOutput, TaskOutputHome,
 };

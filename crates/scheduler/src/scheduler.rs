@@ -35,6 +35,8 @@ pub struct Scheduler {
     last_loss: Option<(ExecutorId, ExecutorLossReason)>,
     /// Since when there has been work and no executor.
     without_executors_since: Option<u64>,
+    /// When it was last looked for slow tasks.
+    pub(crate) looked_for_slow: u64,
 }
 
 /// An attempt that holds a slot. Its result is wanted as long as its task says that it runs in this attempt.
@@ -44,6 +46,7 @@ pub(crate) struct Attempt {
     pub stage_attempt: u32,
     pub executor: u32,
     pub shuffle: ShuffleId,
+    pub launched_at: u64,
 }
 
 impl Attempt {
@@ -67,6 +70,7 @@ impl Scheduler {
             executor_failures: VecDeque::new(),
             last_loss: None,
             without_executors_since: None,
+            looked_for_slow: 0,
         }
     }
 
@@ -91,7 +95,7 @@ impl Scheduler {
                 self.executor_lost(now, executor, reason, outputs_lost, actions);
             }
             Event::TaskFinished { attempt, executor, output } => {
-                self.task_finished(attempt, executor, &output, actions);
+                self.task_finished(now, attempt, executor, &output, actions);
             }
             Event::TaskFailed { attempt, executor, failure } => {
                 self.task_failed(attempt, &executor, failure, actions);
@@ -103,14 +107,16 @@ impl Scheduler {
             Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
             Event::Tick => {}
         }
-        self.launch_tasks(actions);
+        self.find_slow_tasks(now);
+        self.launch_tasks(now, actions);
         self.watch_for_executors(now, actions);
     }
 
     /// When [`Event::Tick`] should come at the latest, on the clock of [`Scheduler::handle`]; `None` while nothing
     /// depends on time.
     pub fn next_deadline(&self) -> Option<u64> {
-        self.without_executors_since.map(|since| since.saturating_add(self.config.no_executors_timeout_ms))
+        let starved = self.without_executors_since.map(|at| at.saturating_add(self.config.no_executors_timeout_ms));
+        starved.into_iter().chain(self.next_look_for_slow_tasks()).min()
     }
 
     /// Where the outputs of this shuffle (or result) are; `None` when no job uses it.
@@ -128,7 +134,7 @@ impl Scheduler {
     pub fn demand(&self) -> Demand {
         let pending = self.pool.iter().filter_map(|(_, stage)| self.stages.get(&stage));
         Demand {
-            pending_tasks: pending.map(|stage| u64::from(stage.tasks.pending())).sum(),
+            pending_tasks: pending.map(|stage| u64::from(stage.tasks.pending() + stage.tasks.copies_wanted())).sum(),
             running_attempts: self.attempts.len() as u64,
             slots: self.executors.slots(),
         }

@@ -2,7 +2,9 @@
 
 use firesteel_protocol::{JobId, StageId};
 
-use crate::{job::StageSpec, pool::Turn, progress::StageProgress, progress::StageState, task_set::TaskSet};
+use crate::{
+    job::StageSpec, pool::Turn, progress::StageProgress, progress::StageState, speculation::Median, task_set::TaskSet,
+};
 
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -27,6 +29,8 @@ pub(crate) struct Stage {
     /// Outputs were lost after a child began.
     pub read_outputs_lost: bool,
     pub failed_attempts: u32,
+    /// How long its successful attempts took, in milliseconds; kept only for speculation.
+    pub durations: Median,
     /// Its entry in the pool, if it has one.
     pub turn: Option<Turn>,
 }
@@ -45,6 +49,7 @@ impl Stage {
             began: tasks.done() > 0,
             read_outputs_lost: false,
             failed_attempts: 0,
+            durations: Median::default(),
             turn: None,
             tasks,
             spec,
@@ -57,7 +62,7 @@ impl Stage {
 
     /// Its place among the stages that have a task to launch; `None` when it has none.
     pub fn wanted_turn(&self) -> Option<Turn> {
-        if self.state != StageState::Running || self.tasks.pending() == 0 {
+        if self.state != StageState::Running || self.tasks.pending() + self.tasks.copies_wanted() == 0 {
             return None;
         }
         self.jobs.first().map(|job| (*job, self.id()))

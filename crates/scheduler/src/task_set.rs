@@ -15,7 +15,11 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TaskState {
     Pending,
-    Running { attempt: u64 },
+    /// In one attempt, or in two of which the first to end counts.
+    Running {
+        attempt: u64,
+        copy: Option<u64>,
+    },
     Done,
 }
 
@@ -43,6 +47,8 @@ pub(crate) struct TaskSet {
     running: u32,
     done: u32,
     preferences: Option<Box<PreferenceIndex>>,
+    /// Running tasks that shall have a copy, in the order in which they were found slow.
+    copies_wanted: Vec<u32>,
 }
 
 /// Pending tasks by the places that they would like.
@@ -83,6 +89,7 @@ impl TaskSet {
             running: 0,
             done,
             preferences,
+            copies_wanted: Vec::new(),
         };
         set.queue_all_pending();
         set
@@ -140,7 +147,49 @@ impl TaskSet {
     }
 
     pub fn is_running(&self, task: u32, attempt: u64) -> bool {
-        self.tasks.get(task as usize).is_some_and(|task| task.state == TaskState::Running { attempt })
+        self.tasks.get(task as usize).is_some_and(|task| match task.state {
+            TaskState::Running { attempt: one, copy } => one == attempt || copy == Some(attempt),
+            TaskState::Pending | TaskState::Done => false,
+        })
+    }
+
+    /// The attempt that runs alone, if the task runs and in one attempt only.
+    fn alone(&self, task: u32) -> Option<u64> {
+        match self.tasks.get(task as usize)?.state {
+            TaskState::Running { attempt, copy: None } => Some(attempt),
+            _ => None,
+        }
+    }
+
+    /// A running task shall have a copy. Asked for once; forgotten when the task ends.
+    pub fn want_copy(&mut self, task: u32) {
+        if self.alone(task).is_some() && !self.copies_wanted.contains(&task) {
+            self.copies_wanted.push(task);
+        }
+    }
+
+    pub fn copies_wanted(&self) -> u32 {
+        self.copies_wanted.len() as u32
+    }
+
+    /// The tasks that shall have a copy, each with the attempt that runs. Those that no longer need one are forgotten.
+    pub fn wanted_copies(&mut self) -> Vec<(u32, u64)> {
+        let wanted = std::mem::take(&mut self.copies_wanted);
+        let found: Vec<(u32, u64)> = wanted.into_iter().filter_map(|task| Some((task, self.alone(task)?))).collect();
+        self.copies_wanted = found.iter().map(|(task, _)| *task).collect();
+        found
+    }
+
+    /// The copy of a running task runs now. Returns how often the task was launched before.
+    pub fn copied(&mut self, task: u32, number: u64) -> u32 {
+        self.copies_wanted.retain(|wanted| *wanted != task);
+        let entry = &mut self.tasks[task as usize];
+        if let TaskState::Running { copy, .. } = &mut entry.state {
+            debug_assert_eq!(*copy, None);
+            *copy = Some(number);
+        }
+        entry.launches += 1;
+        entry.launches - 1
     }
 
     fn is_pending(&self, task: u32) -> bool {
@@ -194,7 +243,7 @@ impl TaskSet {
     pub fn launched(&mut self, task: u32, attempt: u64) -> u32 {
         let entry = &mut self.tasks[task as usize];
         debug_assert_eq!(entry.state, TaskState::Pending);
-        entry.state = TaskState::Running { attempt };
+        entry.state = TaskState::Running { attempt, copy: None };
         entry.avoid = NONE;
         entry.launches += 1;
         self.pending -= 1;
@@ -202,20 +251,32 @@ impl TaskSet {
         entry.launches - 1
     }
 
-    /// A running task is done.
-    pub fn succeeded(&mut self, task: u32) {
+    /// A running task is done, by this attempt. Returns the other one, if two ran.
+    pub fn succeeded(&mut self, task: u32, attempt: u64) -> Option<u64> {
         let entry = &mut self.tasks[task as usize];
         debug_assert!(matches!(entry.state, TaskState::Running { .. }));
+        let other = match entry.state {
+            TaskState::Running { attempt: one, copy: Some(copy) } => Some(if one == attempt { copy } else { one }),
+            _ => None,
+        };
         entry.state = TaskState::Done;
         self.running -= 1;
         self.done += 1;
+        self.copies_wanted.retain(|wanted| *wanted != task);
+        other
     }
 
-    /// A running task must run again, on another executor than `avoid` if there is one.
-    pub fn requeue(&mut self, task: u32, avoid: Option<u32>) {
+    /// An attempt of a running task ended without a result. If it was the only one, the task must run again, on another
+    /// executor than `avoid` if there is one.
+    pub fn attempt_ended(&mut self, task: u32, attempt: u64, avoid: Option<u32>) {
         let entry = &mut self.tasks[task as usize];
         debug_assert!(matches!(entry.state, TaskState::Running { .. }));
+        if let TaskState::Running { attempt: one, copy: Some(copy) } = entry.state {
+            entry.state = TaskState::Running { attempt: if one == attempt { copy } else { one }, copy: None };
+            return;
+        }
         entry.state = TaskState::Pending;
+        self.copies_wanted.retain(|wanted| *wanted != task);
         self.running -= 1;
         self.pending += 1;
         self.enqueue(task, avoid.unwrap_or(NONE));
@@ -252,6 +313,7 @@ impl TaskSet {
             task.state = TaskState::Pending;
         }
         (self.pending, self.running, self.done) = (self.len(), 0, 0);
+        self.copies_wanted.clear();
         self.queue_all_pending();
         running
     }
@@ -260,13 +322,11 @@ impl TaskSet {
         if self.running == 0 {
             return Vec::new();
         }
-        self.tasks
-            .iter()
-            .filter_map(|task| match task.state {
-                TaskState::Running { attempt } => Some(attempt),
-                TaskState::Pending | TaskState::Done => None,
-            })
-            .collect()
+        let running = self.tasks.iter().filter_map(|task| match task.state {
+            TaskState::Running { attempt, copy } => Some([Some(attempt), copy]),
+            TaskState::Pending | TaskState::Done => None,
+        });
+        running.flatten().flatten().collect()
     }
 }
 
@@ -283,12 +343,12 @@ mod tests {
         assert_eq!(set.take_fresh(), Some(2));
         assert_eq!(set.launched(2, 11), 0);
         assert_eq!(set.take_fresh(), None);
-        set.requeue(0, None);
+        set.attempt_ended(0, 10, None);
         assert_eq!(set.take_fresh(), Some(0));
         assert_eq!(set.launched(0, 12), 1);
         assert!(set.is_running(0, 12) && !set.is_running(0, 10));
-        set.succeeded(0);
-        set.succeeded(2);
+        assert_eq!(set.succeeded(0, 12), None);
+        set.succeeded(2, 11);
         assert!(set.is_complete());
     }
 
@@ -313,12 +373,34 @@ mod tests {
         let mut set = TaskSet::new(1, |_| false, &[]);
         set.take_fresh();
         set.launched(0, 0);
-        set.requeue(0, Some(7));
+        set.attempt_ended(0, 0, Some(7));
         assert_eq!(set.take_fresh(), None);
         assert_eq!(set.retry(0), Some((0, 7)));
         set.launched(0, 1);
         assert_eq!((set.retry(0), set.retries()), (None, 0));
         assert_eq!(set.reset(), vec![1]);
         assert_eq!((set.pending(), set.take_fresh()), (1, Some(0)));
+    }
+
+    #[test]
+    fn of_two_attempts_the_first_to_end_counts() {
+        let mut set = TaskSet::new(2, |_| false, &[]);
+        for attempt in 0..2 {
+            let task = set.take_fresh().unwrap();
+            set.launched(task, attempt);
+            set.want_copy(task);
+            set.want_copy(task);
+        }
+        assert_eq!(set.wanted_copies(), [(0, 0), (1, 1)]);
+        assert_eq!((set.copied(0, 2), set.copied(1, 3), set.copies_wanted()), (1, 1, 0));
+        assert_eq!(set.running_attempts(), [0, 2, 1, 3]);
+        assert_eq!(set.succeeded(0, 2), Some(0));
+        // The first one fails: the copy is the one that is left, and may get a copy in turn.
+        set.attempt_ended(1, 1, None);
+        assert!((set.pending(), set.is_running(1, 3), set.is_running(1, 1)) == (0, true, false));
+        set.want_copy(1);
+        assert_eq!(set.wanted_copies(), [(1, 3)]);
+        set.attempt_ended(1, 3, None);
+        assert_eq!((set.pending(), set.copies_wanted(), set.take_fresh()), (1, 0, Some(1)));
     }
 }

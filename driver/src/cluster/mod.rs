@@ -14,7 +14,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use firesteel_engine::EngineSession;
 use firesteel_plan::{SparkConf, SparkError, SparkResult, conf::keys};
 use firesteel_protocol::{auth::CheckToken, proto::driver_server::DriverServer};
-use firesteel_scheduler::SchedulerConfig;
+use firesteel_scheduler::{SchedulerConfig, Speculation};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +126,18 @@ fn scheduler_config(conf: &SparkConf, executors: u32) -> SchedulerConfig {
             .get_raw("firesteel.scheduler.noExecutorsTimeout")
             .and_then(firesteel_plan::conf::parse_millis)
             .unwrap_or(defaults.no_executors_timeout_ms),
+        speculation: conf.bool(&keys::SPECULATION).then(|| speculation(conf)),
+    }
+}
+
+fn speculation(conf: &SparkConf) -> Speculation {
+    let permille = |key| (conf.double(key).max(0.0) * 1000.0).round() as u64;
+    Speculation {
+        interval_ms: conf.millis(&keys::SPECULATION_INTERVAL),
+        multiplier_permille: permille(&keys::SPECULATION_MULTIPLIER),
+        quantile_permille: permille(&keys::SPECULATION_QUANTILE),
+        min_task_runtime_ms: conf.millis(&keys::SPECULATION_MIN_RUNTIME),
+        duration_threshold_ms: firesteel_plan::conf::parse_millis(conf.text(&keys::SPECULATION_THRESHOLD)),
     }
 }
 

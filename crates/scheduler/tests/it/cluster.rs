@@ -111,6 +111,8 @@ pub struct Report {
     pub outcomes: BTreeMap<JobId, Outcome>,
     /// Launches of each stage.
     pub launches: BTreeMap<StageId, u32>,
+    /// Launches of a second attempt beside the first.
+    pub copies: u32,
     pub events: usize,
 }
 
@@ -134,7 +136,10 @@ pub struct Cluster {
     held: BTreeMap<(JobId, u32), (TaskAttemptId, Lineage)>,
     launched: BTreeSet<u64>,
     /// Attempts that count for their task as far as the scheduler has said.
-    live: BTreeMap<(StageId, u32), u64>,
+    live: BTreeMap<(StageId, u32), BTreeSet<u64>>,
+    /// The node of each executor, and the executor of each attempt.
+    node_of: BTreeMap<ExecutorId, String>,
+    launched_on: BTreeMap<u64, ExecutorId>,
     killed: BTreeSet<u64>,
     fail_next: Vec<TaskFailure>,
     failures_told: u32,
@@ -164,6 +169,8 @@ impl Cluster {
             held: BTreeMap::new(),
             launched: BTreeSet::new(),
             live: BTreeMap::new(),
+            node_of: BTreeMap::new(),
+            launched_on: BTreeMap::new(),
             killed: BTreeSet::new(),
             fail_next: Vec::new(),
             failures_told: 0,
@@ -254,14 +261,9 @@ impl Cluster {
         let node = Node { slots, alive: true, slow: 1, ..Node::default() };
         self.nodes.insert(name.clone(), node);
         let at = self.soon(10);
-        self.send(
-            at,
-            Message::ToScheduler(Event::ExecutorRegistered {
-                executor: name,
-                node: format!("node-{}", self.names.len() % 2).into(),
-                slots,
-            }),
-        );
+        let node = format!("node-{}", self.names.len() % 2);
+        self.node_of.insert(name.clone(), node.clone());
+        self.send(at, Message::ToScheduler(Event::ExecutorRegistered { executor: name, node: node.into(), slots }));
     }
 
     fn deliver(&mut self, message: Message) {
@@ -523,7 +525,10 @@ impl Cluster {
 
     fn carry_out(&mut self, action: Action) {
         match action {
-            Action::LaunchTask { attempt, job, executor, .. } => self.launch(attempt, job, executor),
+            Action::LaunchTask { attempt, job, executor, speculative, .. } => {
+                self.check_copy(attempt, &executor, speculative);
+                self.launch(attempt, job, executor);
+            }
             Action::KillTask { attempt, executor, .. } => {
                 self.killed.insert(attempt.attempt);
                 let at = self.soon(6);
@@ -574,14 +579,22 @@ impl Cluster {
         outputs.iter().find(|output| output.map_index == map).map(|output| output.attempt)
     }
 
+    /// A task runs in one attempt, or in two on two nodes.
+    fn check_copy(&mut self, id: TaskAttemptId, executor: &ExecutorId, speculative: bool) {
+        let live = self.live.entry((id.task.stage, id.task.partition)).or_default();
+        live.retain(|attempt| !self.killed.contains(attempt));
+        assert_eq!(live.len(), usize::from(speculative), "{id} is launched while {live:?} of the same task run");
+        for other in live.iter() {
+            assert_ne!(self.node_of[executor], self.node_of[&self.launched_on[other]], "{id} is copied on its node");
+        }
+        live.insert(id.attempt);
+        self.launched_on.insert(id.attempt, executor.clone());
+        self.report.copies += u32::from(speculative);
+    }
+
     fn launch(&mut self, id: TaskAttemptId, job: JobId, executor: ExecutorId) {
         self.assert_running(job);
         assert!(self.launched.insert(id.attempt), "attempt {id} is launched twice");
-        let before = self.live.insert((id.task.stage, id.task.partition), id.attempt);
-        assert!(
-            before.is_none_or(|before| self.killed.contains(&before)),
-            "{id} is launched while {before:?} of the same task runs"
-        );
         *self.report.launches.entry(id.task.stage).or_default() += 1;
         let at = self.soon(4);
         let node = self.nodes.get_mut(&executor).expect("an executor");

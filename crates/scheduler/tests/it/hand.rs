@@ -34,7 +34,11 @@ impl Hand {
     }
 
     pub fn executor(&mut self, name: &str, slots: u32) {
-        self.tell(Event::ExecutorRegistered { executor: ExecutorId::new(name), node: "node".into(), slots });
+        self.executor_on("node", name, slots);
+    }
+
+    pub fn executor_on(&mut self, node: &str, name: &str, slots: u32) {
+        self.tell(Event::ExecutorRegistered { executor: ExecutorId::new(name), node: node.into(), slots });
     }
 
     pub fn lose(&mut self, name: &str, reason: ExecutorLossReason) {

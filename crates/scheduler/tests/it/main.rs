@@ -1,4 +1,4 @@
-//! Tests of the scheduler through its public face: by hand, event by event (`rules`, `losses`, `limits`), and in
+//! Tests of the scheduler through its public face: by hand, event by event (`rules`, `losses`, `limits`, `speculation`), and in
 //! a virtual cluster under random faults (`random`).
 
 // The helpers of tests are tests too.
@@ -10,3 +10,4 @@ mod limits;
 mod losses;
 mod random;
 mod rules;
+mod speculation;

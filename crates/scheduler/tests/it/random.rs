@@ -2,7 +2,7 @@
 
 use firesteel_protocol::{JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    ExecutorLossReason, JobFailure, JobSpec, SchedulerConfig, StageOutput, StageSpec, TaskFailure,
+    ExecutorLossReason, JobFailure, JobSpec, SchedulerConfig, Speculation, StageOutput, StageSpec, TaskFailure,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
@@ -143,7 +143,15 @@ fn mixed_scenario(
             if shared && jobs[0].1.len() == 1 {
                 jobs.push((shapes[0].0 + seed % 40, vec![sharing(&jobs[0].1[0], 9, 900)]));
             }
-            let config = SchedulerConfig { max_executor_failures: limit, ..SchedulerConfig::default() };
+            // Eager enough to be wrong often.
+            let speculation = (seed % 3 == 0).then_some(Speculation {
+                interval_ms: 3,
+                multiplier_permille: 1500,
+                quantile_permille: 250,
+                min_task_runtime_ms: 2,
+                duration_threshold_ms: (seed % 2 == 0).then_some(10),
+            });
+            let config = SchedulerConfig { max_executor_failures: limit, speculation, ..SchedulerConfig::default() };
             Scenario { jobs, executors, faults, config, duplicate_every, inline_every, seed }
         },
     )
@@ -197,6 +205,7 @@ proptest! {
     /// Without faults each task runs once.
     #[test]
     fn no_faults(mut scenario in scenario(Just(Fault::AddExecutor(2)), 3)) {
+        scenario.config.speculation = None;
         // Nobody reads for a stage without tasks, so that what it would read need not be made.
         for job in scenario.jobs.iter_mut().flat_map(|(_, row)| row) {
             job.stages.iter_mut().for_each(|stage| stage.num_tasks = stage.num_tasks.max(1));
@@ -240,7 +249,7 @@ fn the_mix_is_a_mix() {
     let mut runner = TestRunner::deterministic();
     let strategy = scenario(fault(), 12);
     let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
-    let mut with_reruns = 0u32;
+    let (mut with_reruns, mut copies) = (0u32, 0u32);
     for _ in 0..2_000 {
         let scenario = strategy.new_tree(&mut runner).expect("a scenario").current();
         let report = Cluster::new(&scenario).run();
@@ -265,14 +274,15 @@ fn the_mix_is_a_mix() {
             .flat_map(|job| &job.stages)
             .map(|stage| stage.num_tasks)
             .sum();
+        copies += report.copies;
         with_reruns += u32::from(report.launches.values().sum::<u32>() > tasks);
     }
-    println!("{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules");
+    println!("{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules, {copies} copies");
     let kinds =
         ["cancelled", "task failures", "fetch failures", "executor failures", "no executors", "cannot roll back"];
     for kind in kinds {
         assert!(outcomes.contains_key(kind), "{kind} not seen");
     }
     let all: u32 = outcomes.values().sum();
-    assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600);
+    assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600 && copies > 300);
 }

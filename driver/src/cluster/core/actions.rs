@@ -41,7 +41,10 @@ impl Core {
 
     fn act(&self, state: &mut State, action: Action, next: &mut Vec<Event>) {
         match action {
-            Action::LaunchTask { attempt, job, executor, .. } => {
+            Action::LaunchTask { attempt, job, executor, attempt_number, speculative } => {
+                if speculative {
+                    tracing::info!(%attempt, %executor, attempt_number, "a copy of a slow task is launched");
+                }
                 let message = self.launch(state, attempt, job);
                 let sent = message.is_some_and(|m| self.send(state, &executor, Message::LaunchTask(m)));
                 if !sent {

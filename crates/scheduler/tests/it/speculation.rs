@@ -1,0 +1,111 @@
+//! Copies of slow tasks.
+
+use firesteel_protocol::ExecutorId;
+use firesteel_scheduler::{Action, KillReason, SchedulerConfig, Speculation};
+
+use crate::hand::{Hand, Launch, crashed, disk_full, job, on, result};
+
+/// Ten tasks on two nodes, all but the last of them done after 100 ms. The launch of the last one.
+fn nine_of_ten(speculation: Speculation) -> (Hand, Launch) {
+    let mut hand = Hand::with(SchedulerConfig { speculation: Some(speculation), ..SchedulerConfig::default() });
+    hand.executor_on("node-a", "a", 5);
+    hand.executor_on("node-b", "b", 5);
+    hand.submit(job(1, vec![result(0, &[], 10)]));
+    let all = hand.launched();
+    hand.now = 100;
+    all[..9].iter().for_each(|launch| hand.finish(launch));
+    (hand, all[9].clone())
+}
+
+fn at(hand: &mut Hand, now: u64) -> Vec<Launch> {
+    hand.now = now;
+    hand.tell(firesteel_scheduler::Event::Tick);
+    hand.launched()
+}
+
+#[test]
+fn a_task_three_times_as_slow_as_the_median_is_copied_on_another_node() {
+    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    assert_eq!(at(&mut hand, 250), []);
+    assert_eq!(at(&mut hand, 300), [], "three times the median is not more than that");
+    let deadline = hand.scheduler.next_deadline().unwrap();
+    assert!((301..=400).contains(&deadline), "{deadline}");
+    let copies = at(&mut hand, 400);
+    assert_eq!(copies.len(), 1);
+    assert_eq!(copies[0].0.task, slow.0.task);
+    assert_ne!(copies[0].1, slow.1);
+    assert_eq!(at(&mut hand, 5_000), [], "one copy is enough");
+
+    hand.finish(&copies[0]);
+    let kill = Action::KillTask { attempt: slow.0, executor: slow.1.clone(), reason: KillReason::OtherSucceeded };
+    assert!(hand.actions.contains(&kill), "{:?}", hand.actions);
+    // It ended in the same moment: nobody wants its rows.
+    hand.finish(&slow);
+    assert!(
+        hand.actions.iter().any(|a| matches!(a, Action::DiscardAttemptOutput { attempt, .. } if *attempt == slow.0))
+    );
+    assert_eq!(hand.scheduler.executors().alive().map(|(_, _, occupied)| occupied).sum::<usize>(), 0);
+}
+
+#[test]
+fn the_first_attempt_may_win() {
+    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    let copies = at(&mut hand, 400);
+    hand.finish(&slow);
+    let killed =
+        |attempt| hand.actions.iter().any(|a| matches!(a, Action::KillTask { attempt: id, .. } if *id == attempt));
+    assert!(killed(copies[0].0) && !killed(slow.0));
+}
+
+#[test]
+fn a_copy_is_not_waited_for_and_not_missed() {
+    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    let copies = at(&mut hand, 400);
+    // The slow one fails: its copy is there already.
+    hand.fail(&slow, disk_full());
+    assert_eq!(hand.launched(), []);
+    // The copy's executor dies: now the task runs again.
+    hand.lose(copies[0].1.as_str(), crashed());
+    let again = hand.launched();
+    assert!(again.iter().any(|(id, _)| id.task == slow.0.task), "{again:?}");
+}
+
+#[test]
+fn nothing_is_copied_before_most_tasks_are_done_or_without_another_node() {
+    let config = SchedulerConfig { speculation: Some(Speculation::default()), ..SchedulerConfig::default() };
+    let mut hand = Hand::with(config.clone());
+    hand.executor_on("node-a", "a", 5);
+    hand.executor_on("node-b", "b", 5);
+    hand.submit(job(1, vec![result(0, &[], 10)]));
+    let all = hand.launched();
+    hand.now = 100;
+    all[..8].iter().for_each(|launch| hand.finish(launch));
+    assert_eq!(at(&mut hand, 60_000), []);
+
+    let mut hand = Hand::with(config);
+    hand.executor("a", 5);
+    hand.executor("b", 5);
+    hand.submit(job(1, vec![result(0, &[], 10)]));
+    let all = hand.launched();
+    hand.now = 100;
+    all[..9].iter().for_each(|launch| hand.finish(launch));
+    assert_eq!(at(&mut hand, 60_000), [], "both are on one node");
+    // Another one comes.
+    hand.executor_on("node-c", "c", 1);
+    assert_eq!(on(&hand.launched(), "c").len(), 1);
+}
+
+#[test]
+fn few_tasks_are_slow_by_the_threshold_alone() {
+    let rules = Speculation { duration_threshold_ms: Some(1_000), ..Speculation::default() };
+    let mut hand = Hand::with(SchedulerConfig { speculation: Some(rules), ..SchedulerConfig::default() });
+    hand.executor_on("node-a", "a", 2);
+    hand.executor_on("node-b", "b", 2);
+    hand.submit(job(1, vec![result(0, &[], 1)]));
+    let first = hand.launched();
+    assert_eq!(at(&mut hand, 1_000), []);
+    let copies = at(&mut hand, 1_200);
+    assert_eq!(copies.len(), 1);
+    assert_ne!(copies[0].1, first[0].1);
+    assert_ne!(copies[0].1, ExecutorId::new("elsewhere"));
+}
