@@ -169,7 +169,7 @@ fn all_succeed(report: &Report) -> bool {
 }
 
 proptest! {
-    #![proptest_config(cases(12_000))]
+    #![proptest_config(cases(70_000))]
 
     /// The cluster checks itself: no result counts twice or is made of parts that do not go together, every job ends,
     /// with success or for a reason that there was, no slot, attempt or file is left over.
@@ -180,7 +180,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(4_000))]
+    #![proptest_config(cases(20_000))]
 
     /// As above, where it is hardest: rows that come out otherwise each time, and queries in several jobs.
     #[test]
@@ -200,7 +200,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(2_000))]
+    #![proptest_config(cases(5_000))]
 
     /// Without faults each task runs once.
     #[test]
