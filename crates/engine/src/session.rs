@@ -146,6 +146,7 @@ impl EngineSession {
             .with_runtime_env(self.0.runtime.clone())
             .with_default_features()
             .with_optimizer_rules(crate::optimize::rules())
+            .with_physical_optimizer_rules(crate::optimize::physical_rules())
             .build()
     }
 

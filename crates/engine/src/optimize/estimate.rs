@@ -14,6 +14,8 @@ use super::selectivity::{conjuncts, of_predicate};
 #[derive(Debug, Clone, Default)]
 pub struct Estimate {
     pub rows: f64,
+    /// Rows before any filter: there are no more different keys of several columns.
+    pub unfiltered: f64,
     pub columns: HashMap<Column, ColumnEstimate>,
 }
 
@@ -41,13 +43,13 @@ impl Estimate {
                 let input = Self::of(&projection.input)?;
                 let named = projection.schema.columns().into_iter().zip(&projection.expr);
                 let columns = named.filter_map(|(column, expr)| Some((column, *input.columns.get(plain(expr)?)?)));
-                Some(Self { rows: input.rows, columns: columns.collect() })
+                Some(Self { columns: columns.collect(), ..input })
             }
             LogicalPlan::SubqueryAlias(alias) => {
                 let input = Self::of(&alias.input)?;
                 let named = alias.schema.columns().into_iter().zip(alias.input.schema().columns());
                 let columns = named.filter_map(|(column, of)| Some((column, *input.columns.get(&of)?)));
-                Some(Self { rows: input.rows, columns: columns.collect() })
+                Some(Self { columns: columns.collect(), ..input })
             }
             LogicalPlan::Aggregate(aggregate) => {
                 let input = Self::of(&aggregate.input)?;
@@ -55,7 +57,7 @@ impl Estimate {
                 let rows = if aggregate.group_expr.is_empty() { 1.0 } else { groups.min(input.rows) };
                 let named = aggregate.schema.columns().into_iter().zip(&aggregate.group_expr);
                 let columns = named.filter_map(|(column, expr)| Some((column, *input.columns.get(plain(expr)?)?)));
-                let mut output = Self { rows, columns: columns.collect() };
+                let mut output = Self { columns: columns.collect(), ..Self::of_rows(rows) };
                 output.keep(1.0);
                 Some(output)
             }
@@ -74,16 +76,18 @@ impl Estimate {
             LogicalPlan::Distinct(distinct) => Self::of(distinct.input()),
             LogicalPlan::Repartition(repartition) => Self::of(&repartition.input),
             LogicalPlan::Window(window) => Self::of(&window.input),
-            LogicalPlan::Values(values) => Some(Self { rows: values.values.len() as f64, ..Self::default() }),
-            LogicalPlan::EmptyRelation(empty) => {
-                Some(Self { rows: f64::from(empty.produce_one_row), ..Self::default() })
-            }
+            LogicalPlan::Values(values) => Some(Self::of_rows(values.values.len() as f64)),
+            LogicalPlan::EmptyRelation(empty) => Some(Self::of_rows(f64::from(empty.produce_one_row))),
             LogicalPlan::Union(union) => {
                 let rows = union.inputs.iter().map(|input| Self::of(input).map(|e| e.rows)).sum::<Option<f64>>()?;
-                Some(Self { rows, ..Self::default() })
+                Some(Self::of_rows(rows))
             }
             _ => None,
         }
+    }
+
+    fn of_rows(rows: f64) -> Self {
+        Self { rows, unfiltered: rows, columns: HashMap::new() }
     }
 
     /// Leaves a share of the rows.
@@ -103,18 +107,24 @@ impl Estimate {
     /// Both sides together, every row with every row.
     pub fn cross(mut self, other: Self) -> Self {
         self.rows *= other.rows;
+        self.unfiltered *= other.unfiltered;
         self.columns.extend(other.columns);
         self
     }
 }
 
-/// The share of pairs that an equality of keys lets through: each value of the side with fewer finds its like.
-pub fn of_keys(left: &Estimate, left_key: &Expr, right: &Estimate, right_key: &Expr) -> f64 {
-    1.0 / left.distinct(left_key).max(right.distinct(right_key))
+/// The share of pairs that equal keys let through: each value of the side with fewer finds its like. Several keys depend on
+/// each other more often than not (both parts of a foreign key), and the side with fewer rows has no more different ones
+/// than rows.
+pub fn of_keys<'a>(left: &Estimate, right: &Estimate, keys: impl IntoIterator<Item = (&'a Expr, &'a Expr)>) -> f64 {
+    let one = |(l, r): (&Expr, &Expr)| 1.0 / left.distinct(l).max(right.distinct(r));
+    let shares: Vec<f64> = keys.into_iter().map(one).collect();
+    let all = shares.iter().product::<f64>();
+    if shares.len() < 2 { all } else { all.max(1.0 / left.unfiltered.min(right.unfiltered).max(1.0)) }
 }
 
 fn of_join(join: &Join, left: Estimate, right: Estimate) -> Estimate {
-    let keys: f64 = join.on.iter().map(|(l, r)| of_keys(&left, l, &right, r)).product();
+    let keys = of_keys(&left, &right, join.on.iter().map(|(l, r)| (l, r)));
     // Values of the left side that the right side has.
     let found = join.on.iter().map(|(l, r)| (right.distinct(r) / left.distinct(l)).min(1.0)).fold(1.0, f64::min);
     let (left_rows, right_rows) = (left.rows, right.rows);
@@ -144,6 +154,7 @@ fn of_join(join: &Join, left: Estimate, right: Estimate) -> Estimate {
                 _ => 0.0,
             };
             both.rows = both.rows.max(least);
+            both.unfiltered = both.rows;
             both
         }
     }
@@ -158,7 +169,7 @@ fn of_scan(scan: &TableScan) -> Option<Estimate> {
         let index = schema.index_of(&column.name).ok()?;
         Some((column, of_column(&statistics, index, rows)))
     });
-    Some(Estimate { rows: rows.max(1.0), columns: columns.collect() })
+    Some(Estimate { columns: columns.collect(), ..Estimate::of_rows(rows.max(1.0)) })
 }
 
 fn of_column(statistics: &Statistics, index: usize, rows: f64) -> ColumnEstimate {

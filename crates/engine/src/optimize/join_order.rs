@@ -3,7 +3,10 @@
 //! All orders of up to [`MOST_BY_SEARCH`] tables are compared by dynamic programming over sets of tables (as in Moerkotte and
 //! Neumann, "Analysis of Two Existing and One New Dynamic Programming Algorithm", VLDB 2006); more are joined greedily.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{Column, JoinType, NullEquality, Result, tree_node::Transformed},
@@ -195,15 +198,16 @@ impl Graph {
     fn rows(&self, set: Set) -> f64 {
         let has = |index: usize| set & (1 << index) != 0;
         let all: f64 = self.sizes.iter().enumerate().filter(|(i, _)| has(*i)).map(|(_, size)| size.rows).product();
-        let mut pairs: HashMap<(usize, usize), Vec<f64>> = HashMap::new();
+        let mut pairs: BTreeMap<(usize, usize), Vec<(&Expr, &Expr)>> = BTreeMap::new();
         for keys in &self.keys {
             let ((l, left), (r, right)) = (&keys.left, &keys.right);
             if has(*l) && has(*r) {
-                let share = of_keys(&self.sizes[*l], left, &self.sizes[*r], right);
-                pairs.entry((*l.min(r), *l.max(r))).or_default().push(share);
+                let (pair, keys) = if l < r { ((*l, *r), (left, right)) } else { ((*r, *l), (right, left)) };
+                pairs.entry(pair).or_default().push(keys);
             }
         }
-        let keys: f64 = pairs.into_values().map(together).product();
+        let shares = pairs.into_iter().map(|((l, r), keys)| of_keys(&self.sizes[l], &self.sizes[r], keys));
+        let keys: f64 = shares.product();
         let others: f64 = self.others.iter().filter(|o| o.of & !set == 0).map(|o| o.share).product();
         (all * keys * others).max(1.0)
     }
@@ -336,11 +340,4 @@ impl Graph {
         )?;
         Ok((both, LogicalPlan::Join(join)))
     }
-}
-
-/// The share that several keys between the same two relations let through. They depend on each other more often than not
-/// (both parts of a foreign key): each further one counts by the root of the one before.
-fn together(mut shares: Vec<f64>) -> f64 {
-    shares.sort_by(f64::total_cmp);
-    shares.iter().zip(0..).map(|(share, nth)| share.powf(0.5f64.powi(nth))).product()
 }

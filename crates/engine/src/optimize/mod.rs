@@ -1,9 +1,11 @@
 //! Rules of ours beside DataFusion's: those that need to know how many rows there are.
 
+mod build_side;
 mod estimate;
 mod join_order;
 mod selectivity;
 mod semi_join;
+mod views;
 
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use datafusion::{
     datasource::source_as_provider,
     logical_expr::LogicalPlan,
     optimizer::{Optimizer, OptimizerRule},
+    physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
 use crate::source::FilesTable;
@@ -21,8 +24,17 @@ use crate::source::FilesTable;
 pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
-    rules.insert(at, Arc::new(semi_join::PushDownSemiJoin));
-    rules.insert(at + 1, Arc::new(join_order::JoinOrder));
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] =
+        [Arc::new(views::CompareViews), Arc::new(semi_join::PushDownSemiJoin), Arc::new(join_order::JoinOrder)];
+    rules.splice(at..at, ours);
+    rules
+}
+
+/// DataFusion's physical rules, with ours.
+pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(rules.len(), |found| found + 1);
+    rules.insert(at, Arc::new(build_side::BuildFewerRows));
     rules
 }
 

@@ -1,6 +1,6 @@
 //! `sum`, `try_sum`, and `avg` of decimals.
 
-use std::{collections::HashSet, marker::PhantomData, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
     array::{
@@ -130,11 +130,20 @@ const OVERFLOWED: i64 = -1;
 struct SumGroups<T: ArrowPrimitiveType> {
     what: What,
     tolerant: bool,
-    sums: Vec<T::Native>,
-    counts: Vec<i64>,
+    groups: Vec<Group<T::Native>>,
     sum_type: Arrow,
     result: Arrow,
-    kind: PhantomData<fn() -> T>,
+    /// Values are so small that no number of rows there can be makes their sum too large for its type.
+    cannot_overflow: bool,
+    any_overflowed: bool,
+}
+
+/// Side by side, since they are always needed together.
+#[derive(Clone, Copy, Default)]
+struct Group<N> {
+    sum: N,
+    /// Negative: the sum overflowed.
+    count: i64,
 }
 
 fn overflow(data_type: &Arrow) -> datafusion::error::DataFusionError {
@@ -172,32 +181,44 @@ impl<T: ArrowPrimitiveType> SumGroups<T> {
         Self {
             what: of.what,
             tolerant: of.tolerant,
-            sums: Vec::new(),
-            counts: Vec::new(),
+            groups: Vec::new(),
+            // Ten digits more than the values have, which is what Spark gives a sum as long as there are so many.
+            cannot_overflow: matches!(sum_type, Arrow::Decimal128(p, _) if p < 38),
             sum_type,
             result,
-            kind: PhantomData,
+            any_overflowed: false,
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&mut self, group: usize, value: T::Native, count: i64) -> DfResult<()> {
-        if self.counts[group] < 0 {
+        let entry = &mut self.groups[group];
+        if entry.count < 0 {
             return Ok(());
         }
-        match self.sums[group].add_checked(value) {
-            Ok(sum) => {
-                self.sums[group] = sum;
-                self.counts[group] += count;
-            }
-            Err(_) if self.tolerant => self.counts[group] = OVERFLOWED,
-            Err(_) => return Err(overflow(&self.sum_type)),
+        match entry.sum.add_checked(value) {
+            Ok(sum) => *entry = Group { sum, count: entry.count + count },
+            Err(_) => self.overflow_of(group)?,
         }
         Ok(())
     }
 
+    #[cold]
+    fn overflow_of(&mut self, group: usize) -> DfResult<()> {
+        if !self.tolerant {
+            return Err(overflow(&self.sum_type));
+        }
+        self.groups[group].count = OVERFLOWED;
+        self.any_overflowed = true;
+        Ok(())
+    }
+
+    fn make_room(&mut self, groups: usize) {
+        self.groups.resize(groups, Group::default());
+    }
+
     fn take(&mut self, emit: EmitTo) -> (Vec<T::Native>, Vec<i64>) {
-        (emit.take_needed(&mut self.sums), emit.take_needed(&mut self.counts))
+        emit.take_needed(&mut self.groups).into_iter().map(|group| (group.sum, group.count)).unzip()
     }
 }
 
@@ -209,10 +230,16 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> DfResult<()> {
-        self.sums.resize(total_num_groups, T::Native::default());
-        self.counts.resize(total_num_groups, 0);
+        self.make_room(total_num_groups);
         let values = values[0].as_primitive::<T>();
         if values.null_count() == 0 && opt_filter.is_none() {
+            if self.cannot_overflow && !self.any_overflowed {
+                for (group, value) in group_indices.iter().zip(values.values()) {
+                    let entry = &mut self.groups[*group];
+                    *entry = Group { sum: entry.sum.add_wrapping(*value), count: entry.count + 1 };
+                }
+                return Ok(());
+            }
             for (group, value) in group_indices.iter().zip(values.values()) {
                 self.add(*group, *value, 1)?;
             }
@@ -262,14 +289,13 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> DfResult<()> {
-        self.sums.resize(total_num_groups, T::Native::default());
-        self.counts.resize(total_num_groups, 0);
+        self.make_room(total_num_groups);
         let sums = values[0].as_primitive::<T>();
         let counts = values[1].as_primitive::<Int64Type>();
         for (row, group) in group_indices.iter().enumerate() {
             match counts.value(row) {
                 0 => {}
-                OVERFLOWED => self.counts[*group] = OVERFLOWED,
+                OVERFLOWED => self.overflow_of(*group)?,
                 n => self.add(*group, sums.value(row), n)?,
             }
         }
@@ -289,7 +315,7 @@ impl<T: ArrowPrimitiveType> GroupsAccumulator for SumGroups<T> {
     }
 
     fn size(&self) -> usize {
-        self.sums.capacity() * size_of::<T::Native>() + self.counts.capacity() * 8
+        self.groups.capacity() * size_of::<Group<T::Native>>()
     }
 }
 
