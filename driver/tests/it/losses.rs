@@ -7,7 +7,8 @@ use crate::application::OnExecutors;
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_map_tasks_that_a_lost_executor_held_run_again() {
     const MAPS: u64 = 8;
-    const REDUCERS: u64 = 400;
+    // So many that the job is in their middle for seconds.
+    const REDUCERS: u64 = 1500;
     let mut app = OnExecutors::start(2, &[("spark.sql.shuffle.partitions", &REDUCERS.to_string())]).await;
     let victim = app.executors.remove(0);
     let progress = app.progress.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Int64Array, RecordBatch},
+    array::{Int64Array, RecordBatch, StringViewArray},
     datatypes::{DataType, Field, Schema, SchemaRef},
     util::pretty::pretty_format_batches,
 };
@@ -13,7 +13,7 @@ use datafusion::{
     common::{ColumnStatistics, JoinType, Result, ScalarValue, Statistics, stats::Precision},
     datasource::{MemTable, TableType},
     execution::SessionStateBuilder,
-    logical_expr::{Expr, LogicalPlan},
+    logical_expr::{Expr, LogicalPlan, cast},
     physical_plan::ExecutionPlan,
     prelude::{DataFrame, SessionConfig, SessionContext, col, lit},
 };
@@ -154,6 +154,43 @@ async fn semi_joins_go_where_they_see_fewer_rows() {
     let tables = [("orders", 10, 10_000), ("items", 1_000_000, 1_000_000), ("wanted", 100_000, 1_000_000)];
     let found = shape(&tables, async |c| semi(c, "items_b").await).await;
     assert_eq!(found[0], "LeftSemi", "{found:?}");
+}
+
+/// A column of strings as scans deliver them.
+fn views(values: &[Option<&str>]) -> (SessionContext, Expr) {
+    let schema = Arc::new(Schema::new(vec![Field::new("v", DataType::Utf8View, true)]));
+    let column: StringViewArray = values.iter().copied().collect();
+    let batch = RecordBatch::try_new(schema.clone(), vec![Arc::new(column)]).unwrap();
+    let context = context(true, []);
+    context.register_table("t", Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+    (context, cast(col("v"), DataType::Utf8))
+}
+
+#[tokio::test]
+async fn strings_are_compared_before_they_are_copied() {
+    let values = [Some("apple"), Some("a much longer string than fits into a view"), None, Some("pear"), Some("")];
+    let text = |value: &str| lit(value.to_owned());
+    let (context, v) = views(&values);
+    let table: Vec<(Expr, usize)> = vec![
+        (v.clone().eq(text("apple")), 1),
+        (text("b").gt(v.clone()), 3),
+        (v.clone().in_list(vec![text("pear"), text("")], false), 2),
+        (v.clone().in_list(vec![text("pear")], true), 3),
+        (v.clone().like(text("%string%")), 1),
+        (v.clone().not_like(text("a%")), 2),
+        (v.clone().is_null(), 1),
+        (v.clone().is_not_null().and(v.clone().not_eq(text(""))), 3),
+        (v.clone().eq(v.clone()).or(v.clone().is_null()), 5),
+    ];
+    for (predicate, kept) in table {
+        let frame = context.table("t").await.unwrap().filter(predicate.clone()).unwrap();
+        let frame = frame.select(vec![v.clone().alias("copied")]).unwrap();
+        let plan = frame.clone().into_optimized_plan().unwrap().display_indent().to_string();
+        let filters: Vec<&str> = plan.lines().filter(|line| line.trim_start().starts_with("Filter")).collect();
+        assert!(filters.iter().all(|line| !line.contains("CAST")), "{plan}");
+        let rows: usize = frame.collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(rows, kept, "{predicate}");
+    }
 }
 
 type Rows = Vec<(Option<i64>, Option<i64>)>;
