@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod error;
+pub mod exchange;
 pub mod optimize;
 pub mod session;
 pub mod shuffle;

@@ -147,6 +147,7 @@ impl EngineSession {
             .with_default_features()
             .with_optimizer_rules(crate::optimize::rules())
             .with_physical_optimizer_rules(crate::optimize::physical_rules())
+            .with_query_planner(Arc::new(crate::exchange::Planner))
             .build()
     }
 

@@ -13,12 +13,10 @@ pub(crate) use aggregate::{GROUPING_TYPE, grouping_bits};
 use std::{cell::RefCell, sync::Arc};
 
 use datafusion::{
-    logical_expr::{
-        Distinct, EmptyRelation, Expr as DfExpr, Filter, Limit, LogicalPlan, Partitioning, Repartition, Sort,
-        expr::Sort as DfSort,
-    },
+    logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, Limit, LogicalPlan, Sort, expr::Sort as DfSort},
     scalar::ScalarValue,
 };
+use firesteel_engine::exchange::{Exchange, ExchangeNode};
 use firesteel_functions::{Typed, coercion, operators};
 use firesteel_plan::{
     DataType, Expr, Ident, Relation, RelationKind, Span, SparkError, SparkResult,
@@ -281,14 +279,12 @@ impl Analyzer<'_> {
             | "SHUFFLE_MERGE"
             | "MERGEJOIN"
             | "SHUFFLE_HASH"
-            | "SHUFFLE_REPLICATE_NL"
-            | "REBALANCE" => {
-                if upper != "REBALANCE" {
-                    self.warn(format!("The join hint {upper} is noted; the join's way is chosen by the sides' sizes."));
-                }
+            | "SHUFFLE_REPLICATE_NL" => {
+                self.warn(format!("The join hint {upper} is noted; the join's way is chosen by the sides' sizes."));
                 self.relation(input, env)
             }
-            "COALESCE" | "REPARTITION" | "REPARTITION_BY_RANGE" => {
+            "REPARTITION_BY_RANGE" => Err(SparkError::unsupported("the hint REPARTITION_BY_RANGE")),
+            "COALESCE" | "REPARTITION" | "REBALANCE" => {
                 let (partitions, by) = match args.split_first() {
                     Some((first, rest)) if count(first).is_some() => (count(first), rest),
                     _ => (None, args),
@@ -312,23 +308,18 @@ impl Analyzer<'_> {
         env: &RelEnv<'_>,
     ) -> SparkResult<Planned> {
         let planned = self.relation(input, env)?;
-        if !shuffle {
-            // Fewer partitions without an exchange: the planner puts partitions together as it sees fit.
-            return Ok(planned);
-        }
         let scopes = [&planned.scope];
         let keys = self.exprs(by, &Env::new(env, &scopes, Clause::Other))?;
         let count = match partitions {
             Some(n) => usize::try_from(n.max(1)).unwrap_or(1),
             None => self.tables_partitions(),
         };
-        let scheme = if keys.is_empty() {
-            Partitioning::RoundRobinBatch(count)
-        } else {
-            Partitioning::Hash(keys.into_iter().map(|k| k.expr).collect(), count)
+        let exchange = match (shuffle, keys.is_empty()) {
+            (false, _) => Exchange::AtMost(count),
+            (true, true) => Exchange::Even(count),
+            (true, false) => Exchange::ByKeys(keys.into_iter().map(|k| k.expr).collect(), count),
         };
-        let plan = LogicalPlan::Repartition(Repartition { input: Arc::new(planned.plan), partitioning_scheme: scheme });
-        Ok(Planned { plan, scope: planned.scope })
+        Ok(Planned { plan: ExchangeNode::plan(planned.plan, exchange), scope: planned.scope })
     }
 
     fn tables_partitions(&self) -> usize {

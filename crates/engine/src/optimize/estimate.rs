@@ -9,6 +9,7 @@ use datafusion::{
 };
 
 use super::selectivity::{conjuncts, of_predicate};
+use crate::exchange::ExchangeNode;
 
 /// What is known of a plan's output.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +77,9 @@ impl Estimate {
             LogicalPlan::Distinct(distinct) => Self::of(distinct.input()),
             LogicalPlan::Repartition(repartition) => Self::of(&repartition.input),
             LogicalPlan::Window(window) => Self::of(&window.input),
+            LogicalPlan::Extension(extension) => {
+                Self::of(&extension.node.as_any().downcast_ref::<ExchangeNode>()?.input)
+            }
             LogicalPlan::Values(values) => Some(Self::of_rows(values.values.len() as f64)),
             LogicalPlan::EmptyRelation(empty) => Some(Self::of_rows(f64::from(empty.produce_one_row))),
             LogicalPlan::Union(union) => {

@@ -18,7 +18,7 @@ use datafusion::{
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
-use crate::source::FilesTable;
+use crate::{exchange::KeepAsked, source::FilesTable};
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
@@ -35,6 +35,8 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(rules.len(), |found| found + 1);
     rules.insert(at, Arc::new(build_side::BuildFewerRows));
+    let at = rules.iter().rposition(|rule| rule.name() == "EnsureRequirements").map_or(rules.len(), |found| found + 1);
+    rules.insert(at, Arc::new(KeepAsked));
     rules
 }
 

@@ -26,7 +26,7 @@ use datafusion::{
 use firesteel_protocol::ShuffleId;
 
 use super::{InputKind, Stage, StageGraph, StageInput};
-use crate::shuffle::ShuffleReaderExec;
+use crate::{exchange::ExchangeExec, shuffle::ShuffleReaderExec};
 
 /// Cuts `plan`, whose scalar subqueries are inlined ([`super::inline_scalar_subqueries`]), at its exchanges. Stage `i`
 /// of the graph writes the shuffle that `shuffle_id(i)` names; ids must not repeat within an application attempt.
@@ -52,6 +52,9 @@ impl Cutter<'_> {
     fn rewrite_node(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
             return self.repartition(repartition);
+        }
+        if let Some(exchange) = plan.downcast_ref::<ExchangeExec>() {
+            return self.repartition(exchange.as_repartition());
         }
         if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>() {
             let input = self.rewrite(without_round_robin(coalesce.input())?)?;

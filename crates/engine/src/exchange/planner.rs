@@ -1,0 +1,59 @@
+//! From the logical exchange to the physical one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::{
+    catalog::Session,
+    common::Result,
+    execution::context::QueryPlanner,
+    logical_expr::{LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
+    physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning},
+    physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner},
+};
+
+use super::{Exchange, ExchangeExec, ExchangeNode};
+
+/// DataFusion's planner, which knows our nodes too.
+#[derive(Debug)]
+pub struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Exchanges)]);
+        planner.create_physical_plan(plan, session).await
+    }
+}
+
+struct Exchanges;
+
+#[async_trait]
+impl ExtensionPlanner for Exchanges {
+    async fn plan_extension(
+        &self,
+        planner: &dyn PhysicalPlanner,
+        node: &dyn UserDefinedLogicalNode,
+        logical_inputs: &[&LogicalPlan],
+        physical_inputs: &[Arc<dyn ExecutionPlan>],
+        session: &dyn Session,
+        context: &PhysicalPlanningContext,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let (Some(node), [logical], [input]) =
+            (node.as_any().downcast_ref::<ExchangeNode>(), logical_inputs, physical_inputs)
+        else {
+            return Ok(None);
+        };
+        let partitioning = match &node.exchange {
+            Exchange::AtMost(n) if input.output_partitioning().partition_count() <= *n => {
+                return Ok(Some(input.clone()));
+            }
+            Exchange::AtMost(n) | Exchange::Even(n) => Partitioning::RoundRobinBatch(*n),
+            Exchange::ByKeys(keys, n) => {
+                let key = |key| planner.create_physical_expr(key, logical.schema(), session, context);
+                Partitioning::Hash(keys.iter().map(key).collect::<Result<_>>()?, *n)
+            }
+        };
+        Ok(Some(Arc::new(ExchangeExec::try_new(input.clone(), partitioning)?)))
+    }
+}
