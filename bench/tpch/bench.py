@@ -1,7 +1,7 @@
 """Compares engines on TPC-H: the same Parquet files, the same two cores, the engines taking turns.
 
-Each round runs all queries once with every engine. Spark, Sail and DuckDB keep their process (and its warm code) from round to round;
-Firesteel is one `firesteel sql` process a round. The time of a query is the median of its rounds, with its result fetched. Memory is the
+Each round runs all queries once with every engine. Every engine keeps its process (and its warm code and memory) from round to round;
+the first round is told apart. The time of a query is the median of its rounds, with its result fetched. Memory is the
 peak of the resident sizes of the engine's processes together.
 """
 
@@ -10,9 +10,11 @@ import json
 import math
 import os
 import pathlib
+import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -201,28 +203,43 @@ class PythonWorker(Worker):
 
 
 class FiresteelWorker(Worker):
-    """`firesteel sql` with one script; its time for each statement comes as JSON lines on standard error."""
+    """The shell of `firesteel sql`, fed one statement after the other; it tells the time of each on standard error."""
+
+    def start(self):
+        super().start()
+        self.rows = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([self.options.firesteel, "sql", "--output", "json"], stdin=subprocess.PIPE,
+                                        stdout=self.rows, stderr=subprocess.PIPE, text=True)
+        self.memory.roots.add(self.process.pid)
+        for view in tpch.views(self.folder):
+            self.run(view)
+
+    def run(self, statement):
+        """Seconds and rows, or None and the error."""
+        before = self.rows.seek(0, os.SEEK_END)
+        one_line = " ".join(re.sub(r"--[^\n]*", "", statement).split())
+        self.process.stdin.write(one_line + ";\n")
+        self.process.stdin.flush()
+        said = []
+        for line in self.process.stderr:
+            if match := re.fullmatch(r"\(([0-9.]+) s\)", line.strip()):
+                self.rows.seek(before)
+                return float(match[1]), sum(row.startswith("{") for row in self.rows)
+            said.append(line)
+            if line.startswith("error: "):
+                return None, line
+        raise RuntimeError("firesteel ended unexpectedly: " + "".join(said)[-500:])
 
     def round(self):
-        script = self.folder / f".bench-{os.getpid()}.sql"
-        statements = [*tpch.views(self.folder), *self.queries.values()]
-        script.write_text("".join(f"{statement};\n" for statement in statements))
-        try:
-            process = subprocess.Popen([self.options.firesteel, "sql", "-f", script, "--output", "json", "--timing", "json"],
-                                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-            self.memory.roots.add(process.pid)
-            said = process.stderr.read().splitlines()
-            process.wait()
-            measured = {timing["statement"]: timing for timing in tpch.timings(said)}
-        finally:
-            script.unlink()
-        first = len(tpch.TABLES) + 1
-        for position, number in enumerate(self.queries):
-            timing = measured.get(first + position)
-            if timing and "error" not in timing:
-                yield number, timing["seconds"], timing["rows"], None
-            else:
-                yield number, None, None, (timing or {}).get("error") or " ".join(said)[-500:] or f"status {process.returncode}"
+        for number, text in self.queries.items():
+            seconds, rows = self.run(text)
+            yield (number, None, None, rows) if seconds is None else (number, seconds, rows, None)
+
+    def stop(self):
+        super().stop()
+        if hasattr(self, "process"):
+            self.process.stdin.close()
+            self.process.wait(30)
 
 
 WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker, "datafusion": PythonWorker}

@@ -1,18 +1,43 @@
-//! An application on executors of this process.
+//! Applications on executors of this process, and in it alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use arrow::util::display::array_value_to_string;
 use firesteel_analyzer::Session;
 use firesteel_driver::{
     Application, Outcome, ProgressSender,
     cluster::{Cluster, ClusterOptions},
+    local::LocalRunner,
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_executor::{ExecutorOptions, InProcessExecutor, start_in_process};
 use firesteel_plan::SparkConf;
 use firesteel_protocol::ExecutorId;
 use tempfile::TempDir;
+
+/// An application that runs its plans in this process, uncut, with two slots.
+pub fn in_process(scratch: &Path, conf: &[(&str, &str)]) -> Application {
+    let settings = settings(conf);
+    let engine = EngineSession::new(EngineOptions {
+        conf: settings.clone(),
+        mode: ExecutionMode::InProcess,
+        slots: 2,
+        memory_bytes: None,
+        local_dirs: vec![scratch.to_owned()],
+    })
+    .unwrap();
+    let progress = ProgressSender::default();
+    let runner = Arc::new(LocalRunner::new(engine.clone(), progress.clone()));
+    Application::new(Session::new(engine, settings), runner, progress)
+}
+
+fn settings(conf: &[(&str, &str)]) -> SparkConf {
+    let mut settings = SparkConf::new();
+    for (key, value) in conf {
+        settings.set(*key, *value).unwrap();
+    }
+    settings
+}
 
 const TOKEN: &str = "a secret of the tests";
 
@@ -27,10 +52,7 @@ pub struct OnExecutors {
 impl OnExecutors {
     /// With executors of one slot each.
     pub async fn start(executors: u32, conf: &[(&str, &str)]) -> Self {
-        let mut settings = SparkConf::new();
-        for (key, value) in conf {
-            settings.set(*key, *value).unwrap();
-        }
+        let settings = settings(conf);
         let driver_dir = TempDir::new().unwrap();
         let engine = EngineSession::new(EngineOptions {
             conf: settings.clone(),

@@ -1,27 +1,15 @@
 //! Damaged input in one process.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
-use firesteel_analyzer::Session;
-use firesteel_driver::{Application, ProgressSender, local::LocalRunner};
-use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
-use firesteel_plan::SparkConf;
 use tempfile::TempDir;
+
+use crate::application::in_process;
 
 #[tokio::test]
 async fn the_one_damaged_file_of_several_is_named() {
     let folder = TempDir::new().unwrap();
-    let engine = EngineSession::new(EngineOptions {
-        conf: SparkConf::new(),
-        mode: ExecutionMode::InProcess,
-        slots: 2,
-        memory_bytes: None,
-        local_dirs: vec![folder.path().join("scratch")],
-    })
-    .unwrap();
-    let progress = ProgressSender::default();
-    let runner = Arc::new(LocalRunner::new(engine.clone(), progress.clone()));
-    let application = Application::new(Session::new(engine, SparkConf::new()), runner, progress);
+    let application = in_process(&folder.path().join("scratch"), &[]);
     let table = folder.path().join("t");
     let rows = "SELECT id, sha2(CAST(id AS STRING), 256) h FROM range(0, 60000, 1, 3)";
     let write = format!("INSERT OVERWRITE DIRECTORY '{}' USING parquet {rows}", table.display());

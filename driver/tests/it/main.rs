@@ -3,5 +3,6 @@
 
 mod application;
 mod damage;
+mod exchanges;
 mod losses;
 mod traces;
