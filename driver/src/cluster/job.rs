@@ -179,6 +179,11 @@ fn submit(core: &Arc<Core>, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
             },
         ));
     }
+    // The core must not wait while it holds its lock.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "one message a result partition, and spark.driver.maxResultSize bounds their rows"
+    )]
     let (sender, messages) = mpsc::unbounded_channel();
     let entry = JobEntry {
         messages: sender,

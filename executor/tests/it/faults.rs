@@ -60,6 +60,7 @@ impl ScalarUDFImpl for Probe {
                 return Err(firesteel_engine::error::to_datafusion(error));
             }
             "memory" => return Err(datafusion::error::DataFusionError::ResourcesExhausted("too much".to_owned())),
+            #[expect(clippy::disallowed_methods, reason = "a task that keeps its thread is what is tested")]
             "sleep" => std::thread::sleep(Duration::from_millis(5)),
             other => return exec_err!("{other}?"),
         }
