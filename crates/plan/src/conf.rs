@@ -60,7 +60,6 @@ conf_keys! {
     SPECULATION_MULTIPLIER = "spark.speculation.multiplier", Double, "3", "A task is slow when it runs this many times as long as the median.";
     SPECULATION_QUANTILE = "spark.speculation.quantile", Double, "0.9", "Share of a stage's tasks that must be done before one of them is copied.";
     SPECULATION_MIN_RUNTIME = "spark.speculation.minTaskRuntime", Duration, "100ms", "No task is copied before it has run this long.";
-    SPECULATION_THRESHOLD = "spark.speculation.task.duration.threshold", Duration, "", "In stages of no more tasks than an executor has slots, a task is slow when it runs longer than this; empty: never.";
     EXECUTOR_INSTANCES = "spark.executor.instances", Int, "2", "Executors of the application.";
     EXECUTOR_CORES = "spark.executor.cores", Int, "1", "Task slots of an executor.";
     EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";

@@ -137,7 +137,10 @@ fn speculation(conf: &SparkConf) -> Speculation {
         multiplier_permille: permille(&keys::SPECULATION_MULTIPLIER),
         quantile_permille: permille(&keys::SPECULATION_QUANTILE),
         min_task_runtime_ms: conf.millis(&keys::SPECULATION_MIN_RUNTIME),
-        duration_threshold_ms: firesteel_plan::conf::parse_millis(conf.text(&keys::SPECULATION_THRESHOLD)),
+        // Without a default: it is off.
+        duration_threshold_ms: conf
+            .get_raw("spark.speculation.task.duration.threshold")
+            .and_then(firesteel_plan::conf::parse_millis),
     }
 }
 
