@@ -7,7 +7,7 @@ use arrow::{
     json::{WriterBuilder, writer::LineDelimited},
 };
 use clap::ValueEnum;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, presets};
 use firesteel_driver::{QueryResult, display};
 use firesteel_plan::{SparkConf, SparkError, SparkResult};
 
@@ -72,18 +72,9 @@ fn table(result: &QueryResult, conf: &SparkConf, out: &mut impl Write) -> Result
         }
         return Ok(());
     }
-    let mut table = Table::new();
     let fancy = io::stdout().is_terminal();
-    table.load_preset(if fancy { presets::UTF8_FULL_CONDENSED } else { presets::ASCII_FULL_CONDENSED });
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(result.columns.iter().map(|c| c.name.as_str()));
-    for (i, column) in result.columns.iter().enumerate() {
-        if column.data_type.is_numeric()
-            && let Some(column) = table.column_mut(i)
-        {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let preset = if fancy { presets::UTF8_FULL_CONDENSED } else { presets::ASCII_FULL_CONDENSED };
+    let mut table = display::empty_table(&result.columns, preset);
     for batch in &result.batches {
         let columns = display::to_text(batch, &result.columns, conf)?;
         for row in 0..batch.num_rows() {

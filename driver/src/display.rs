@@ -6,6 +6,7 @@ use arrow::{
     array::{AsArray, RecordBatch, StringArray},
     datatypes::DataType as ArrowType,
 };
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 use datafusion::{
     common::{Column, DFSchema},
     execution::context::ExecutionProps,
@@ -15,6 +16,22 @@ use datafusion::{
 use firesteel_analyzer::OutputColumn;
 use firesteel_functions::{EvalMode, FunctionContext, Typed, cast};
 use firesteel_plan::{DataType, SparkConf, SparkError, SparkResult, conf::keys};
+
+/// A table with the columns' names, numbers to the right.
+pub fn empty_table(columns: &[OutputColumn], preset: &str) -> Table {
+    let mut table = Table::new();
+    table.load_preset(preset);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(columns.iter().map(|c| c.name.as_str()));
+    for (i, column) in columns.iter().enumerate() {
+        if column.data_type.is_numeric()
+            && let Some(column) = table.column_mut(i)
+        {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
 
 /// Every column of `batch` as text; nulls stay null.
 pub fn to_text(batch: &RecordBatch, columns: &[OutputColumn], conf: &SparkConf) -> SparkResult<Vec<StringArray>> {

@@ -7,12 +7,11 @@ use std::{
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::physical_plan::{
-    ExecutionPlan, displayable, execute_stream, metrics::MetricsSet, statistics::StatisticsContext,
-};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, metrics::MetricsSet};
 use firesteel_engine::{
     EngineSession,
     error::from_datafusion,
+    optimize,
     source::naming_file,
     task::{scan_size, scanned_bytes},
 };
@@ -37,9 +36,9 @@ impl LocalRunner {
 #[async_trait]
 impl PlanRunner for LocalRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
-        let stream = execute_stream(plan.clone(), self.engine.task_context()).map_err(|e| from_datafusion(&e))?;
-        let watcher = Arc::new(Watcher::start(plan.clone(), self.progress.clone()));
         let context = self.engine.task_context();
+        let stream = execute_stream(plan.clone(), context.clone()).map_err(|e| from_datafusion(&e))?;
+        let watcher = Arc::new(Watcher::start(plan.clone(), self.progress.clone()));
         Ok(stream
             .then(move |batch| {
                 // Held as long as rows come.
@@ -63,9 +62,23 @@ impl PlanRunner for LocalRunner {
 /// Reads a running plan's metrics from time to time, until dropped.
 struct Watcher {
     task: tokio::task::JoinHandle<()>,
-    plan: Arc<dyn ExecutionPlan>,
+    watched: Arc<Watched>,
     progress: ProgressSender,
     before: Counts,
+}
+
+struct Watched {
+    plan: Arc<dyn ExecutionPlan>,
+    scans: Vec<Scan>,
+}
+
+/// A leaf of the plan, with what is known of it before it runs.
+struct Scan {
+    node: Arc<dyn ExecutionPlan>,
+    /// 0 where that is not known.
+    rows: f64,
+    /// Of the files that it is given to read, in bytes.
+    size: f64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,7 +105,10 @@ impl Watcher {
             p.share = None;
             p.query_started = Some(Instant::now());
         });
-        let (watched, sender) = (plan.clone(), progress.clone());
+        let mut scans = Vec::new();
+        leaves(&plan, &mut scans);
+        let all = Arc::new(Watched { plan, scans });
+        let (watched, sender) = (all.clone(), progress.clone());
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(PROGRESS_EVERY);
             loop {
@@ -100,14 +116,14 @@ impl Watcher {
                 publish(&watched, &sender, before);
             }
         });
-        Self { task, plan, progress, before }
+        Self { task, watched: all, progress, before }
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.task.abort();
-        publish(&self.plan, &self.progress, self.before);
+        publish(&self.watched, &self.progress, self.before);
         self.progress.update(|p| {
             p.stages_done += 1;
             p.tasks_done += 1;
@@ -116,9 +132,17 @@ impl Drop for Watcher {
     }
 }
 
-fn publish(plan: &Arc<dyn ExecutionPlan>, progress: &ProgressSender, before: Counts) {
-    let mut counts = Counts::default();
-    count(plan, &mut counts);
+fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Scan>) {
+    if plan.children().is_empty() {
+        let rows = optimize::rows(plan).unwrap_or(0) as f64;
+        found.push(Scan { node: plan.clone(), rows, size: scan_size(plan) as f64 });
+    }
+    plan.children().into_iter().for_each(|child| leaves(child, found));
+}
+
+fn publish(watched: &Watched, progress: &ProgressSender, before: Counts) {
+    let mut counts = Counts { spilled: spilled(&watched.plan), ..Counts::default() };
+    watched.scans.iter().for_each(|scan| count(scan, &mut counts));
     progress.update(|p| {
         p.share = (counts.expected > 0.0).then(|| (counts.done / counts.expected).clamp(0.0, 1.0));
         p.rows_read = before.rows_read + counts.rows_read;
@@ -127,34 +151,29 @@ fn publish(plan: &Arc<dyn ExecutionPlan>, progress: &ProgressSender, before: Cou
     });
 }
 
-fn count(plan: &Arc<dyn ExecutionPlan>, counts: &mut Counts) {
-    if let Some(metrics) = plan.metrics() {
-        counts.spilled += metrics.spilled_bytes().unwrap_or(0) as u64;
-        if plan.children().is_empty() {
-            let rows = metrics.output_rows().unwrap_or(0) as u64;
-            counts.rows_read += rows;
-            counts.bytes_read += scanned_bytes(plan, &metrics);
-            if let Some((done, weight)) = share_read(plan, rows, &metrics) {
-                counts.done += done.clamp(0.0, 1.0) * weight;
-                counts.expected += weight;
-            }
-        }
-    }
-    for child in plan.children() {
-        count(child, counts);
+fn spilled(plan: &Arc<dyn ExecutionPlan>) -> u64 {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or(0) as u64;
+    own + plan.children().into_iter().map(spilled).sum::<u64>()
+}
+
+fn count(scan: &Scan, counts: &mut Counts) {
+    let Some(metrics) = scan.node.metrics() else { return };
+    let rows = metrics.output_rows().unwrap_or(0) as u64;
+    counts.rows_read += rows;
+    counts.bytes_read += scanned_bytes(&scan.node, &metrics);
+    if let Some((done, weight)) = share_read(scan, rows, &metrics) {
+        counts.done += done.clamp(0.0, 1.0) * weight;
+        counts.expected += weight;
     }
 }
 
 /// How much of a scan is done, by rows or by bytes, and its weight among the scans of a plan: its size in bytes, more or
 /// less. `None` where neither tells.
-fn share_read(scan: &Arc<dyn ExecutionPlan>, rows: u64, metrics: &MetricsSet) -> Option<(f64, f64)> {
+fn share_read(scan: &Scan, rows: u64, metrics: &MetricsSet) -> Option<(f64, f64)> {
     const BYTES_OF_A_ROW: f64 = 8.0;
-    let size = scan_size(scan) as f64;
-    let statistics = StatisticsContext::new().compute(scan.as_ref(), &Default::default()).ok();
-    let expected = statistics.and_then(|s| s.num_rows.get_value().copied()).unwrap_or(0) as f64;
-    if expected > 0.0 {
-        return Some((rows as f64 / expected, size.max(expected * BYTES_OF_A_ROW)));
+    if scan.rows > 0.0 {
+        return Some((rows as f64 / scan.rows, scan.size.max(scan.rows * BYTES_OF_A_ROW)));
     }
     let bytes = metrics.sum_by_name("bytes_scanned")?.as_usize() as f64;
-    (size > 0.0).then_some((bytes / size, size))
+    (scan.size > 0.0).then_some((bytes / scan.size, scan.size))
 }

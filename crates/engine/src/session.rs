@@ -132,7 +132,7 @@ impl EngineSession {
     /// Partitions of rows that are made and not read, unless the query says: one a slot.
     pub fn leaf_partitions(&self) -> usize {
         let conf = self.0.conf.read();
-        let set = ["spark.sql.leafNodeDefaultParallelism", "spark.default.parallelism"].iter().find_map(|key| {
+        let set = ["spark.sql.leafNodeDefaultParallelism", keys::DEFAULT_PARALLELISM.name].iter().find_map(|key| {
             let value: usize = conf.get_raw(key)?.trim().parse().ok()?;
             (value > 0).then_some(value)
         });

@@ -5,6 +5,7 @@ use std::{
     sync::LazyLock,
 };
 
+use datafusion::scalar::ScalarValue;
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
 use crate::{
@@ -286,4 +287,15 @@ pub fn lookup(name: &str) -> Option<&'static FunctionDef> {
 /// All names, in order, for suggestions and SHOW FUNCTIONS.
 pub fn names() -> BTreeMap<&'static str, FunctionKind> {
     REGISTRY.iter().map(|(name, def)| (*name, def.kind)).collect()
+}
+
+/// A flag that must be a constant.
+pub(crate) fn constant_flag(function: &str, parameter: &str, value: &Typed) -> SparkResult<bool> {
+    match value.literal() {
+        Some(ScalarValue::Boolean(Some(flag))) => Ok(*flag),
+        _ => {
+            let why = format!("the input `{parameter}` should be a foldable \"BOOLEAN\" expression.");
+            Err(errors::datatype_mismatch("NON_FOLDABLE_INPUT", function, &why))
+        }
+    }
 }

@@ -16,7 +16,7 @@ use datafusion::{
 };
 use firesteel_plan::{DataType, SparkResult};
 
-use crate::{FunctionContext, Typed, coercion, errors, literal};
+use crate::{FunctionContext, Typed, coercion, errors, literal, registry::constant_flag};
 
 /// What stands before OVER. The analyzer adds partitioning, order and frame.
 #[derive(Debug, Clone)]
@@ -102,16 +102,7 @@ pub(crate) fn resolve(
         _ => usize::MAX,
     };
     if args.len() > flag_at {
-        match args.remove(flag_at).literal() {
-            Some(ScalarValue::Boolean(Some(b))) => ignore |= b,
-            _ => {
-                return Err(errors::datatype_mismatch(
-                    "NON_FOLDABLE_INPUT",
-                    name,
-                    "the input `ignoreNulls` should be a foldable \"BOOLEAN\" expression.",
-                ));
-            }
-        }
+        ignore |= constant_flag(name, "ignoreNulls", &args.remove(flag_at))?;
     }
     let (udwf, data_type, raw_type, nullable) = match kind {
         RowNumber => (row_number_udwf(), DataType::Integer, DataType::Long, false),

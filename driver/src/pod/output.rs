@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use arrow::array::Array;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{Cell, presets};
 use firesteel_plan::{SparkConf, SparkError, SparkResult};
 
 use crate::{Outcome, QueryResult, StatementResult, display};
@@ -35,17 +35,7 @@ pub fn show(result: &StatementResult, conf: &SparkConf, out: &mut impl Write) ->
 }
 
 fn table(result: &QueryResult, conf: &SparkConf, max_rows: usize) -> SparkResult<String> {
-    let mut table = Table::new();
-    table.load_preset(presets::ASCII_FULL_CONDENSED);
-    table.set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(result.columns.iter().map(|c| c.name.as_str()));
-    for (i, column) in result.columns.iter().enumerate() {
-        if column.data_type.is_numeric()
-            && let Some(column) = table.column_mut(i)
-        {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+    let mut table = display::empty_table(&result.columns, presets::ASCII_FULL_CONDENSED);
     let mut left = max_rows;
     for batch in &result.batches {
         let batch = batch.slice(0, left.min(batch.num_rows()));

@@ -47,7 +47,8 @@ impl PhysicalOptimizerRule for BuildFewerRows {
     }
 }
 
-fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+/// Rows of a physical plan, where its statistics tell.
+pub fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
     let statistics = StatisticsContext::new().compute(plan.as_ref(), &Default::default()).ok()?;
     statistics.num_rows.get_value().copied()
 }

@@ -75,7 +75,6 @@ impl Estimate {
             }
             LogicalPlan::Sort(sort) => Self::of(&sort.input),
             LogicalPlan::Distinct(distinct) => Self::of(distinct.input()),
-            LogicalPlan::Repartition(repartition) => Self::of(&repartition.input),
             LogicalPlan::Window(window) => Self::of(&window.input),
             LogicalPlan::Extension(extension) => {
                 Self::of(&extension.node.as_any().downcast_ref::<ExchangeNode>()?.input)

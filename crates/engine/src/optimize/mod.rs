@@ -9,6 +9,8 @@ mod views;
 
 use std::sync::Arc;
 
+pub use build_side::rows;
+
 use datafusion::{
     catalog::Session,
     common::{Result, tree_node::TreeNodeRecursion},

@@ -1,6 +1,6 @@
 //! The table over a listing of files.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
@@ -42,6 +42,8 @@ pub struct FilesTable {
     compression: FileCompressionType,
     splittable: bool,
     statistics: OnceCell<Vec<Option<Arc<Statistics>>>>,
+    /// Those of all files together, once they are read.
+    whole: OnceLock<Option<Statistics>>,
 }
 
 pub struct FilesTableParts {
@@ -98,6 +100,7 @@ impl FilesTable {
             compression: parts.compression,
             splittable: parts.splittable,
             statistics: OnceCell::new(),
+            whole: OnceLock::new(),
         })
     }
 
@@ -175,15 +178,18 @@ impl FilesTable {
 
     fn table_statistics(&self, files: &[PartitionedFile]) -> Result<Statistics> {
         let bytes: u64 = files.iter().map(|f| f.object_meta.size).sum();
-        let all: Option<Vec<&Statistics>> = files.iter().map(|f| f.statistics.as_deref()).collect();
-        match all {
-            Some(all) if !all.is_empty() => Statistics::try_merge_iter(all, &self.schema),
-            _ => Ok(Statistics {
-                num_rows: Precision::Absent,
-                total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
-                column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
-            }),
-        }
+        let merged = self.merged(files.iter().map(|f| f.statistics.as_deref()))?;
+        Ok(merged.unwrap_or_else(|| Statistics {
+            num_rows: Precision::Absent,
+            total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+        }))
+    }
+
+    /// Statistics of several files as of one; nothing where one of them has none, or there is no file.
+    fn merged<'a>(&self, files: impl Iterator<Item = Option<&'a Statistics>>) -> Result<Option<Statistics>> {
+        let all: Option<Vec<&Statistics>> = files.collect();
+        all.filter(|all| !all.is_empty()).map(|all| Statistics::try_merge_iter(all, &self.schema)).transpose()
     }
 }
 
@@ -224,8 +230,9 @@ impl TableProvider for FilesTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        let files: Option<Vec<&Statistics>> = self.statistics.get()?.iter().map(|file| file.as_deref()).collect();
-        Statistics::try_merge_iter(files.filter(|files| !files.is_empty())?, &self.schema).ok()
+        let files = self.statistics.get()?;
+        // The optimizer asks many times.
+        self.whole.get_or_init(|| self.merged(files.iter().map(Option::as_deref)).ok().flatten()).clone()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {

@@ -17,7 +17,7 @@ use super::{AggregateArgs, AggregateKind, ResolvedAggregate, ours};
 use crate::{
     EvalMode, FunctionContext, Typed, cast, coercion, errors, literal,
     operators::canonical,
-    registry::{check_count, want},
+    registry::{check_count, constant_flag, want},
     udf::type_literal,
 };
 
@@ -96,16 +96,7 @@ pub(crate) fn resolve(
         First | Last => {
             let mut ignore = ignore_nulls.unwrap_or(false);
             if args.len() > 1 {
-                match args.remove(1).literal() {
-                    Some(ScalarValue::Boolean(Some(b))) => ignore |= b,
-                    _ => {
-                        return Err(errors::datatype_mismatch(
-                            "NON_FOLDABLE_INPUT",
-                            name,
-                            "the input `ignoreNulls` should be a foldable \"BOOLEAN\" expression.",
-                        ));
-                    }
-                }
+                ignore |= constant_flag(name, "ignoreNulls", &args.remove(1))?;
             }
             let value = args.remove(0);
             let udaf =

@@ -72,7 +72,9 @@ impl Core {
             }
             Action::StageStarted { stage, stage_attempt, tasks } => {
                 tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
-                state.spans.stage_started(stage, stage_attempt, tasks);
+                if let Some(job) = state.stages.get(&stage).map(|entry| entry.job) {
+                    state.spans.stage_started(job, stage, stage_attempt, tasks);
+                }
             }
             Action::StageSuspended { stage, stage_attempt } => {
                 tracing::warn!(stage = stage.0, stage_attempt, "stage waits for lost inputs to be made again");

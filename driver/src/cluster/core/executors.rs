@@ -7,7 +7,7 @@ use firesteel_protocol::{
     ExecutorId, TaskAttemptId,
     proto::{self, DriverMessage, Shutdown, driver_message::Message},
 };
-use firesteel_scheduler::{Event, ExecutorLossReason, TaskOutput};
+use firesteel_scheduler::{Event, ExecutorLossReason, TaskFailure, TaskOutput};
 use tokio::sync::mpsc;
 
 use super::{Connection, Core};
@@ -77,19 +77,33 @@ impl Core {
 
     pub fn task_finished(&self, executor: &ExecutorId, message: proto::TaskFinished) {
         let Some(id) = message.id.as_ref().map(TaskAttemptId::from) else { return };
-        self.count(message.metrics.as_ref());
-        self.state.lock().spans.task_ended(&id, executor, message.metrics.as_ref(), None);
         let output = TaskOutput::on_executor(message.output.map(|o| o.sizes).unwrap_or_default());
-        self.event(Event::TaskFinished { attempt: id, executor: executor.clone(), output });
+        let event = Event::TaskFinished { attempt: id, executor: executor.clone(), output };
+        self.task_ended(&id, executor, message.metrics.as_ref(), None, event);
     }
 
     pub fn task_failed(&self, executor: &ExecutorId, message: proto::TaskFailed) {
         let Some(id) = message.id.as_ref().map(TaskAttemptId::from) else { return };
         let failure = failure::from_wire(message.failure);
         tracing::warn!(attempt = %id, executor = %executor, %failure, "task attempt failed");
-        self.count(message.metrics.as_ref());
-        self.state.lock().spans.task_ended(&id, executor, message.metrics.as_ref(), Some(failure.to_string()));
-        self.event(Event::TaskFailed { attempt: id, executor: executor.clone(), failure });
+        let event = Event::TaskFailed { attempt: id, executor: executor.clone(), failure: failure.clone() };
+        self.task_ended(&id, executor, message.metrics.as_ref(), Some(&failure), event);
+    }
+
+    fn task_ended(
+        &self,
+        id: &TaskAttemptId,
+        executor: &ExecutorId,
+        metrics: Option<&proto::TaskMetrics>,
+        failure: Option<&TaskFailure>,
+        event: Event,
+    ) {
+        self.count(metrics);
+        let mut state = self.state.lock();
+        if let Some(job) = state.stages.get(&id.task.stage).map(|stage| stage.job) {
+            state.spans.task_ended(job, id, executor, metrics, failure);
+        }
+        self.event_in(&mut state, event);
     }
 
     pub fn leaving(&self, id: &ExecutorId, reason: &str) {

@@ -177,7 +177,7 @@ impl Core {
             let _ = entry.messages.send(JobMessage::Failed(cancelled(reason)));
             return;
         }
-        state.spans.job_started(spec.job, &entry.stages);
+        state.spans.job_started(spec.job, entry.stages.len());
         state.jobs.insert(spec.job, entry);
         state.stages.extend(stages);
         self.event_in(&mut state, Event::JobSubmitted(spec));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use firesteel_protocol::{ExecutorId, JobId, StageId, TaskAttemptId, proto::TaskMetrics};
+use firesteel_scheduler::TaskFailure;
 use opentelemetry::{
     Context, KeyValue,
     trace::{Span, Status, TraceContextExt, Tracer},
@@ -17,7 +18,6 @@ use crate::traces::{self, tracer};
 #[derive(Default)]
 pub struct Spans {
     jobs: HashMap<JobId, Context>,
-    jobs_of_stages: HashMap<StageId, JobId>,
     stages: HashMap<StageId, Context>,
 }
 
@@ -29,18 +29,17 @@ pub enum StageEnd {
 
 impl Spans {
     /// The job's span is within the span that is current: its statement's.
-    pub fn job_started(&mut self, job: JobId, stages: &[StageId]) {
+    pub fn job_started(&mut self, job: JobId, stages: usize) {
         let parent = Context::current();
         if !parent.span().span_context().is_sampled() {
             return;
         }
-        let attributes = vec![number("firesteel.job", job.0), number("firesteel.stages", stages.len() as u64)];
+        let attributes = vec![number("firesteel.job", job.0), number("firesteel.stages", stages as u64)];
         self.jobs.insert(job, traces::span(format!("job {job}"), attributes, &parent));
-        self.jobs_of_stages.extend(stages.iter().map(|stage| (*stage, job)));
     }
 
-    pub fn stage_started(&mut self, stage: StageId, attempt: u32, tasks: u32) {
-        let Some(job) = self.jobs_of_stages.get(&stage).and_then(|job| self.jobs.get(job)) else { return };
+    pub fn stage_started(&mut self, job: JobId, stage: StageId, attempt: u32, tasks: u32) {
+        let Some(job) = self.jobs.get(&job) else { return };
         let attributes = vec![
             number("firesteel.stage", stage.0.into()),
             number("firesteel.stage.attempt", attempt.into()),
@@ -63,17 +62,17 @@ impl Spans {
 
     /// A task attempt that ended now. When it began follows from its own measure of its time.
     pub fn task_ended(
-        &mut self,
+        &self,
+        job: JobId,
         id: &TaskAttemptId,
         executor: &ExecutorId,
         metrics: Option<&TaskMetrics>,
-        error: Option<String>,
+        failure: Option<&TaskFailure>,
     ) {
-        let stage = id.task.stage;
         // A stage that is over has tasks still when it was started twice: they belong to the job.
-        let of_job = || self.jobs_of_stages.get(&stage).and_then(|job| self.jobs.get(job));
-        let Some(parent) = self.stages.get(&stage).or_else(of_job) else { return };
-        let metrics = metrics.cloned().unwrap_or_default();
+        let Some(parent) = self.stages.get(&id.task.stage).or_else(|| self.jobs.get(&job)) else { return };
+        let none = TaskMetrics::default();
+        let metrics = metrics.unwrap_or(&none);
         let ended = SystemTime::now();
         let tracer = tracer();
         let mut span = tracer
@@ -91,15 +90,14 @@ impl Spans {
                 number("firesteel.memory.peak.bytes", metrics.peak_memory_bytes),
             ])
             .start_with_context(&tracer, parent);
-        if let Some(error) = error {
-            span.set_status(Status::error(error));
+        if let Some(failure) = failure {
+            span.set_status(Status::error(failure.to_string()));
         }
         span.end_with_timestamp(ended);
     }
 
     pub fn job_ended(&mut self, job: JobId, stages: &[StageId], error: Option<String>) {
         for stage in stages {
-            self.jobs_of_stages.remove(stage);
             if let Some(span) = self.stages.remove(stage) {
                 traces::end(&span, None);
             }
