@@ -1,0 +1,44 @@
+//! One plan's way through the cluster: prepared ([`prepare`]), cut and encoded into stages ([`stages`]), submitted
+//! ([`submit`]), its result put in order ([`result`]).
+
+mod describe;
+mod prepare;
+mod result;
+mod stages;
+mod submit;
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use datafusion::physical_plan::ExecutionPlan;
+use firesteel_plan::SparkResult;
+use futures::stream::BoxStream;
+
+pub use self::result::JobMessage;
+use self::{prepare::prepared, submit::submit};
+use super::core::Core;
+use crate::PlanRunner;
+
+/// Runs plans on the executors of a cluster.
+pub struct ClusterRunner {
+    core: Arc<Core>,
+}
+
+impl ClusterRunner {
+    pub fn new(core: Arc<Core>) -> Self {
+        Self { core }
+    }
+}
+
+#[async_trait]
+impl PlanRunner for ClusterRunner {
+    async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
+        let plan = prepared(&self.core, plan).await?;
+        Ok(submit(&self.core, plan)?.batches())
+    }
+
+    fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {
+        describe::stages_of(plan)
+    }
+}
