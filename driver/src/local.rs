@@ -36,7 +36,7 @@ impl LocalRunner {
 #[async_trait]
 impl PlanRunner for LocalRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
-        let context = self.engine.task_context();
+        let context = self.engine.task_context()?;
         let stream = execute_stream(plan.clone(), context.clone()).map_err(|e| from_datafusion(&e))?;
         let watcher = Arc::new(Watcher::start(plan.clone(), self.progress.clone()));
         Ok(stream

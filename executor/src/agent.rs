@@ -280,14 +280,14 @@ impl Agent {
             memory_bytes: self
                 .options
                 .memory_bytes
-                .or_else(firesteel_engine::session::cgroup_memory_limit)
+                .or_else(firesteel_engine::memory::cgroup_memory_limit)
                 .unwrap_or_default(),
         }
     }
 
     fn heartbeat(&self, tasks: &Arc<Tasks>) -> Heartbeat {
         Heartbeat {
-            memory_used_bytes: tasks.env().session.runtime().memory_pool.reserved() as u64,
+            memory_used_bytes: memory_in_use(tasks),
             disk_used_bytes: tasks.env().store.disk_used(),
             tasks: tasks.progress(),
         }
@@ -303,8 +303,7 @@ impl Agent {
             conf: registered.conf.into_iter().collect(),
             mode: ExecutionMode::Cluster,
             slots: self.options.cores as usize,
-            // The rest is for what no operator accounts: decoding, plans, the network.
-            memory_bytes: self.options.memory_bytes.map(|bytes| bytes / 10 * 7),
+            memory_bytes: self.options.memory_bytes,
             local_dirs: self.options.local_dirs.clone(),
         })
         .map_err(|e| internal("cannot start the engine", &e))?;
@@ -335,6 +334,12 @@ impl Agent {
             _ => Ended::Lost(message),
         }
     }
+}
+
+/// Of operators and cached blocks.
+fn memory_in_use(tasks: &Tasks) -> u64 {
+    let memory = tasks.env().session.memory().usage();
+    (memory.execution + memory.storage) as u64
 }
 
 fn say(message: ToDriver) -> ExecutorMessage {

@@ -1,14 +1,13 @@
 //! One application's engine: configuration, memory, disks and object stores, made the same way in a process of its own,
 //! in a driver and in each executor.
 
-use std::{num::NonZeroUsize, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use datafusion::{
-    config::ConfigOptions,
+    config::{ConfigOptions, SpillCompression},
     execution::{
         SessionState, SessionStateBuilder, TaskContext,
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
-        memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
     prelude::{SessionConfig, SessionContext},
@@ -16,7 +15,11 @@ use datafusion::{
 use firesteel_plan::{SparkConf, SparkResult, conf::keys};
 use parking_lot::RwLock;
 
-use crate::{error::from_datafusion, storage::Stores};
+use crate::{
+    error::from_datafusion,
+    memory::{ExecutorMemory, process_memory, runtime_with_pool},
+    storage::Stores,
+};
 
 /// How plans of a session run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,8 @@ pub struct EngineOptions {
     pub mode: ExecutionMode,
     /// Task slots that the application has in all: what scans and exchanges are divided for.
     pub slots: usize,
-    /// Memory for the operators of this process. `None`: what `memory_budget` finds.
+    /// Memory that this process may use in all. `None`: what its cgroup gives it, or the machine's. Operators and cached
+    /// blocks have `spark.memory.fraction` of it.
     pub memory_bytes: Option<u64>,
     /// Folders for shuffle files and spills. Empty: `spark.local.dir`, else the system's temporary folder.
     pub local_dirs: Vec<PathBuf>,
@@ -48,25 +52,32 @@ struct Inner {
     mode: ExecutionMode,
     slots: usize,
     runtime: Arc<RuntimeEnv>,
+    memory: ExecutorMemory,
     stores: Arc<Stores>,
     local_dirs: Vec<PathBuf>,
 }
 
 /// Rows of a batch. DataFusion's own default is half of it; measured faster at twice that (docs/development.md).
 const BATCH_SIZE: usize = 16384;
-
-/// How many memory consumers an out-of-memory message names.
-const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+/// A task that is sure of less than so much has batches of half or a quarter of that: operators that spill hold several.
+const MEMORY_FOR_WHOLE_BATCHES: usize = 64 << 20;
 
 impl EngineSession {
     pub fn new(options: EngineOptions) -> SparkResult<Self> {
         let stores = Arc::new(Stores::new(&options.conf));
         let local_dirs = if options.local_dirs.is_empty() { conf_dirs(&options.conf) } else { options.local_dirs };
-        let memory = options.memory_bytes.unwrap_or_else(memory_budget);
-        let pool = FairSpillPool::new(usize::try_from(memory).unwrap_or(usize::MAX));
+        let limit = options.memory_bytes.unwrap_or_else(process_memory);
+        let share = options.conf.double(&keys::MEMORY_FRACTION).clamp(0.0, 1.0);
+        let budget = (limit as f64 * share) as usize;
+        let slots = match options.mode {
+            // A query is one task, and has all of its process's threads.
+            ExecutionMode::InProcess => 1,
+            ExecutionMode::Cluster => options.slots,
+        };
+        let memory = ExecutorMemory::new(budget, slots, options.conf.double(&keys::MEMORY_STORAGE_FRACTION));
         let disks = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(local_dirs.clone()));
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, NAMED_CONSUMERS)))
+            .with_memory_pool(memory.task("the session").pool())
             .with_disk_manager_builder(disks.with_max_temp_directory_size(u64::MAX))
             .with_object_store_registry(stores.clone())
             .build_arc()
@@ -76,6 +87,7 @@ impl EngineSession {
             mode: options.mode,
             slots: options.slots.max(1),
             runtime,
+            memory,
             stores,
             local_dirs,
         })))
@@ -106,6 +118,17 @@ impl EngineSession {
 
     pub fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.0.runtime
+    }
+
+    /// The memory of this process, and what its tasks draw on.
+    pub fn memory(&self) -> &ExecutorMemory {
+        &self.0.memory
+    }
+
+    /// The runtime of a task, with memory of its own.
+    pub fn task_runtime(&self, name: impl Into<String>) -> SparkResult<Arc<RuntimeEnv>> {
+        let pool = self.0.memory.task(name).pool();
+        runtime_with_pool(&self.0.runtime, pool).map_err(|e| from_datafusion(&e))
     }
 
     pub fn stores(&self) -> &Arc<Stores> {
@@ -155,18 +178,27 @@ impl EngineSession {
     pub fn config_for(&self, conf: &SparkConf) -> SessionConfig {
         SessionConfig::from(self.datafusion_options(conf))
             .with_target_partitions(self.shuffle_partitions())
-            .with_batch_size(BATCH_SIZE)
+            .with_batch_size(self.batch_rows())
             // Operators of ours find the session through their task's context.
             .with_extension(Arc::new(self.clone()))
+    }
+
+    fn batch_rows(&self) -> usize {
+        match self.0.memory.sure_share() {
+            share if share >= MEMORY_FOR_WHOLE_BATCHES => BATCH_SIZE,
+            share if share >= MEMORY_FOR_WHOLE_BATCHES / 4 => BATCH_SIZE / 2,
+            _ => BATCH_SIZE / 4,
+        }
     }
 
     pub fn context(&self) -> SessionContext {
         SessionContext::new_with_state(self.state())
     }
 
-    /// What a plan that is run in this process needs; operators of the engine find the session in it.
-    pub fn task_context(&self) -> Arc<TaskContext> {
-        Arc::new(TaskContext::from(&self.state()))
+    /// What a plan that is run in this process needs, with memory of its own; operators of the engine find the session
+    /// in it.
+    pub fn task_context(&self) -> SparkResult<Arc<TaskContext>> {
+        Ok(Arc::new(TaskContext::from(&self.state()).with_runtime(self.task_runtime("the query")?)))
     }
 
     fn datafusion_options(&self, conf: &SparkConf) -> ConfigOptions {
@@ -184,6 +216,11 @@ impl EngineSession {
         options.optimizer.hash_join_single_partition_threshold_rows = threshold / 16;
         options.execution.parquet.coerce_int96 = Some("us".to_owned());
         options.execution.collect_statistics = true;
+        if conf.bool(&keys::SHUFFLE_SPILL_COMPRESS) {
+            options.execution.spill_compression = SpillCompression::Lz4Frame;
+        }
+        let merge = &mut options.execution.sort_spill_reservation_bytes;
+        *merge = (*merge).min(self.0.memory.sure_share() / 16);
         options
     }
 }
@@ -192,24 +229,4 @@ fn conf_dirs(conf: &SparkConf) -> Vec<PathBuf> {
     let dirs: Vec<PathBuf> =
         conf.text(&keys::LOCAL_DIR).split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect();
     if dirs.is_empty() { vec![std::env::temp_dir()] } else { dirs }
-}
-
-/// Bytes that operators may hold: 70 % of the memory that this process is given by its cgroup, or of the machine's.
-/// The rest is for what no operator accounts: decoding buffers, plans, the network.
-pub fn memory_budget() -> u64 {
-    let limit = cgroup_memory_limit().into_iter().chain(machine_memory()).min().unwrap_or(1 << 30);
-    limit / 10 * 7
-}
-
-/// The cgroup's memory limit (v2, then v1), if one is set.
-pub fn cgroup_memory_limit() -> Option<u64> {
-    ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
-}
-
-fn machine_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemTotal:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -63,6 +63,9 @@ conf_keys! {
     EXECUTOR_INSTANCES = "spark.executor.instances", Int, "2", "Executors of the application.";
     EXECUTOR_CORES = "spark.executor.cores", Int, "1", "Task slots of an executor.";
     EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";
+    MEMORY_FRACTION = "spark.memory.fraction", Double, "0.6", "Share of an executor's memory for operators and cached blocks; the rest is for what neither accounts.";
+    MEMORY_STORAGE_FRACTION = "spark.memory.storageFraction", Double, "0.5", "Share of that which cached blocks keep when operators need memory.";
+    SHUFFLE_SPILL_COMPRESS = "spark.shuffle.spill.compress", Bool, "true", "Whether what operators spill to disk is compressed (lz4).";
     DRIVER_MEMORY = "spark.driver.memory", Bytes, "1g", "Memory of the driver.";
     MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";

@@ -53,7 +53,8 @@ pub async fn rows(session: &Session, sql: &str) -> Result<(serde_json::Value, Ve
     let shown = query.plan.display_indent().to_string();
     let fail = |e: datafusion::error::DataFusionError| format!("{e}\n{shown}");
     let plan = session.engine().state().create_physical_plan(&query.plan).await.map_err(fail)?;
-    let batches = collect(plan, session.engine().task_context()).await.map_err(fail)?;
+    let context = session.engine().task_context().map_err(|e| e.to_string())?;
+    let batches = collect(plan, context).await.map_err(fail)?;
     let mut rows = Vec::new();
     for batch in &batches {
         for row in 0..batch.num_rows() {

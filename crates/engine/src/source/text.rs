@@ -22,7 +22,7 @@ use datafusion::{
         metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder},
     },
 };
-use firesteel_plan::{DataType, SparkResult, types::StructField};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -32,11 +32,15 @@ use super::{
     listing::Listing,
     partitions,
 };
-use crate::EngineSession;
+use crate::{EngineSession, error::to_datafusion};
 
 /// Bytes of one read; the next one is under way while a chunk is worked on.
 const CHUNK: u64 = 4 << 20;
 const READ_AHEAD: usize = 2;
+/// A batch is full when its lines have so many bytes, however few they are.
+const BATCH_BYTES: usize = 4 << 20;
+/// A longer line is taken for a file that is no text: one line must fit in the memory of a task, several times over.
+const LONGEST_LINE: usize = 64 << 20;
 
 pub fn open(
     session: &EngineSession,
@@ -59,7 +63,7 @@ pub fn open(
         Some(fields) => match fields.as_slice() {
             [one] if one.data_type == DataType::String => one.name.clone(),
             _ => {
-                return Err(firesteel_plan::SparkError::new(
+                return Err(SparkError::new(
                     "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
                     "0A000",
                     "The text source has one column of type string.".to_owned(),
@@ -272,7 +276,7 @@ impl Lines {
                 continue;
             }
             match newline {
-                None => self.carry.extend_from_slice(&piece),
+                None => self.carry(&piece)?,
                 Some(_) if self.carry.is_empty() => self.push(&piece[..length - 1]),
                 Some(_) => {
                     let mut line = std::mem::take(&mut self.carry);
@@ -280,11 +284,28 @@ impl Lines {
                     self.push(&line);
                 }
             }
-            if self.rows >= self.batch_size {
+            if self.rows >= self.batch_size || self.values.values_slice().len() >= BATCH_BYTES {
                 return self.rest();
             }
         }
         Ok(None)
+    }
+
+    /// Keeps a piece of a line that has no end yet.
+    fn carry(&mut self, piece: &[u8]) -> Result<()> {
+        if self.carry.len() + piece.len() > LONGEST_LINE {
+            return Err(to_datafusion(SparkError::new(
+                "FAILED_READ_FILE.NO_HINT",
+                "KD001",
+                format!(
+                    "The line that ends after byte {} of the file is longer than {LONGEST_LINE} bytes, which is the longest that \
+                     the text source reads. If the file is no text, read it as what it is.",
+                    self.position
+                ),
+            )));
+        }
+        self.carry.extend_from_slice(piece);
+        Ok(())
     }
 
     /// The file's end: its last line may have no newline.
@@ -339,6 +360,16 @@ mod tests {
                     .collect::<Vec<_>>()
             })
             .collect()
+    }
+
+    #[test]
+    fn a_line_without_end_is_an_error() {
+        let schema = Arc::new(Schema::new(vec![Field::new("value", ArrowType::Utf8, true)]));
+        let piece = Bytes::from(vec![b'x'; 1 << 20]);
+        let pieces = stream::iter((0..1 << 20).map(move |_| Ok(piece.clone())));
+        let lines = Lines::new(0..u64::MAX, 0, schema, 3).batches(pieces);
+        let ended: Result<Vec<RecordBatch>> = futures::executor::block_on(lines.try_collect());
+        assert!(ended.unwrap_err().to_string().contains("longer than"));
     }
 
     #[test]

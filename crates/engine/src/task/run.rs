@@ -2,14 +2,14 @@
 
 use std::{
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use datafusion::{
     common::{Result, internal_err},
     error::DataFusionError,
-    execution::TaskContext,
+    execution::{TaskContext, memory_pool::MemoryPool},
     physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
 use firesteel_plan::SparkConf;
@@ -29,6 +29,7 @@ use crate::{
     EngineSession,
     codec::{PlanCodec, ReceivedStage, apply_splits},
     error::from_datafusion,
+    memory::{TaskMemory, runtime_with_pool},
     shuffle::{BlockStore, MapOutputId, ShuffleAccess, ShuffleWriter, ShuffleWriterOptions, WrittenOutput},
 };
 
@@ -67,16 +68,25 @@ pub struct TaskSpec {
 pub struct TaskProgress {
     plan: Mutex<Option<Arc<dyn ExecutionPlan>>>,
     written: Mutex<WrittenOutput>,
+    memory: Mutex<Weak<TaskMemory>>,
     started: Mutex<Option<Instant>>,
     queued: Mutex<Duration>,
 }
 
 impl TaskProgress {
+    fn uses(&self, memory: &Arc<TaskMemory>) {
+        *self.memory.lock() = Arc::downgrade(memory);
+    }
+
     /// What it has counted so far.
     pub fn metrics(&self) -> TaskMetrics {
         let plan = self.plan.lock().clone();
         let mut total = plan.as_ref().map(metrics::of_plan).unwrap_or_default();
         metrics::add_output(&mut total, &self.written.lock());
+        // As long as something of the task is held, its peak is known: its plan's metrics are read from the same place.
+        if let Some(memory) = self.memory.lock().upgrade() {
+            total.peak_memory_bytes = memory.peak() as u64;
+        }
         total.run_nanos = self.started.lock().map_or(0, |start| start.elapsed().as_nanos() as u64);
         total.queue_nanos = self.queued.lock().as_nanos() as u64;
         total
@@ -109,7 +119,10 @@ pub async fn run_task(
 
 async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -> Result<MapStatus, TaskFailure> {
     let conf: SparkConf = task.stage.conf.clone().into_iter().collect();
-    let context = task_context(env, task, &conf);
+    let memory = env.session.memory().task(format!("task {}", task.id));
+    progress.uses(&memory);
+    let context = task_context(env, task, &conf, memory.pool()).map_err(|e| task_failure(&e))?;
+    drop(memory);
     let (plan, output) = prepare(env, task, &context).map_err(|e| undecodable(&e))?;
     *progress.plan.lock() = Some(plan.clone());
     let options = ShuffleWriterOptions {
@@ -144,7 +157,12 @@ async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -
     Ok(status)
 }
 
-fn task_context(env: &TaskEnvironment, task: &TaskSpec, conf: &SparkConf) -> Arc<TaskContext> {
+fn task_context(
+    env: &TaskEnvironment,
+    task: &TaskSpec,
+    conf: &SparkConf,
+    memory: Arc<dyn MemoryPool>,
+) -> Result<Arc<TaskContext>> {
     let config = env
         .session
         .config_for(conf)
@@ -153,7 +171,7 @@ fn task_context(env: &TaskEnvironment, task: &TaskSpec, conf: &SparkConf) -> Arc
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }));
     // Functions come from the plan's codec, so the context needs none.
     let none = (Default::default(), Default::default(), Default::default(), Default::default());
-    Arc::new(TaskContext::new(
+    Ok(Arc::new(TaskContext::new(
         Some(task.id.to_string()),
         format!("job-{}", task.job),
         config,
@@ -161,8 +179,8 @@ fn task_context(env: &TaskEnvironment, task: &TaskSpec, conf: &SparkConf) -> Arc
         none.1,
         none.2,
         none.3,
-        env.session.runtime().clone(),
-    ))
+        runtime_with_pool(env.session.runtime(), memory)?,
+    )))
 }
 
 type Prepared = (Arc<dyn ExecutionPlan>, datafusion::physical_plan::Partitioning);
