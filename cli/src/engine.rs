@@ -1,9 +1,13 @@
-//! An application in this process.
+//! An application on this machine.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
 use firesteel_analyzer::Session;
-use firesteel_driver::{Application, ProgressSender, local::LocalRunner};
+use firesteel_driver::{
+    Application, Master, PlanRunner, ProgressSender,
+    local::LocalRunner,
+    processes::{ExecutorProcesses, ProcessOptions},
+};
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_plan::{SparkConf, SparkError, SparkResult};
 
@@ -39,15 +43,50 @@ pub fn conf(pairs: &[String]) -> SparkResult<SparkConf> {
     Ok(conf)
 }
 
-pub fn application(conf: SparkConf) -> SparkResult<Application> {
-    let engine = EngineSession::new(EngineOptions {
-        conf: conf.clone(),
-        mode: ExecutionMode::InProcess,
-        slots: slots(),
-        memory_bytes: None,
-        local_dirs: Vec::new(),
-    })?;
-    let progress = ProgressSender::default();
-    let runner = Arc::new(LocalRunner::new(engine.clone(), progress.clone()));
-    Ok(Application::new(Session::new(engine, conf), runner, progress))
+/// An application of this process and the executors that are processes of their own, if it has such.
+pub struct Running {
+    pub application: Application,
+    executors: Option<ExecutorProcesses>,
+}
+
+impl Running {
+    /// By `master`, else the configuration's `spark.master`, else threads of this process.
+    pub async fn start(conf: SparkConf, master: Option<Master>, log: &str) -> SparkResult<Self> {
+        let master = match (master, conf.get_raw("spark.master")) {
+            (Some(master), _) => master,
+            (None, Some(text)) => text.parse()?,
+            (None, None) => Master::default(),
+        };
+        let progress = ProgressSender::default();
+        let (mode, slots) = match master {
+            Master::Local { slots } => (ExecutionMode::InProcess, slots.map_or_else(self::slots, NonZeroUsize::get)),
+            Master::LocalCluster { executors, cores, .. } => {
+                (ExecutionMode::Cluster, executors as usize * cores as usize)
+            }
+        };
+        let engine = EngineSession::new(EngineOptions {
+            conf: conf.clone(),
+            mode,
+            slots,
+            memory_bytes: None,
+            local_dirs: Vec::new(),
+        })?;
+        let (runner, executors): (Arc<dyn PlanRunner>, _) = match master {
+            Master::Local { .. } => (Arc::new(LocalRunner::new(engine.clone(), progress.clone())), None),
+            Master::LocalCluster { executors, cores, memory_mib } => {
+                let program = std::env::current_exe()
+                    .map_err(|e| SparkError::internal(format!("cannot find this program for its executors: {e}")))?;
+                let options = ProcessOptions { program, executors, cores, memory_mib, log: log.to_owned() };
+                let processes = ExecutorProcesses::start(engine.clone(), progress.clone(), options).await?;
+                (Arc::new(processes.runner()), Some(processes))
+            }
+        };
+        Ok(Self { application: Application::new(Session::new(engine, conf), runner, progress), executors })
+    }
+
+    pub async fn end(self) {
+        if let Some(executors) = &self.executors {
+            executors.shutdown("the application has ended").await;
+        }
+    }
 }

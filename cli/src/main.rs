@@ -32,9 +32,9 @@ EXAMPLES
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log, as `info` or `firesteel_driver=debug`. Logs go to standard error.
-    #[arg(long, global = true, env = "FIRESTEEL_LOG", default_value = "warn", hide_env_values = true)]
-    log: String,
+    /// What to log, as `info` or `firesteel_driver=debug`; `warn` when not given, in pods `info`. Logs go to standard error.
+    #[arg(long, global = true, env = "FIRESTEEL_LOG", hide_env_values = true)]
+    log: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -56,7 +56,7 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let in_pod = matches!(cli.command, Command::Driver(_) | Command::Executor);
-    let level = if in_pod && cli.log == "warn" { "info" } else { &cli.log };
+    let level = cli.log.as_deref().unwrap_or(if in_pod { "info" } else { "warn" });
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("warn"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if in_pod {
@@ -65,8 +65,8 @@ fn main() -> ExitCode {
         logs.with_target(false).init();
     }
     match cli.command {
-        Command::Run(args) => run::run(args),
-        Command::Sql(args) => sql::run(args),
+        Command::Run(args) => run::run(args, level),
+        Command::Sql(args) => sql::run(args, level),
         Command::Loggen(args) => loggen_command::run(&args),
         Command::Driver(args) => run::driver(args),
         Command::Executor => executor(),

@@ -7,10 +7,15 @@ use std::{
 
 use clap::Args;
 use firesteel_api::{jobfile::JobFile, validate};
-use firesteel_driver::Outcome;
+use firesteel_driver::{Master, Outcome};
 use firesteel_plan::{SparkError, SparkResult};
 
-use crate::{engine, fail, output, progress_bar::Bar, sql};
+use crate::{
+    engine::{self, Running},
+    fail, output,
+    progress_bar::Bar,
+    sql,
+};
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -19,6 +24,10 @@ pub struct RunArgs {
     /// Takes the place of a key of the job's sparkConf. May be given often.
     #[arg(short, long = "conf", value_name = "KEY=VALUE")]
     conf: Vec<String>,
+    /// Where plans run: local[N] is N threads of this process, local[*] one a core, local-cluster[executors,cores,MiB]
+    /// executors that are processes of their own.
+    #[arg(short, long)]
+    master: Option<Master>,
     /// How rows are written to standard output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: output::Format,
@@ -42,15 +51,16 @@ pub fn driver(args: DriverArgs) -> ExitCode {
     runtime.block_on(firesteel_driver::pod::run(&args.job))
 }
 
-pub fn run(args: RunArgs) -> ExitCode {
+pub fn run(args: RunArgs, log: &str) -> ExitCode {
     let (text, conf) = match load(&args) {
         Ok(loaded) => loaded,
         Err(error) => return fail(error),
     };
     let result = engine::conf(&conf).and_then(|conf| {
         let runtime = engine::runtime()?;
-        let application = engine::application(conf)?;
         runtime.block_on(async {
+            let running = Running::start(conf, args.master, log).await?;
+            let application = &running.application;
             let text = text.read(application.session().engine()).await?;
             let bar = Bar::start(application.progress(), !args.quiet);
             let mut shown = Ok(());
@@ -63,12 +73,13 @@ pub fn run(args: RunArgs) -> ExitCode {
                                 summary.rows, summary.files, result.seconds
                             );
                         }
-                        sql::show(&application, &result, args.output)
+                        sql::show(application, &result, args.output)
                     });
                     shown.is_ok()
                 })
                 .await;
             drop(bar);
+            running.end().await;
             ran.and(shown)
         })
     });

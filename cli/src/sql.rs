@@ -3,10 +3,15 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use firesteel_driver::{Application, Outcome, StatementResult};
+use firesteel_driver::{Application, Master, Outcome, StatementResult};
 use firesteel_plan::SparkResult;
 
-use crate::{engine, fail, output, progress_bar::Bar, shell};
+use crate::{
+    engine::{self, Running},
+    fail, output,
+    progress_bar::Bar,
+    shell,
+};
 
 #[derive(Args)]
 pub struct SqlArgs {
@@ -19,6 +24,10 @@ pub struct SqlArgs {
     /// A configuration key of Spark's, such as spark.sql.session.timeZone=UTC. May be given often.
     #[arg(short, long = "conf", value_name = "KEY=VALUE")]
     conf: Vec<String>,
+    /// Where plans run: local[N] is N threads of this process, local[*] one a core, local-cluster[executors,cores,MiB]
+    /// executors that are processes of their own.
+    #[arg(short, long)]
+    master: Option<Master>,
     /// How rows are written to standard output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: output::Format,
@@ -36,7 +45,7 @@ enum Timing {
     Json,
 }
 
-pub fn run(args: SqlArgs) -> ExitCode {
+pub fn run(args: SqlArgs, log: &str) -> ExitCode {
     let text = match (&args.text, &args.file) {
         (Some(text), _) => Some(text.clone()),
         (None, Some(path)) if path.as_os_str() == "-" => match std::io::read_to_string(std::io::stdin()) {
@@ -51,11 +60,13 @@ pub fn run(args: SqlArgs) -> ExitCode {
     };
     let result = engine::conf(&args.conf).and_then(|conf| {
         let runtime = engine::runtime()?;
-        let application = engine::application(conf)?;
-        match text {
-            Some(text) => runtime.block_on(script(&application, &text, &args)),
-            None => shell::run(&runtime, &application, args.output),
-        }
+        let running = runtime.block_on(Running::start(conf, args.master, log))?;
+        let ran = match text {
+            Some(text) => runtime.block_on(script(&running.application, &text, &args)),
+            None => shell::run(&runtime, &running.application, args.output),
+        };
+        runtime.block_on(running.end());
+        ran
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

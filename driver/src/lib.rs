@@ -5,10 +5,13 @@ pub mod application;
 pub mod cluster;
 pub mod display;
 pub mod local;
+pub mod master;
 pub mod pod;
+pub mod processes;
 pub mod progress;
 pub mod sql;
 pub mod traces;
 
 pub use application::{Application, Outcome, PlanRunner, QueryResult, StatementResult};
+pub use master::Master;
 pub use progress::{Progress, ProgressSender};

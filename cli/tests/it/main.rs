@@ -1,0 +1,3 @@
+//! The command itself, as people call it.
+
+mod masters;

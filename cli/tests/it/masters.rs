@@ -1,0 +1,42 @@
+//! `--master`: the same rows wherever plans run.
+
+use std::process::{Command, Output};
+
+fn sql(arguments: &[&str]) -> Output {
+    let scratch = tempfile::TempDir::new().unwrap();
+    Command::new(env!("CARGO_BIN_EXE_firesteel"))
+        .args(["sql", "--quiet", "--output", "csv", "--conf"])
+        .arg(format!("spark.local.dir={}", scratch.path().display()))
+        .args(arguments)
+        .output()
+        .map(|output| {
+            let left: Vec<_> = scratch.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            assert!(left.is_empty(), "left behind: {left:?}");
+            output
+        })
+        .unwrap()
+}
+
+#[test]
+fn executor_processes_give_the_rows_of_threads() {
+    let query = "SELECT id % 7 AS k, count(*) AS n, sum(id) AS s FROM range(0, 100000, 1, 8) GROUP BY 1 ORDER BY 1";
+    let threads = sql(&["--master", "local[2]", query]);
+    let processes = sql(&["--master", "local-cluster[2,1,512]", query]);
+    assert!(threads.status.success() && processes.status.success(), "{processes:?}");
+    assert!(String::from_utf8_lossy(&threads.stdout).lines().count() == 8, "{threads:?}");
+    assert_eq!(threads.stdout, processes.stdout);
+}
+
+#[test]
+fn the_configuration_names_the_master_too() {
+    let plan = sql(&["--conf", "spark.master=local-cluster[1,1,512]", "EXPLAIN SELECT count(*) FROM range(10)"]);
+    let text = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(text.contains("Stage 0"), "cut into stages: {text}");
+}
+
+#[test]
+fn a_master_that_is_none_is_refused() {
+    let refused = sql(&["--master", "yarn", "SELECT 1"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("'yarn'") && said.contains("local-cluster["), "{said}");
+}
