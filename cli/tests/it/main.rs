@@ -1,3 +1,4 @@
 //! The command itself, as people call it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod masters;

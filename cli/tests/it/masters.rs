@@ -4,17 +4,15 @@ use std::process::{Command, Output};
 
 fn sql(arguments: &[&str]) -> Output {
     let scratch = tempfile::TempDir::new().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_firesteel"))
+    let output = Command::new(env!("CARGO_BIN_EXE_firesteel"))
         .args(["sql", "--quiet", "--output", "csv", "--conf"])
         .arg(format!("spark.local.dir={}", scratch.path().display()))
         .args(arguments)
         .output()
-        .map(|output| {
-            let left: Vec<_> = scratch.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
-            assert!(left.is_empty(), "left behind: {left:?}");
-            output
-        })
-        .unwrap()
+        .unwrap();
+    let left: Vec<_> = scratch.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+    output
 }
 
 #[test]
