@@ -3,6 +3,9 @@
 Each round runs all queries once with every engine. Every engine keeps its process (and its warm code and memory) from round to round;
 the first round is told apart. The time of a query is the median of its rounds, with its result fetched. Memory is the
 peak of the resident sizes of the engine's processes together.
+
+firesteel and spark run in one process with two threads; firesteel-cluster and spark-cluster with a driver and two executor
+processes of one core each, on this machine (master local-cluster).
 """
 
 import argparse
@@ -30,6 +33,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--queries", default="", help="numbers, separated by commas; default all")
     parser.add_argument("--firesteel", default=default_binary(), help="the release build of the command")
+    parser.add_argument("--executor-mib", type=int, default=3072, help="memory of each executor process, of the engines named …-cluster")
     parser.add_argument("--json", type=pathlib.Path, help="also write all measurements to this file")
     options = parser.parse_args()
     engines = options.engines.split(",")
@@ -174,6 +178,7 @@ class PythonWorker(Worker):
         super().start()
         engines = pathlib.Path(__file__).with_name("engines.py")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
+        environment["BENCH_EXECUTOR_MIB"] = str(self.options.executor_mib)
         self.process = subprocess.Popen([sys.executable, engines, self.name, self.folder], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
         self.memory.roots.add(self.process.pid)
@@ -208,7 +213,8 @@ class FiresteelWorker(Worker):
     def start(self):
         super().start()
         self.rows = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([self.options.firesteel, "sql", "--output", "json"], stdin=subprocess.PIPE,
+        master = f"local-cluster[2,1,{self.options.executor_mib}]" if self.name == "firesteel-cluster" else "local[2]"
+        self.process = subprocess.Popen([self.options.firesteel, "sql", "--output", "json", "--master", master], stdin=subprocess.PIPE,
                                         stdout=self.rows, stderr=subprocess.PIPE, text=True)
         self.memory.roots.add(self.process.pid)
         for view in tpch.views(self.folder):
@@ -242,7 +248,8 @@ class FiresteelWorker(Worker):
             self.process.wait(30)
 
 
-WORKERS = {"firesteel": FiresteelWorker, "spark": PythonWorker, "sail": PythonWorker, "duckdb": PythonWorker, "datafusion": PythonWorker}
+WORKERS = {"firesteel": FiresteelWorker, "firesteel-cluster": FiresteelWorker,
+           **dict.fromkeys(["spark", "spark-cluster", "sail", "duckdb", "datafusion"], PythonWorker)}
 
 if __name__ == "__main__":
     main()

@@ -31,13 +31,31 @@ def datafusion(folder):
 
 
 def spark(folder):
+    memory = os.environ.get("SPARK_BENCH_MEMORY", "6g")
+    return spark_session(folder, "local[2]", {"spark.driver.memory": memory})
+
+
+def spark_cluster(folder):
+    """Two executor processes of one core, on this machine."""
+    import pyspark
+
+    # Spark's workers start executors with the scripts of its installation.
+    os.environ["SPARK_HOME"] = os.path.dirname(pyspark.__file__)
+    memory = int(os.environ["BENCH_EXECUTOR_MIB"])
+    # Spark adds an overhead to an executor's heap where a container limits it: the heap leaves room for that.
+    settings = {"spark.driver.memory": "2g", "spark.executor.memory": f"{memory * 10 // 11}m"}
+    return spark_session(folder, f"local-cluster[2,1,{memory}]", settings)
+
+
+def spark_session(folder, master, settings):
     from pyspark.sql import SparkSession
 
     scratch = tempfile.mkdtemp(prefix="spark-bench-")
+    builder = SparkSession.builder.master(master)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
     session = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.memory", os.environ.get("SPARK_BENCH_MEMORY", "6g"))
+        builder.config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "8")
         .config("spark.local.dir", scratch)
         .config("spark.sql.warehouse.dir", f"{scratch}/warehouse")
@@ -78,7 +96,7 @@ def main(name, folder):
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    run = {"duckdb": duckdb, "datafusion": datafusion, "spark": spark, "sail": sail}[name](folder)
+    run = {"duckdb": duckdb, "datafusion": datafusion, "spark": spark, "spark-cluster": spark_cluster, "sail": sail}[name](folder)
     answer({"ready": True})
     for line in sys.stdin:
         began = time.monotonic()
