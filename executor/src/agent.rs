@@ -24,9 +24,13 @@ use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService, transport::Server};
+use tonic::{
+    Code, Status, Streaming,
+    service::interceptor::InterceptedService,
+    transport::{Server, server::TcpIncoming},
+};
 
 use crate::{
     ExecutorError, ExecutorOptions,
@@ -99,10 +103,9 @@ impl Agent {
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let service = InterceptedService::new(service, firesteel_protocol::auth::CheckToken::new(&options.auth_token));
         let server = Server::builder()
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .add_service(service)
-            .serve_with_incoming(TcpListenerStream::new(listener));
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
         tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "the block service ended");

@@ -16,8 +16,8 @@ use firesteel_plan::{SparkConf, SparkError, SparkResult, conf::keys};
 use firesteel_protocol::{auth::CheckToken, proto::driver_server::DriverServer};
 use firesteel_scheduler::{SchedulerConfig, Speculation};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
 
 pub use self::{
     core::{Core, ExecutorView},
@@ -57,14 +57,16 @@ impl Cluster {
         let server = DriverServer::new(service::Service::new(core.clone()))
             .max_decoding_message_size(service::MAX_MESSAGE_BYTES);
         let server = tonic::service::interceptor::InterceptedService::new(server, CheckToken::new(&options.token));
+        // Small messages wait for nothing: with Nagle's algorithm each answer may wait 40 ms for an acknowledgement. The
+        // server's own setting does not reach a listener that it is given.
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let ended = stop.clone();
         tokio::spawn(async move {
             let served = tonic::transport::Server::builder()
-                .tcp_nodelay(true)
                 .http2_keepalive_interval(Some(Duration::from_secs(10)))
                 .http2_keepalive_timeout(Some(Duration::from_secs(20)))
                 .add_service(server)
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), ended.cancelled_owned())
+                .serve_with_incoming_shutdown(incoming, ended.cancelled_owned())
                 .await;
             if let Err(error) = served {
                 tracing::error!(%error, "the driver's service ended");
