@@ -11,7 +11,6 @@ use firesteel_protocol::{
     },
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -83,7 +82,7 @@ impl driver_server::Driver for Service {
         let shuffle = ShuffleId(request.into_inner().shuffle_id);
         let outputs =
             self.0.map_outputs(shuffle).ok_or_else(|| Status::not_found(format!("there is no shuffle {shuffle}")))?;
-        Ok(Response::new(chunks(outputs.encode_to_vec().into())))
+        Ok(Response::new(chunks(outputs)))
     }
 }
 

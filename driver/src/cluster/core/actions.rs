@@ -88,6 +88,7 @@ impl Core {
             // Each task is told the epoch it needs when it is launched.
             Action::MapOutputsChanged { .. } => {}
             Action::RemoveShuffle { shuffle } => {
+                state.told_outputs.remove(&shuffle);
                 let ids: Vec<ExecutorId> = state.executors.keys().cloned().collect();
                 for id in ids {
                     let remove = RemoveShuffle { shuffle_ids: vec![shuffle.0] };

@@ -28,6 +28,7 @@ use firesteel_protocol::{
 };
 use firesteel_scheduler::{Action, Event, JobSpec, OutputLocation, Scheduler, SchedulerConfig};
 use parking_lot::Mutex;
+use prost::Message;
 use tokio::sync::mpsc;
 
 use self::spans::Spans;
@@ -59,6 +60,8 @@ struct State {
     /// Counts of ended jobs.
     ended: Counts,
     failed_tasks: u64,
+    /// Answers to [`Core::map_outputs`], with their epoch: a stage's first tasks ask on every executor at once.
+    told_outputs: HashMap<ShuffleId, (u64, Bytes)>,
     /// Why no further job is run.
     stopped: Option<String>,
     spans: Spans,
@@ -135,6 +138,7 @@ impl Core {
                 jobs: HashMap::new(),
                 ended: Counts::default(),
                 failed_tasks: 0,
+                told_outputs: HashMap::new(),
                 stopped: None,
                 spans: Spans::default(),
             }),
@@ -207,9 +211,14 @@ impl Core {
         self.state.lock().stages.get(&stage).map(|s| s.encoded.wire.clone())
     }
 
-    pub fn map_outputs(&self, shuffle: ShuffleId) -> Option<MapOutputs> {
-        let state = self.state.lock();
+    /// An encoded [`MapOutputs`], made once an epoch however many executors ask.
+    pub fn map_outputs(&self, shuffle: ShuffleId) -> Option<Bytes> {
+        let state = &mut *self.state.lock();
         let outputs = state.scheduler.map_outputs(shuffle)?;
+        let epoch = outputs.epoch();
+        if let Some((_, told)) = state.told_outputs.get(&shuffle).filter(|(of, _)| *of == epoch) {
+            return Some(told.clone());
+        }
         let mut by_executor: BTreeMap<ExecutorId, WireLocation> = BTreeMap::new();
         for output in outputs.iter() {
             let OutputLocation::Executor(id) = output.location else { continue };
@@ -221,12 +230,15 @@ impl Core {
             location.map_indexes.push(output.map_index);
             location.attempts.push(output.attempt);
         }
-        Some(MapOutputs {
-            epoch: outputs.epoch(),
+        let message = MapOutputs {
+            epoch,
             locations: by_executor.into_values().collect(),
             num_maps: outputs.num_maps(),
             num_partitions: outputs.num_reducers(),
-        })
+        };
+        let told = Bytes::from(message.encode_to_vec());
+        state.told_outputs.insert(shuffle, (epoch, told.clone()));
+        Some(told)
     }
 }
 
