@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, JobSpec, Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskOutput,
+    Action, Event, ExecutorLossReason, JobProperties, JobSpec, Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskOutput,
     TaskOutputHome,
 };
 
@@ -38,7 +38,7 @@ fn main() -> Result<(), std::num::ParseIntError> {
         stage(0, &[], tasks, StageOutput::Shuffle { shuffle: ShuffleId(0), num_reducers: reducers }),
         stage(1, &[0], reducers, StageOutput::Result { shuffle: ShuffleId(1) }),
     ];
-    let job = JobSpec { job: JobId(1), stages, result_stage: StageId(1), retain_shuffles: false };
+    let job = JobSpec { job: JobId(1), stages, result_stage: StageId(1), retain_shuffles: false, properties: JobProperties::default() };
 
     let begin = Instant::now();
     scheduler.handle(0, Event::JobSubmitted(job), &mut actions);

@@ -39,6 +39,11 @@ pub enum Action {
     RefuseExecutor {
         executor: ExecutorId,
     },
+    /// End this executor: the scheduler counts it as lost already, with all that it had. Another one may come.
+    EndExecutor {
+        executor: ExecutorId,
+        reason: String,
+    },
 
     /// The stage has all its inputs and runs. `tasks` is how many it runs in this attempt, which is fewer than it has
     /// when some outputs are there already.
@@ -86,7 +91,7 @@ pub enum Action {
         job: JobId,
         failure: JobFailure,
     },
-    /// The answer to [`crate::Event::JobCancelled`].
+    /// The answer to [`crate::Event::JobCancelled`] and [`crate::Event::JobsCancelled`].
     JobCancelled {
         job: JobId,
         reason: String,
@@ -137,6 +142,16 @@ pub enum JobFailure {
          makes the rows repeatable"
     )]
     CannotRollBack { stage: StageId, cause: StageId },
+    #[error(
+        "task {task} of stage {stage} cannot run anywhere due to node and executor excludeOnFailure; most recent failure: \
+         {last}; exclusion can be configured with spark.excludeOnFailure.*"
+    )]
+    ExcludedEverywhere { stage: StageId, task: u32, last: String },
+    #[error(
+        "total size of serialized results of {results} tasks ({bytes} bytes) is bigger than spark.driver.maxResultSize \
+         ({limit} bytes)"
+    )]
+    ResultTooLarge { results: u32, bytes: u64, limit: u64 },
 }
 
 fn last_loss(last: &Option<(ExecutorId, ExecutorLossReason)>) -> String {

@@ -1,10 +1,12 @@
 //! What attempts report: which of their results count, and what a failure means.
 
-use firesteel_protocol::{ExecutorId, StageId, TaskAttemptId};
+use firesteel_protocol::{ExecutorId, JobId, StageId, TaskAttemptId};
 
 use crate::{
     actions::{Action, JobFailure, KillReason},
     events::{ExecutorLossReason, FetchFailure, TaskFailure, TaskOutput, TaskOutputHome},
+    exclusion::Blamed,
+    launch::Offer,
     map_outputs::Home,
     progress::StageState,
     scheduler::{Attempt, Scheduler},
@@ -37,11 +39,6 @@ impl TaskFailure {
             | Self::ResultLost { .. } => Blame::Task,
         }
     }
-
-    /// Whether the next try had better be somewhere else.
-    fn avoids_executor(&self) -> bool {
-        !matches!(self, Self::FetchFailed(_) | Self::Killed { .. } | Self::ExecutorLost { .. })
-    }
 }
 
 impl Scheduler {
@@ -54,17 +51,18 @@ impl Scheduler {
         }
         let attempt = self.attempts.remove(&id.attempt)?;
         self.executors.release(attempt.executor, id.attempt);
+        self.pools.ended(attempt.pool);
         Some(attempt)
     }
 
+    /// Returns what its end leaves free.
     pub(crate) fn task_finished(
         &mut self,
-        now: u64,
         id: TaskAttemptId,
         executor: ExecutorId,
         output: &TaskOutput,
         actions: &mut Vec<Action>,
-    ) {
+    ) -> Offer {
         let Some(attempt) = self.take_attempt(id, &executor) else {
             // Not waited for. If it is not the very attempt that counts, what it wrote is of no use.
             if let Some(stage) = self.stages.get(&id.task.stage) {
@@ -74,21 +72,22 @@ impl Scheduler {
                     actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
                 }
             }
-            return;
+            return Offer::All;
         };
+        let only_its_slot = Offer::Executor(attempt.executor);
         let shuffle = attempt.shuffle;
         let wanted = |stage: &&mut Stage| stage.tasks.is_running(id.task.partition, id.attempt);
         let Some(stage) = self.stages.get_mut(&id.task.stage).filter(wanted) else {
             actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
-            return;
+            return only_its_slot;
         };
-        let Some(outputs) = self.outputs.get_mut(shuffle) else { return };
+        let Some(outputs) = self.outputs.get_mut(shuffle) else { return Offer::All };
         if output.sizes.len() != outputs.num_reducers() as usize {
             let message = format!("it reported {} blocks and not {}", output.sizes.len(), outputs.num_reducers());
             let failure = TaskFailure::Internal { message, retryable: true };
             actions.push(Action::DiscardAttemptOutput { attempt: id, executor, shuffle });
             self.attempt_failed(id, &attempt, failure, actions);
-            return;
+            return Offer::All;
         }
         let home = match output.home {
             TaskOutputHome::Executor => Home::executor(attempt.executor),
@@ -97,12 +96,19 @@ impl Scheduler {
         outputs.register(id, home, &output.sizes);
         let slower = stage.tasks.succeeded(id.task.partition, id.attempt);
         if self.config.speculation.is_some() {
-            stage.durations.add(now.saturating_sub(attempt.launched_at));
+            let ran_for = self.now.saturating_sub(attempt.launched_at);
+            stage.durations.add(ran_for);
+            stage.pace.add(attempt.records, ran_for);
         }
         let complete = stage.tasks.is_complete();
         if outputs.is_result
             && let (Some(job), Some(location)) = (stage.jobs.first().copied(), home.location(&self.executors))
         {
+            let bytes = output.sizes.iter().fold(0, |sum: u64, size| sum.saturating_add(*size));
+            if let Some(failure) = self.count_result(job, bytes) {
+                self.fail_jobs(vec![job], &failure, actions);
+                return Offer::All;
+            }
             actions.push(Action::ResultReady { job, attempt: id, location });
             if home == Home::DRIVER
                 && let Some(job) = self.jobs.get_mut(&job)
@@ -113,7 +119,18 @@ impl Scheduler {
         self.kill_attempts(slower.as_slice(), KillReason::OtherSucceeded, actions);
         if complete {
             self.finish(id.task.stage, actions);
+            return Offer::All;
         }
+        only_its_slot
+    }
+
+    /// Counts a result before the driver fetches it. The failure, when its job has more than the driver takes.
+    fn count_result(&mut self, job: JobId, bytes: u64) -> Option<JobFailure> {
+        let job = self.jobs.get_mut(&job)?;
+        job.results += 1;
+        job.result_bytes = job.result_bytes.saturating_add(bytes);
+        let limit = job.properties.max_result_bytes.filter(|limit| job.result_bytes > *limit)?;
+        Some(JobFailure::ResultTooLarge { results: job.results, bytes: job.result_bytes, limit })
     }
 
     pub(crate) fn task_failed(
@@ -162,18 +179,24 @@ impl Scheduler {
             return false;
         }
         stage.failed_attempts += 1;
-        stage.tasks.attempt_ended(task, id.attempt, failure.avoids_executor().then_some(attempt.executor));
-        let failures = match failure.blame() {
-            Blame::Nobody if stage.tasks.count_blameless(task) <= MAX_BLAMELESS => return true,
-            Blame::Nobody | Blame::Task => {
-                let failures = stage.tasks.count_failure(task);
-                if failures < self.config.max_task_failures {
-                    return true;
-                }
-                failures
-            }
-            Blame::Final => stage.tasks.count_failure(task),
+        let blame = match failure.blame() {
+            Blame::Nobody if stage.tasks.count_blameless(task) > MAX_BLAMELESS => Blame::Task,
+            blame => blame,
         };
+        if let Blame::Nobody = blame {
+            stage.tasks.attempt_ended(task, id.attempt, None);
+            return true;
+        }
+        stage.tasks.attempt_ended(task, id.attempt, Some(attempt.executor));
+        if let Some(rules) = &self.config.exclusion.stage {
+            let node = self.executors.node(attempt.executor);
+            let (now, executor, reason) = (self.now, attempt.executor, failure.to_string());
+            stage.failures.add(rules, Blamed { now, task, executor, node, reason });
+        }
+        let failures = stage.tasks.count_failure(task);
+        if matches!(blame, Blame::Task) && failures < self.config.max_task_failures {
+            return true;
+        }
         let jobs = stage.jobs.clone();
         let executor = self.executors.name(attempt.executor).clone();
         let failure = JobFailure::Task { attempt: id, executor, failures, failure: failure.clone() };
@@ -192,6 +215,7 @@ impl Scheduler {
     ) {
         for number in numbers {
             let Some(attempt) = self.attempts.remove(number) else { continue };
+            self.pools.ended(attempt.pool);
             let failure = TaskFailure::ExecutorLost { executor: executor.clone(), reason: reason.clone() };
             if self.requeue(attempt.id(*number), &attempt, &failure, actions) {
                 touched.push(attempt.task.stage);
@@ -206,13 +230,16 @@ impl Scheduler {
         let id = reader.task.stage;
         let mut touched = vec![id];
         let lost = self.lose_unfetched(reader, &failure, &mut touched, actions);
+        let from = failure.executor.as_ref().and_then(|name| self.executors.index(name));
+        let expected = self.config.ignore_decommission_fetch_failure
+            && from.is_some_and(|index| self.executors.draining_since(index).is_some());
 
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let mut todo = Vec::new();
         // If nothing was lost by it, the reader was late: what it missed is known, or made again already.
         if lost && reader.stage_attempt >= stage.fetch_failures_counted {
             stage.fetch_failures_counted = reader.stage_attempt + 1;
-            stage.fetch_failed_attempts += 1;
+            stage.fetch_failed_attempts += u32::from(!expected);
             let attempts = stage.fetch_failed_attempts;
             if attempts >= self.config.max_consecutive_stage_attempts {
                 let jobs = stage.jobs.clone();
@@ -224,6 +251,9 @@ impl Scheduler {
         }
         self.submit(todo, actions);
         self.resubmit_after_loss(touched, actions);
+        if let Some(executor) = from.filter(|_| lost) {
+            self.fetch_failure_excludes(executor, actions);
+        }
     }
 
     /// Forgets the outputs that a reader could not have; adds the stages that must write them again to `touched`. True
@@ -312,7 +342,7 @@ impl Scheduler {
     }
 
     /// The job that this result belongs to, if this attempt is the one that counts and the driver does not have it yet.
-    fn unfetched_result(&self, id: TaskAttemptId) -> Option<firesteel_protocol::JobId> {
+    fn unfetched_result(&self, id: TaskAttemptId) -> Option<JobId> {
         let stage = self.stages.get(&id.task.stage)?;
         let outputs = self.outputs.get(stage.spec.output.shuffle()).filter(|outputs| outputs.is_result)?;
         let counts = outputs.attempt_id(id.task.stage, id.task.partition) == Some(id);

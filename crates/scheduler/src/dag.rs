@@ -6,7 +6,9 @@ use firesteel_protocol::{JobId, ShuffleId, StageId};
 
 use crate::{
     actions::{Action, JobFailure, KillReason},
+    exclusion::StageFailures,
     job::{Job, JobSpec},
+    locality::Delay,
     map_outputs::{Home, ShuffleOutputs},
     progress::StageState,
     scheduler::Scheduler,
@@ -24,10 +26,19 @@ impl Scheduler {
             actions.push(Action::JobFailed { job, failure: JobFailure::InvalidSpec(problem) });
             return;
         }
+        if let Some(group) = spec.properties.group.as_ref().filter(|group| self.cancelled_groups.contains(group)) {
+            let reason = format!("part of cancelled job group {group}");
+            actions.push(Action::JobCancelled { job, reason });
+            return;
+        }
+        let pool = self.pools.of(spec.properties.pool.as_ref());
         let result_stage = spec.result_stage;
         let stages: Vec<StageId> = spec.stages.iter().map(|stage| stage.stage).collect();
         let mut unrepeatable = spec.unrepeatable_inputs();
         let mut new = Vec::new();
+        let properties = spec.properties;
+        let entry = Job { stages, result_stage, fetched: 0, properties, pool, results: 0, result_bytes: 0 };
+        self.jobs.insert(job, entry);
         for stage in spec.stages {
             let id = stage.stage;
             let shuffle = stage.output.shuffle();
@@ -43,7 +54,8 @@ impl Scheduler {
                 }
                 None => {
                     self.writers.insert(shuffle, id);
-                    self.stages.insert(id, Stage::new(stage, job, |map| outputs.attempt(map).is_some()));
+                    let is_done = |map| outputs.attempt(map).is_some();
+                    self.stages.insert(id, Stage::new(stage, job, is_done, &self.executors));
                     new.push(id);
                 }
             }
@@ -62,7 +74,6 @@ impl Scheduler {
                 stage.read_outputs_lost = read && !stage.tasks.is_complete();
             }
         }
-        self.jobs.insert(job, Job { stages, result_stage, fetched: 0 });
         self.submit(vec![result_stage], actions);
         self.end_job_if_done(job, actions);
     }
@@ -141,6 +152,8 @@ impl Scheduler {
         stage.attempt += u32::from(stage.submitted);
         stage.submitted = true;
         stage.state = StageState::Running;
+        stage.failures = StageFailures::default();
+        stage.delay = Delay::new(self.now);
         actions.push(Action::StageStarted { stage: id, stage_attempt: stage.attempt, tasks: stage.tasks.pending() });
         self.update_turn(id);
     }
@@ -153,6 +166,7 @@ impl Scheduler {
         let shuffle = stage.spec.output.shuffle();
         actions.push(Action::StageFinished { stage: id, stage_attempt: stage.attempt });
         let (children, jobs) = (stage.children.clone(), stage.jobs.clone());
+        let failures = stage.failures.take();
         if let Some(outputs) = self.outputs.get(shuffle)
             && !outputs.is_result
         {
@@ -169,6 +183,9 @@ impl Scheduler {
         }
         for job in jobs {
             self.end_job_if_done(job, actions);
+        }
+        if !failures.is_empty() {
+            self.stage_failures_count(failures, actions);
         }
     }
 
@@ -312,15 +329,6 @@ impl Scheduler {
         self.update_turn(id);
     }
 
-    pub(crate) fn kill_attempts(&mut self, numbers: &[u64], reason: KillReason, actions: &mut Vec<Action>) {
-        for number in numbers {
-            if let Some(attempt) = self.attempts.get(number) {
-                let executor = self.executors.name(attempt.executor).clone();
-                actions.push(Action::KillTask { attempt: attempt.id(*number), executor, reason });
-            }
-        }
-    }
-
     pub(crate) fn fail_jobs(&mut self, jobs: Vec<JobId>, failure: &JobFailure, actions: &mut Vec<Action>) {
         for job in jobs {
             if self.end_job(job, actions) {
@@ -350,8 +358,9 @@ impl Scheduler {
                 continue;
             }
             if let Some(turn) = stage.turn {
-                self.pool.remove(turn);
+                self.pools.remove(turn);
             }
+            self.unschedulable.remove(stage_id);
             let Some(stage) = self.stages.remove(&stage_id) else { continue };
             for parent in &stage.spec.parents {
                 if let Some(parent) = self.stages.get_mut(parent) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, TaskAttemptId};
 
-use crate::job::JobSpec;
+use crate::job::{JobSelector, JobSpec};
 
 /// One thing that happened. Events may come late, twice, or about things long gone: those are recognised and ignored.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub enum Event {
     JobSubmitted(JobSpec),
     /// A user, a timeout or a closed client no longer wants the job.
     JobCancelled { job: JobId, reason: String },
+    /// As [`Event::JobCancelled`], for all jobs that are meant.
+    JobsCancelled { jobs: JobSelector, reason: String },
 
     /// A new executor offers `slots` task slots. One that was lost cannot come back under its name: it is answered with
     /// [`crate::Action::RefuseExecutor`].
@@ -25,6 +27,8 @@ pub enum Event {
     /// served under its name (nothing else about them changed).
     ExecutorLost { executor: ExecutorId, reason: ExecutorLossReason, outputs_lost: bool },
 
+    /// The attempt runs and has read so many rows so far, for speculation. Best told of an ended one too, before its end.
+    TaskProgress { attempt: TaskAttemptId, records: u64 },
     /// The attempt says that it is done.
     TaskFinished { attempt: TaskAttemptId, executor: ExecutorId, output: TaskOutput },
     /// The attempt says that it failed, or that it ended because it was told to.

@@ -17,8 +17,8 @@ pub struct Executors {
     alive: BTreeSet<u32>,
     /// Free slots and index of the executors that take tasks, the freest first.
     free: BTreeSet<(Reverse<u32>, u32)>,
-    /// Executors that take tasks, busy or not.
-    schedulable: u32,
+    /// Of the executors that are there, how many each node has.
+    nodes: HashMap<Arc<str>, u32>,
 }
 
 #[derive(Debug)]
@@ -28,10 +28,17 @@ struct Executor {
     slots: u32,
     /// The attempts that hold its slots.
     attempts: Vec<u64>,
-    draining: bool,
+    /// Since when it is about to leave.
+    draining: Option<u64>,
+    /// By `spark.excludeOnFailure.application`.
+    excluded: bool,
 }
 
 impl Executor {
+    fn takes_tasks(&self) -> bool {
+        self.draining.is_none() && !self.excluded
+    }
+
     fn free_slots(&self) -> u32 {
         self.slots.saturating_sub(self.attempts.len() as u32)
     }
@@ -46,21 +53,24 @@ impl Executors {
         let index = self.all.len() as u32;
         self.by_name.insert(name.clone(), index);
         self.alive.insert(index);
-        self.all.push(Executor { name, node, slots, attempts: Vec::new(), draining: false });
-        self.schedulable += 1;
+        *self.nodes.entry(node.clone()).or_default() += 1;
+        self.all.push(Executor { name, node, slots, attempts: Vec::new(), draining: None, excluded: false });
         self.offer(index);
         true
     }
 
     /// Stops giving it tasks.
-    pub(crate) fn drain(&mut self, name: &ExecutorId) {
+    pub(crate) fn drain(&mut self, now: u64, name: &ExecutorId) {
         let Some(index) = self.index(name) else { return };
         self.withdraw(index);
-        let executor = &mut self.all[index as usize];
-        if !executor.draining {
-            executor.draining = true;
-            self.schedulable -= 1;
-        }
+        self.all[index as usize].draining.get_or_insert(now);
+    }
+
+    /// Gives it no tasks for a while, or does again.
+    pub(crate) fn set_excluded(&mut self, index: u32, excluded: bool) {
+        self.withdraw(index);
+        self.all[index as usize].excluded = excluded;
+        self.offer(index);
     }
 
     /// Its index and the attempts that it ran; `None` when it was gone already. One that ended before it registered is
@@ -73,8 +83,11 @@ impl Executors {
         self.withdraw(index);
         self.alive.remove(&index);
         let executor = &mut self.all[index as usize];
-        if !executor.draining {
-            self.schedulable -= 1;
+        if let Some(count) = self.nodes.get_mut(&executor.node) {
+            *count -= 1;
+            if *count == 0 {
+                self.nodes.remove(&executor.node);
+            }
         }
         Some((index, std::mem::take(&mut executor.attempts)))
     }
@@ -102,7 +115,7 @@ impl Executors {
     fn offer(&mut self, index: u32) {
         let executor = &self.all[index as usize];
         let free = executor.free_slots();
-        if free > 0 && !executor.draining && self.alive.contains(&index) {
+        if free > 0 && executor.takes_tasks() && self.alive.contains(&index) {
             self.free.insert((Reverse(free), index));
         }
     }
@@ -125,9 +138,28 @@ impl Executors {
         self.by_name.get(name).copied()
     }
 
+    /// Since when it is about to leave, if it is.
+    pub(crate) fn draining_since(&self, index: u32) -> Option<u64> {
+        self.all[index as usize].draining
+    }
+
+    pub(crate) fn is_alive(&self, index: u32) -> bool {
+        self.alive.contains(&index)
+    }
+
+    pub(crate) fn has_node(&self, node: &str) -> bool {
+        self.nodes.contains_key(node)
+    }
+
+    /// Of the executors that are there.
+    pub(crate) fn on_node<'a>(&'a self, node: &'a str) -> impl Iterator<Item = u32> {
+        self.alive.iter().copied().filter(move |index| *self.all[*index as usize].node == *node)
+    }
+
+    /// Free slots of one that takes tasks.
     pub(crate) fn free_slots(&self, index: u32) -> u32 {
         let executor = &self.all[index as usize];
-        if executor.draining { 0 } else { executor.free_slots() }
+        if executor.takes_tasks() && self.is_alive(index) { executor.free_slots() } else { 0 }
     }
 
     /// Executors with free slots, the freest first.
@@ -135,22 +167,24 @@ impl Executors {
         self.free.iter().map(|(_, index)| *index)
     }
 
-    pub(crate) fn freest(&self) -> Option<u32> {
-        self.free.first().map(|(_, index)| *index)
-    }
-
     pub(crate) fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
 
+    /// Executors that take tasks, busy or not, in the order of their coming.
+    pub(crate) fn takers(&self) -> impl Iterator<Item = u32> {
+        self.alive.iter().copied().filter(|index| self.all[*index as usize].takes_tasks())
+    }
+
+    /// One that runs nothing and is not leaving.
+    pub(crate) fn idle(&self) -> Option<u32> {
+        let idle = |executor: &Executor| executor.attempts.is_empty() && executor.draining.is_none();
+        self.alive.iter().copied().find(|index| idle(&self.all[*index as usize]))
+    }
+
     /// Slots of the executors that take tasks, busy or not.
     pub(crate) fn slots(&self) -> u64 {
-        self.alive
-            .iter()
-            .map(|index| &self.all[*index as usize])
-            .filter(|executor| !executor.draining)
-            .map(|executor| u64::from(executor.slots))
-            .sum()
+        self.takers().map(|index| u64::from(self.all[index as usize].slots)).sum()
     }
 
     /// Slots of the largest executor.
@@ -158,9 +192,9 @@ impl Executors {
         self.alive.iter().map(|index| self.all[*index as usize].slots).max().unwrap_or(0)
     }
 
-    /// Executors that take tasks, busy or not.
-    pub(crate) fn schedulable(&self) -> u32 {
-        self.schedulable
+    /// Whether one executor alone takes tasks.
+    pub(crate) fn only_one(&self) -> bool {
+        self.takers().take(2).count() == 1
     }
 
     pub(crate) fn is_empty(&self) -> bool {

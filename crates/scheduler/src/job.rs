@@ -20,6 +20,42 @@ pub struct JobSpec {
     /// Keep the shuffles of this job after its end, until [`crate::Event::ShuffleReleased`]; else they go with the last
     /// job that uses them.
     pub retain_shuffles: bool,
+    pub properties: JobProperties,
+}
+
+/// What does not change a job's result: how it shares, what it can be cancelled by.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobProperties {
+    /// `spark.scheduler.pool`; `None`: the default pool.
+    pub pool: Option<Arc<str>>,
+    /// `spark.jobGroup.id`
+    pub group: Option<String>,
+    /// `spark.job.tags`
+    pub tags: BTreeSet<String>,
+    /// `spark.driver.maxResultSize`: the most bytes of serialized results that the driver takes. `None`: no limit.
+    pub max_result_bytes: Option<u64>,
+}
+
+/// Which jobs are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobSelector {
+    All,
+    /// With `future`, also those of the group that are submitted later.
+    Group {
+        group: String,
+        future: bool,
+    },
+    Tag(String),
+}
+
+impl JobSelector {
+    pub fn selects(&self, properties: &JobProperties) -> bool {
+        match self {
+            Self::All => true,
+            Self::Group { group, .. } => properties.group.as_ref() == Some(group),
+            Self::Tag(tag) => properties.tags.contains(tag),
+        }
+    }
 }
 
 /// The tasks between two exchanges.
@@ -81,6 +117,12 @@ pub(crate) struct Job {
     pub result_stage: StageId,
     /// Results that the driver has.
     pub fetched: u32,
+    pub properties: JobProperties,
+    /// The index of its pool.
+    pub pool: u32,
+    /// Results that came, and their serialized bytes.
+    pub results: u32,
+    pub result_bytes: u64,
 }
 
 impl JobSpec {
@@ -181,7 +223,7 @@ mod tests {
     }
 
     fn error(stages: Vec<StageSpec>, result: u32) -> String {
-        JobSpec { job: JobId(1), stages, result_stage: StageId(result), retain_shuffles: false }
+        JobSpec { job: JobId(1), stages, result_stage: StageId(result), retain_shuffles: false, properties: JobProperties::default() }
             .validate()
             .expect_err("a wrong graph")
     }
@@ -189,7 +231,7 @@ mod tests {
     #[test]
     fn diamonds_are_fine() {
         let stages = vec![stage(0, &[], false), stage(1, &[0], false), stage(2, &[0], false), stage(3, &[1, 2], true)];
-        let spec = JobSpec { job: JobId(1), stages, result_stage: StageId(3), retain_shuffles: false };
+        let spec = JobSpec { job: JobId(1), stages, result_stage: StageId(3), retain_shuffles: false, properties: JobProperties::default() };
         assert_eq!(spec.validate(), Ok(()));
     }
 

@@ -22,7 +22,13 @@
 //!     preferences: vec![],
 //!     indeterminate: false,
 //! };
-//! let job = JobSpec { job: JobId(7), stages: vec![stage], result_stage: StageId(0), retain_shuffles: false };
+//! let job = JobSpec {
+//!     job: JobId(7),
+//!     stages: vec![stage],
+//!     result_stage: StageId(0),
+//!     retain_shuffles: false,
+//!     properties: JobProperties::default(),
+//! };
 //! scheduler.handle(1, Event::JobSubmitted(job), &mut actions);
 //! let Some(Action::LaunchTask { attempt, .. }) = actions.pop() else { unreachable!() };
 //!
@@ -37,12 +43,15 @@
 mod actions;
 mod attempts;
 mod block_sizes;
+mod cancel;
 mod config;
 mod dag;
 mod events;
+mod exclusion;
 mod executors;
 mod job;
 mod launch;
+mod locality;
 mod map_outputs;
 mod pool;
 mod progress;
@@ -52,12 +61,16 @@ mod stage;
 mod task_set;
 
 pub use actions::{Action, JobFailure, KillReason};
-pub use config::{SchedulerConfig, Speculation};
+pub use config::{
+    ApplicationExclusion, Efficiency, Exclusion, LocalityWaits, PoolsConfig, SchedulerConfig, SchedulingMode, Speculation,
+    StageExclusion,
+};
 pub use events::{
     Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, TaskFailure, TaskOutput, TaskOutputHome,
 };
 pub use executors::Executors;
-pub use job::{JobSpec, Preference, StageOutput, StageSpec};
+pub use job::{JobProperties, JobSelector, JobSpec, Preference, StageOutput, StageSpec};
 pub use map_outputs::{MapOutput, MapOutputs, OutputLocation};
+pub use pool::{DEFAULT_POOL, PoolSchedule};
 pub use progress::{Demand, StageProgress, StageState};
 pub use scheduler::Scheduler;

@@ -34,6 +34,8 @@ pub struct Demand {
     pub pending_tasks: u64,
     /// Attempts that hold a slot.
     pub running_attempts: u64,
-    /// Task slots of all executors that take tasks.
+    /// Task slots of all executors that take tasks: neither leaving nor excluded.
     pub slots: u64,
+    /// Stages with a task that may run on none of the executors, for its failures there: each needs another one.
+    pub unschedulable_stages: u32,
 }

@@ -1,6 +1,9 @@
 //! The state machine's front: what each event means.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
@@ -8,10 +11,13 @@ use crate::{
     actions::{Action, JobFailure},
     config::SchedulerConfig,
     events::{Event, ExecutorLossReason, OutputHome, OutputRef},
+    exclusion::{Health, Unschedulable},
     executors::Executors,
     job::Job,
+    launch::Offer,
+    locality::Locality,
     map_outputs::{Home, MapOutputTracker, MapOutputs},
-    pool::Pool,
+    pool::{Pools, Turn},
     progress::{Demand, StageProgress, StageState},
     stage::Stage,
 };
@@ -20,16 +26,24 @@ use crate::{
 #[derive(Debug)]
 pub struct Scheduler {
     pub(crate) config: SchedulerConfig,
+    /// The time of the event that is being handled.
+    pub(crate) now: u64,
     pub(crate) jobs: HashMap<JobId, Job>,
     pub(crate) stages: HashMap<StageId, Stage>,
     /// Which live stage writes a shuffle.
     pub(crate) writers: HashMap<ShuffleId, StageId>,
-    pub(crate) pool: Pool,
+    pub(crate) pools: Pools,
     pub(crate) executors: Executors,
     pub(crate) outputs: MapOutputTracker,
     /// Every attempt that holds a slot, by its number.
     pub(crate) attempts: HashMap<u64, Attempt>,
     pub(crate) next_attempt: u64,
+    pub(crate) health: Health,
+    pub(crate) unschedulable: Unschedulable,
+    /// Attempts that were told to end and have not, the first told first; kept only for `spark.task.reaper`.
+    pub(crate) ending: VecDeque<(u64, u64)>,
+    /// Groups whose further jobs are cancelled as they come, the last ones cancelled.
+    pub(crate) cancelled_groups: VecDeque<String>,
     /// When executors failed, at most one more than the limit.
     executor_failures: VecDeque<u64>,
     last_loss: Option<(ExecutorId, ExecutorLossReason)>,
@@ -46,7 +60,11 @@ pub(crate) struct Attempt {
     pub stage_attempt: u32,
     pub executor: u32,
     pub shuffle: ShuffleId,
+    /// The pool that its slot counts for.
+    pub pool: u32,
     pub launched_at: u64,
+    /// Rows that it has read, as far as told.
+    pub records: u64,
 }
 
 impl Attempt {
@@ -58,15 +76,20 @@ impl Attempt {
 impl Scheduler {
     pub fn new(config: SchedulerConfig) -> Self {
         Self {
+            pools: Pools::new(&config.pools),
             config,
+            now: 0,
             jobs: HashMap::new(),
             stages: HashMap::new(),
             writers: HashMap::new(),
-            pool: Pool::default(),
             executors: Executors::default(),
             outputs: MapOutputTracker::default(),
             attempts: HashMap::new(),
             next_attempt: 0,
+            health: Health::default(),
+            unschedulable: Unschedulable::default(),
+            ending: VecDeque::new(),
+            cancelled_groups: VecDeque::new(),
             executor_failures: VecDeque::new(),
             last_loss: None,
             without_executors_since: None,
@@ -77,25 +100,28 @@ impl Scheduler {
     /// Takes in what happened at `now` (milliseconds of a clock that never goes back) and appends what to do about it
     /// to `actions`, in order.
     pub fn handle(&mut self, now: u64, event: Event, actions: &mut Vec<Action>) {
+        self.now = now;
+        let mut offer = Offer::All;
         match event {
             Event::JobSubmitted(spec) => self.submit_job(spec, actions),
-            Event::JobCancelled { job, reason } => {
-                if self.end_job(job, actions) {
-                    actions.push(Action::JobCancelled { job, reason });
-                }
-            }
+            Event::JobCancelled { job, reason } => self.cancel_job(job, reason, actions),
+            Event::JobsCancelled { jobs, reason } => self.cancel_jobs(&jobs, &reason, actions),
             Event::ExecutorRegistered { executor, node, slots } => {
-                if !self.executors.add(executor.clone(), node, slots) && self.executors.index(&executor).is_none() {
-                    actions.push(Action::RefuseExecutor { executor });
-                }
+                self.executor_registered(executor, node, slots, actions);
             }
-            Event::ExecutorDraining { executor } => self.executors.drain(&executor),
+            Event::ExecutorDraining { executor } => self.executors.drain(now, &executor),
             Event::OutputsMoved { outputs, to } => self.move_outputs(&outputs, &to, actions),
             Event::ExecutorLost { executor, reason, outputs_lost } => {
-                self.executor_lost(now, executor, reason, outputs_lost, actions);
+                self.executor_lost(executor, reason, outputs_lost, actions);
+            }
+            Event::TaskProgress { attempt, records } => {
+                if let Some(running) = self.attempts.get_mut(&attempt.attempt) {
+                    running.records = running.records.max(records);
+                }
+                return;
             }
             Event::TaskFinished { attempt, executor, output } => {
-                self.task_finished(now, attempt, executor, &output, actions);
+                offer = self.task_finished(attempt, executor, &output, actions);
             }
             Event::TaskFailed { attempt, executor, failure } => {
                 self.task_failed(attempt, &executor, failure, actions);
@@ -107,8 +133,15 @@ impl Scheduler {
             Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
             Event::Tick => {}
         }
-        self.find_slow_tasks(now);
-        self.launch_tasks(now, actions);
+        self.end_exclusion_terms();
+        self.end_executors_of_endless_tasks(actions);
+        if self.find_slow_tasks() {
+            offer = Offer::All;
+        }
+        let launched = self.launch_tasks(offer, actions);
+        if self.watch_unschedulable(&launched, actions) {
+            self.launch_tasks(Offer::All, actions);
+        }
         self.watch_for_executors(now, actions);
     }
 
@@ -116,7 +149,24 @@ impl Scheduler {
     /// depends on time.
     pub fn next_deadline(&self) -> Option<u64> {
         let starved = self.without_executors_since.map(|at| at.saturating_add(self.config.no_executors_timeout_ms));
-        starved.into_iter().chain(self.next_look_for_slow_tasks()).min()
+        let others = [
+            self.next_look_for_slow_tasks(),
+            self.health.next_end(),
+            self.unschedulable.next_end(),
+            self.next_endless_task(),
+            self.next_locality_level(),
+        ];
+        starved.into_iter().chain(others.into_iter().flatten()).min()
+    }
+
+    /// When tasks that wait for a place and see free slots elsewhere may go there.
+    fn next_locality_level(&self) -> Option<u64> {
+        if !self.executors.has_free() {
+            return None;
+        }
+        let waiting = self.pools.iter().filter_map(|turn| self.stages.get(&turn.stage));
+        let placed = waiting.filter(|stage| stage.tasks.has_preferences() && stage.tasks.pending() > 0);
+        placed.filter_map(|stage| stage.delay.next_end(&self.config.locality)).min()
     }
 
     /// Where the outputs of this shuffle (or result) are; `None` when no job uses it.
@@ -132,12 +182,18 @@ impl Scheduler {
 
     /// What could be used and what there is.
     pub fn demand(&self) -> Demand {
-        let pending = self.pool.iter().filter_map(|(_, stage)| self.stages.get(&stage));
+        let pending = self.pools.iter().filter_map(|turn| self.stages.get(&turn.stage));
         Demand {
             pending_tasks: pending.map(|stage| u64::from(stage.tasks.pending() + stage.tasks.copies_wanted())).sum(),
             running_attempts: self.attempts.len() as u64,
             slots: self.executors.slots(),
+            unschedulable_stages: self.unschedulable.len(),
         }
+    }
+
+    /// The pools with their running attempts and the stages that wait for slots.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, u32, usize)> {
+        self.pools.views()
     }
 
     pub fn executors(&self) -> &Executors {
@@ -180,15 +236,50 @@ impl Scheduler {
         }
     }
 
-    fn executor_lost(
+    fn executor_registered(&mut self, name: ExecutorId, node: Arc<str>, slots: u32, actions: &mut Vec<Action>) {
+        let waiting: Vec<StageId> = self.pools.iter().map(|turn| turn.stage).collect();
+        for id in waiting {
+            let Some(stage) = self.stages.get_mut(&id).filter(|stage| stage.tasks.has_preferences()) else { continue };
+            for level in [Locality::ProcessLocal, Locality::NodeLocal] {
+                let tasks = &mut stage.tasks;
+                if tasks.waits_for(level, &name, &node) && !tasks.has_at(level, &self.executors) {
+                    stage.delay.nearer(level);
+                }
+            }
+        }
+        let excluded = self.health.excludes_node(&node);
+        if self.executors.add(name.clone(), node, slots) {
+            if let Some(index) = self.executors.index(&name).filter(|_| excluded) {
+                self.executors.set_excluded(index, true);
+            }
+        } else if self.executors.index(&name).is_none() {
+            actions.push(Action::RefuseExecutor { executor: name });
+        }
+    }
+
+    /// Gives up an executor that is there.
+    pub(crate) fn end_executor(
         &mut self,
-        now: u64,
+        index: u32,
+        reason: String,
+        loss: ExecutorLossReason,
+        actions: &mut Vec<Action>,
+    ) {
+        let executor = self.executors.name(index).clone();
+        tracing::warn!(%executor, reason, "the executor is given up");
+        actions.push(Action::EndExecutor { executor: executor.clone(), reason });
+        self.executor_lost(executor, loss, true, actions);
+    }
+
+    pub(crate) fn executor_lost(
+        &mut self,
         name: ExecutorId,
         reason: ExecutorLossReason,
         outputs_lost: bool,
         actions: &mut Vec<Action>,
     ) {
         let Some((index, attempts)) = self.executors.remove(&name) else { return };
+        self.health.forget_failures_of(index);
         let mut touched = Vec::new();
         if outputs_lost {
             self.lose_outputs_of(index, u64::MAX, &mut touched, actions);
@@ -198,17 +289,17 @@ impl Scheduler {
 
         self.last_loss = Some((name.clone(), reason.clone()));
         if reason.is_failure() {
-            self.count_executor_failure(now, name, reason, actions);
+            self.count_executor_failure(name, reason, actions);
         }
     }
 
     fn count_executor_failure(
         &mut self,
-        now: u64,
         executor: ExecutorId,
         reason: ExecutorLossReason,
         actions: &mut Vec<Action>,
     ) {
+        let now = self.now;
         let failures = &mut self.executor_failures;
         let limit = self.config.max_executor_failures;
         failures.push_back(now);
@@ -282,15 +373,20 @@ impl Scheduler {
     /// Brings the pool up to date with a stage whose state or pending tasks changed.
     pub(crate) fn update_turn(&mut self, stage: StageId) {
         let Some(stage) = self.stages.get_mut(&stage) else { return };
-        let wanted = stage.wanted_turn();
+        let first = stage.jobs.first().filter(|_| stage.wants_slots());
+        let wanted = first.map(|job| {
+            let pool = self.jobs.get(job).map_or(0, |job| job.pool);
+            Turn { pool, job: *job, stage: stage.id() }
+        });
         if wanted == stage.turn {
             return;
         }
         if let Some(turn) = stage.turn {
-            self.pool.remove(turn);
+            self.pools.remove(turn);
         }
-        if let Some(turn) = wanted {
-            self.pool.insert(turn);
+        match wanted {
+            Some(turn) => self.pools.insert(turn),
+            None => self.unschedulable.remove(stage.id()),
         }
         stage.turn = wanted;
     }

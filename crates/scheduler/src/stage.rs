@@ -3,7 +3,15 @@
 use firesteel_protocol::{JobId, StageId};
 
 use crate::{
-    job::StageSpec, pool::Turn, progress::StageProgress, progress::StageState, speculation::Median, task_set::TaskSet,
+    config::StageExclusion,
+    exclusion::StageFailures,
+    executors::Executors,
+    job::StageSpec,
+    locality::Delay,
+    pool::Turn,
+    progress::{StageProgress, StageState},
+    speculation::{Median, Pace},
+    task_set::TaskSet,
 };
 
 #[derive(Debug)]
@@ -29,15 +37,21 @@ pub(crate) struct Stage {
     /// Outputs were lost after a child began.
     pub read_outputs_lost: bool,
     pub failed_attempts: u32,
+    /// Which of its tasks failed where in this attempt of the stage.
+    pub failures: StageFailures,
+    /// How long its tasks have waited for the places that they prefer.
+    pub delay: Delay,
     /// How long its successful attempts took, in milliseconds; kept only for speculation.
     pub durations: Median,
+    /// How fast they read rows; kept only for speculation.
+    pub pace: Pace,
     /// Its entry in the pool, if it has one.
     pub turn: Option<Turn>,
 }
 
 impl Stage {
-    pub fn new(spec: StageSpec, job: JobId, is_done: impl Fn(u32) -> bool) -> Self {
-        let tasks = TaskSet::new(spec.num_tasks, is_done, &spec.preferences);
+    pub fn new(spec: StageSpec, job: JobId, is_done: impl Fn(u32) -> bool, executors: &Executors) -> Self {
+        let tasks = TaskSet::new(spec.num_tasks, is_done, &spec.preferences, executors);
         Self {
             jobs: vec![job],
             children: Vec::new(),
@@ -49,7 +63,10 @@ impl Stage {
             began: tasks.done() > 0,
             read_outputs_lost: false,
             failed_attempts: 0,
+            failures: StageFailures::default(),
+            delay: Delay::new(0),
             durations: Median::default(),
+            pace: Pace::default(),
             turn: None,
             tasks,
             spec,
@@ -60,12 +77,15 @@ impl Stage {
         self.spec.stage
     }
 
-    /// Its place among the stages that have a task to launch; `None` when it has none.
-    pub fn wanted_turn(&self) -> Option<Turn> {
-        if self.state != StageState::Running || self.tasks.pending() + self.tasks.copies_wanted() == 0 {
-            return None;
-        }
-        self.jobs.first().map(|job| (*job, self.id()))
+    /// Whether it has a task to launch.
+    pub fn wants_slots(&self) -> bool {
+        self.state == StageState::Running && self.tasks.pending() + self.tasks.copies_wanted() > 0
+    }
+
+    /// Whether no exclusion keeps the task from running there.
+    pub fn may_run(&self, rules: Option<&StageExclusion>, task: u32, executor: u32, node: &str) -> bool {
+        let Some(rules) = rules.filter(|_| !self.failures.is_empty()) else { return true };
+        !self.failures.excludes(executor, node) && !self.failures.excludes_task(rules, task, executor, node)
     }
 
     pub fn progress(&self) -> StageProgress {

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::Hash,
     sync::Arc,
 };
 
 use firesteel_protocol::ExecutorId;
 
-use crate::job::Preference;
+use crate::{executors::Executors, job::Preference, locality::Locality};
 
 /// No executor is avoided.
 const NONE: u32 = u32::MAX;
@@ -31,56 +32,136 @@ struct Task {
     /// Attempts that ended without a result and without the task's fault.
     blameless: u32,
     launches: u32,
-    /// The executor on which it failed last: it waits in `retries` for another one.
+    /// The executor on which it failed last.
     avoid: u32,
+    /// It failed before: when pending, it waits in `retries`.
+    is_retry: bool,
 }
 
 /// A queue entry may be out of date: what counts is the task's state when it is taken. Every change of state costs O(1).
 #[derive(Debug)]
 pub(crate) struct TaskSet {
     tasks: Vec<Task>,
-    /// Pending tasks without a wish to avoid an executor, the next one last.
+    /// Pending tasks that never failed and prefer no place, the next one last.
     fresh: Vec<u32>,
     /// Pending tasks that failed before, oldest first.
     retries: VecDeque<u32>,
     pending: u32,
     running: u32,
     done: u32,
-    preferences: Option<Box<PreferenceIndex>>,
+    places: Option<Box<Places>>,
     /// Running tasks that shall have a copy, in the order in which they were found slow.
     copies_wanted: Vec<u32>,
 }
 
-/// Pending tasks by the places that they would like.
+/// Pending tasks by the places that they prefer.
 #[derive(Debug, Default)]
-struct PreferenceIndex {
-    of_task: Vec<Vec<Preference>>,
+struct Places {
+    of_task: Vec<Vec<Place>>,
     by_executor: HashMap<ExecutorId, Vec<u32>>,
     by_node: HashMap<Arc<str>, Vec<u32>>,
+    /// All of them.
+    anywhere: Vec<u32>,
 }
 
-impl PreferenceIndex {
-    fn push(&mut self, task: u32) {
-        for preference in self.of_task.get(task as usize).into_iter().flatten() {
-            match preference {
-                Preference::Executor(name) => self.by_executor.entry(name.clone()).or_default().push(task),
-                Preference::Node(name) => self.by_node.entry(name.clone()).or_default().push(task),
+#[derive(Debug, Clone)]
+enum Place {
+    Executor(ExecutorId),
+    Node(Arc<str>),
+}
+
+impl Places {
+    /// Who prefers an executor prefers its node next.
+    fn new(preferences: &[Vec<Preference>], executors: &Executors) -> Self {
+        let of_task = preferences.iter().map(|wishes| {
+            let mut places: Vec<Place> = Vec::with_capacity(wishes.len());
+            for wish in wishes {
+                match wish {
+                    Preference::Node(node) => places.push(Place::Node(node.clone())),
+                    Preference::Executor(name) => {
+                        places.push(Place::Executor(name.clone()));
+                        let node = executors.index(name).map(|index| executors.node(index).clone());
+                        places.extend(node.map(Place::Node));
+                    }
+                }
+            }
+            places
+        });
+        Self { of_task: of_task.collect(), ..Self::default() }
+    }
+
+    /// False when the task prefers no place.
+    fn push(&mut self, task: u32) -> bool {
+        let Some(places) = self.of_task.get(task as usize).filter(|places| !places.is_empty()) else { return false };
+        for place in places {
+            match place {
+                Place::Executor(name) => self.by_executor.entry(name.clone()).or_default().push(task),
+                Place::Node(name) => self.by_node.entry(name.clone()).or_default().push(task),
             }
         }
+        self.anywhere.push(task);
+        true
     }
+
+    fn clear(&mut self) {
+        self.by_executor.clear();
+        self.by_node.clear();
+        self.anywhere.clear();
+    }
+}
+
+/// Takes the last entry that is not out of date.
+fn take_last(list: &mut Vec<u32>, tasks: &[Task]) -> Option<u32> {
+    while let Some(number) = list.pop() {
+        let task = &tasks[number as usize];
+        if task.state == TaskState::Pending && !task.is_retry {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Whether any entry is not out of date.
+fn has_any(list: &mut Vec<u32>, tasks: &[Task]) -> bool {
+    let last = take_last(list, tasks);
+    list.extend(last);
+    last.is_some()
+}
+
+/// Whether any list of a place that is there has an entry that is not out of date. Empty lists on the way go.
+fn any_waits<K: Clone + Eq + Hash>(
+    lists: &mut HashMap<K, Vec<u32>>,
+    tasks: &[Task],
+    is_there: impl Fn(&K) -> bool,
+) -> bool {
+    let mut empty = Vec::new();
+    let mut found = false;
+    for (place, list) in lists.iter_mut() {
+        if !has_any(list, tasks) {
+            empty.push(place.clone());
+        } else if is_there(place) {
+            found = true;
+            break;
+        }
+    }
+    for place in empty {
+        lists.remove(&place);
+    }
+    found
 }
 
 impl TaskSet {
     /// Tasks for which `is_done` are done from the start.
-    pub fn new(len: u32, is_done: impl Fn(u32) -> bool, preferences: &[Vec<Preference>]) -> Self {
-        let task = |state| Task { state, failures: 0, blameless: 0, launches: 0, avoid: NONE };
+    pub fn new(
+        len: u32,
+        is_done: impl Fn(u32) -> bool,
+        preferences: &[Vec<Preference>],
+        executors: &Executors,
+    ) -> Self {
+        let task = |state| Task { state, failures: 0, blameless: 0, launches: 0, avoid: NONE, is_retry: false };
         let tasks: Vec<Task> =
             (0..len).map(|index| task(if is_done(index) { TaskState::Done } else { TaskState::Pending })).collect();
         let done = tasks.iter().filter(|task| task.state == TaskState::Done).count() as u32;
-        let preferences = preferences
-            .iter()
-            .any(|places| !places.is_empty())
-            .then(|| Box::new(PreferenceIndex { of_task: preferences.to_vec(), ..PreferenceIndex::default() }));
         let mut set = Self {
             tasks,
             fresh: Vec::new(),
@@ -88,9 +169,12 @@ impl TaskSet {
             pending: len - done,
             running: 0,
             done,
-            preferences,
+            places: None,
             copies_wanted: Vec::new(),
         };
+        if preferences.iter().any(|places| !places.is_empty()) {
+            set.places = Some(Box::new(Places::new(preferences, executors)));
+        }
         set.queue_all_pending();
         set
     }
@@ -98,27 +182,28 @@ impl TaskSet {
     fn queue_all_pending(&mut self) {
         self.fresh.clear();
         self.retries.clear();
-        if let Some(preferences) = &mut self.preferences {
-            preferences.by_executor.clear();
-            preferences.by_node.clear();
+        if let Some(places) = &mut self.places {
+            places.clear();
         }
         for task in (0..self.len()).rev() {
             if self.tasks[task as usize].state == TaskState::Pending {
-                self.tasks[task as usize].avoid = NONE;
-                self.enqueue(task, NONE);
+                self.enqueue(task, None);
             }
         }
     }
 
-    fn enqueue(&mut self, task: u32, avoid: u32) {
-        self.tasks[task as usize].avoid = avoid;
-        if avoid == NONE {
-            self.fresh.push(task);
-        } else {
+    /// With `avoid`, or a failure that counts, it goes to the tasks that failed before.
+    fn enqueue(&mut self, task: u32, avoid: Option<u32>) {
+        let entry = &mut self.tasks[task as usize];
+        entry.avoid = avoid.unwrap_or(NONE);
+        entry.is_retry = avoid.is_some() || entry.failures > 0;
+        if entry.is_retry {
             self.retries.push_back(task);
+            return;
         }
-        if let Some(preferences) = &mut self.preferences {
-            preferences.push(task);
+        let placed = self.places.as_mut().is_some_and(|places| places.push(task));
+        if !placed {
+            self.fresh.push(task);
         }
     }
 
@@ -143,7 +228,38 @@ impl TaskSet {
     }
 
     pub fn has_preferences(&self) -> bool {
-        self.preferences.is_some()
+        self.places.is_some()
+    }
+
+    /// Whether a task that prefers a place waits for an executor that is there, at this level.
+    pub fn has_at(&mut self, level: Locality, executors: &Executors) -> bool {
+        let Self { tasks, places, .. } = self;
+        let Some(places) = places.as_mut() else { return false };
+        match level {
+            Locality::ProcessLocal => {
+                any_waits(&mut places.by_executor, tasks, |name| executors.index(name).is_some())
+            }
+            Locality::NodeLocal => any_waits(&mut places.by_node, tasks, |node| executors.has_node(node)),
+            Locality::NoPref => false,
+            Locality::Any => has_any(&mut places.anywhere, tasks),
+        }
+    }
+
+    /// Whether a task waits for this executor, at this level.
+    pub fn waits_for(&mut self, level: Locality, name: &ExecutorId, node: &str) -> bool {
+        let Self { tasks, places, .. } = self;
+        let Some(places) = places.as_mut() else { return false };
+        let list = match level {
+            Locality::ProcessLocal => places.by_executor.get_mut(name),
+            Locality::NodeLocal => places.by_node.get_mut(node),
+            Locality::NoPref | Locality::Any => None,
+        };
+        list.is_some_and(|list| has_any(list, tasks))
+    }
+
+    /// Some pending task, if there is one. Costs O(tasks): for failures only.
+    pub fn any_pending(&self) -> Option<u32> {
+        (0..self.len()).find(|task| self.is_pending(*task))
     }
 
     pub fn is_running(&self, task: u32, attempt: u64) -> bool {
@@ -196,47 +312,39 @@ impl TaskSet {
         self.tasks[task as usize].state == TaskState::Pending
     }
 
-    /// How many pending tasks wait for another executor than the one where they failed, entries out of date included.
+    /// How many pending tasks failed before, entries out of date included.
     pub fn retries(&self) -> usize {
         self.retries.len()
     }
 
-    /// The retry at this place of the queue and the executor that it avoids; `None`, and the entry gone, when it is out
-    /// of date.
+    /// The retry at this place of the queue and the executor that it had better avoid; `None`, and the entry gone, when it
+    /// is out of date.
     pub fn retry(&mut self, at: usize) -> Option<(u32, u32)> {
         let task = *self.retries.get(at)?;
-        let avoid = self.tasks[task as usize].avoid;
-        if self.is_pending(task) && avoid != NONE {
-            return Some((task, avoid));
+        let entry = &self.tasks[task as usize];
+        if self.is_pending(task) && entry.is_retry {
+            return Some((task, entry.avoid));
         }
         self.retries.remove(at);
         None
     }
 
-    /// Takes the next task out of the queue for anywhere. The caller launches it.
+    /// Takes the next task that has no preference. The caller launches it.
     pub fn take_fresh(&mut self) -> Option<u32> {
-        while let Some(task) = self.fresh.pop() {
-            if self.is_pending(task) && self.tasks[task as usize].avoid == NONE {
-                return Some(task);
-            }
-        }
-        None
+        take_last(&mut self.fresh, &self.tasks)
     }
 
-    /// Takes a task that would like to run there. The caller launches it.
-    pub fn take_preferring(&mut self, index: u32, executor: &ExecutorId, node: &str) -> Option<u32> {
-        let Self { tasks, preferences, .. } = self;
-        let preferences = preferences.as_mut()?;
-        for list in [preferences.by_executor.get_mut(executor), preferences.by_node.get_mut(node)] {
-            let Some(list) = list else { continue };
-            while let Some(number) = list.pop() {
-                let task = &tasks[number as usize];
-                if task.state == TaskState::Pending && task.avoid != index {
-                    return Some(number);
-                }
-            }
-        }
-        None
+    /// Takes a task that prefers this executor, or its node, or, at [`Locality::Any`], another place. The caller launches it.
+    pub fn take_at(&mut self, level: Locality, executor: &ExecutorId, node: &str) -> Option<u32> {
+        let Self { tasks, places, .. } = self;
+        let places = places.as_mut()?;
+        let list = match level {
+            Locality::ProcessLocal => places.by_executor.get_mut(executor)?,
+            Locality::NodeLocal => places.by_node.get_mut(node)?,
+            Locality::NoPref => return None,
+            Locality::Any => &mut places.anywhere,
+        };
+        take_last(list, tasks)
     }
 
     /// A pending task runs now. Returns how often it was launched before.
@@ -245,6 +353,7 @@ impl TaskSet {
         debug_assert_eq!(entry.state, TaskState::Pending);
         entry.state = TaskState::Running { attempt, copy: None };
         entry.avoid = NONE;
+        entry.is_retry = false;
         entry.launches += 1;
         self.pending -= 1;
         self.running += 1;
@@ -266,8 +375,8 @@ impl TaskSet {
         other
     }
 
-    /// An attempt of a running task ended without a result. If it was the only one, the task must run again, on another
-    /// executor than `avoid` if there is one.
+    /// An attempt of a running task ended without a result. If it was the only one, the task must run again: as one that
+    /// failed, with `avoid`, on another executor than that if there is one.
     pub fn attempt_ended(&mut self, task: u32, attempt: u64, avoid: Option<u32>) {
         let entry = &mut self.tasks[task as usize];
         debug_assert!(matches!(entry.state, TaskState::Running { .. }));
@@ -279,7 +388,7 @@ impl TaskSet {
         self.copies_wanted.retain(|wanted| *wanted != task);
         self.running -= 1;
         self.pending += 1;
-        self.enqueue(task, avoid.unwrap_or(NONE));
+        self.enqueue(task, avoid);
     }
 
     /// The output of a done task is gone: it must run again.
@@ -289,7 +398,7 @@ impl TaskSet {
         entry.state = TaskState::Pending;
         self.done -= 1;
         self.pending += 1;
-        self.enqueue(task, NONE);
+        self.enqueue(task, None);
     }
 
     /// Counts a failure of the task's own and returns how many there are.
@@ -336,7 +445,7 @@ mod tests {
 
     #[test]
     fn tasks_go_in_order_and_each_once() {
-        let mut set = TaskSet::new(3, |task| task == 1, &[]);
+        let mut set = TaskSet::new(3, |task| task == 1, &[], &Executors::default());
         assert_eq!((set.pending(), set.done()), (2, 1));
         assert_eq!(set.take_fresh(), Some(0));
         assert_eq!(set.launched(0, 10), 0);
@@ -356,13 +465,16 @@ mod tests {
     fn preferred_tasks_go_to_their_place_and_not_twice() {
         let here = ExecutorId::new("exec-1");
         let wishes = vec![vec![], vec![Preference::Executor(here.clone())], vec![Preference::Node("node-a".into())]];
-        let mut set = TaskSet::new(3, |_| false, &wishes);
-        assert_eq!(set.take_preferring(0, &ExecutorId::new("exec-9"), "node-b"), None);
-        assert_eq!(set.take_preferring(0, &here, "node-a"), Some(1));
+        let mut set = TaskSet::new(3, |_| false, &wishes, &Executors::default());
+        let there = ExecutorId::new("exec-9");
+        assert_eq!(set.take_at(Locality::ProcessLocal, &there, "node-b"), None);
+        assert_eq!(set.take_at(Locality::NodeLocal, &there, "node-b"), None);
+        assert_eq!(set.take_at(Locality::ProcessLocal, &here, "node-a"), Some(1));
         set.launched(1, 0);
-        assert_eq!(set.take_preferring(0, &here, "node-a"), Some(2));
+        assert_eq!(set.take_at(Locality::ProcessLocal, &here, "node-a"), None);
+        assert_eq!(set.take_at(Locality::NodeLocal, &here, "node-a"), Some(2));
         set.launched(2, 1);
-        assert_eq!(set.take_preferring(0, &here, "node-a"), None);
+        assert_eq!(set.take_at(Locality::Any, &there, "node-b"), None);
         assert_eq!(set.take_fresh(), Some(0));
         set.launched(0, 2);
         assert_eq!(set.take_fresh(), None);
@@ -370,7 +482,7 @@ mod tests {
 
     #[test]
     fn retries_leave_the_queue_when_out_of_date() {
-        let mut set = TaskSet::new(1, |_| false, &[]);
+        let mut set = TaskSet::new(1, |_| false, &[], &Executors::default());
         set.take_fresh();
         set.launched(0, 0);
         set.attempt_ended(0, 0, Some(7));
@@ -384,7 +496,7 @@ mod tests {
 
     #[test]
     fn of_two_attempts_the_first_to_end_counts() {
-        let mut set = TaskSet::new(2, |_| false, &[]);
+        let mut set = TaskSet::new(2, |_| false, &[], &Executors::default());
         for attempt in 0..2 {
             let task = set.take_fresh().unwrap();
             set.launched(task, attempt);

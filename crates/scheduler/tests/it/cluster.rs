@@ -566,6 +566,11 @@ impl Cluster {
             }
             Action::JobCancelled { job, .. } => self.job_ended(job, Outcome::Cancelled),
             Action::RefuseExecutor { executor } => self.stop(&executor),
+            Action::EndExecutor { executor, .. } => {
+                let ended = std::mem::take(&mut self.nodes.get_mut(&executor).expect("an executor").occupied);
+                self.killed.extend(ended);
+                self.stop(&executor);
+            }
             Action::StageStarted { .. }
             | Action::StageSuspended { .. }
             | Action::StageFinished { .. }
@@ -671,6 +676,11 @@ impl Cluster {
                 assert!(*waited_ms >= config.no_executors_timeout_ms);
                 assert_eq!(self.scheduler.executors().alive().count(), 0);
             }
+            JobFailure::ExcludedEverywhere { .. } => {
+                let rules = &config.exclusion;
+                assert!(rules.stage.is_some() || rules.application.is_some(), "{failure}");
+            }
+            JobFailure::ResultTooLarge { bytes, limit, .. } => assert!(bytes > limit),
             JobFailure::CannotRollBack { cause, .. } => {
                 assert!(self.stages[cause].indeterminate && !self.held.is_empty());
             }

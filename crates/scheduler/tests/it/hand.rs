@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef,
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobProperties, JobSpec, OutputHome, OutputLocation, OutputRef,
     Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskFailure, TaskOutput,
 };
 
@@ -160,7 +160,7 @@ pub fn result(stage: u32, parents: &[u32], tasks: u32) -> StageSpec {
 /// The last stage is the result.
 pub fn job(id: u64, stages: Vec<StageSpec>) -> JobSpec {
     let result_stage = stages.last().expect("a stage").stage;
-    JobSpec { job: JobId(id), stages, result_stage, retain_shuffles: false }
+    JobSpec { job: JobId(id), stages, result_stage, retain_shuffles: false, properties: JobProperties::default() }
 }
 
 pub const FIRST: JobId = JobId(1);

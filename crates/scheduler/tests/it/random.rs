@@ -2,7 +2,7 @@
 
 use firesteel_protocol::{JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    ExecutorLossReason, JobFailure, JobSpec, SchedulerConfig, Speculation, StageOutput, StageSpec, TaskFailure,
+    Efficiency, ExecutorLossReason, JobFailure, JobProperties, JobSpec, SchedulerConfig, Speculation, StageOutput, StageSpec, TaskFailure,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
@@ -37,7 +37,7 @@ fn spec(number: u64, shape: &Shape, first_stage: u32) -> JobSpec {
         }
     }
     stages[count - 1].output = StageOutput::Result { shuffle: ShuffleId(id(count - 1).0) };
-    JobSpec { job: JobId(number), stages, result_stage: id(count - 1), retain_shuffles: false }
+    JobSpec { job: JobId(number), stages, result_stage: id(count - 1), retain_shuffles: false, properties: JobProperties::default() }
 }
 
 /// A job that shares all but the result with another.
@@ -76,6 +76,7 @@ fn adaptive(spec: JobSpec) -> Vec<JobSpec> {
             stages: own.collect(),
             result_stage: id(&map.stage),
             retain_shuffles: true,
+            properties: JobProperties::default(),
         });
     }
     debug_assert!(last.output.is_result());
@@ -150,6 +151,8 @@ fn mixed_scenario(
                 quantile_permille: 250,
                 min_task_runtime_ms: 2,
                 duration_threshold_ms: (seed % 2 == 0).then_some(10),
+                efficiency: (seed % 5 == 0).then(Efficiency::default),
+                decommission_kill_interval_ms: (seed % 7 == 0).then_some(5),
             });
             let config = SchedulerConfig { max_executor_failures: limit, speculation, ..SchedulerConfig::default() };
             Scenario { jobs, executors, faults, config, duplicate_every, inline_every, seed }
@@ -263,6 +266,8 @@ fn the_mix_is_a_mix() {
                 Outcome::Failed(JobFailure::ExecutorFailures { .. }) => "executor failures",
                 Outcome::Failed(JobFailure::NoExecutors { .. }) => "no executors",
                 Outcome::Failed(JobFailure::CannotRollBack { .. }) => "cannot roll back",
+                Outcome::Failed(JobFailure::ExcludedEverywhere { .. }) => "excluded everywhere",
+                Outcome::Failed(JobFailure::ResultTooLarge { .. }) => "result too large",
                 Outcome::Failed(JobFailure::InvalidSpec(_)) => "invalid spec",
             };
             *outcomes.entry(name).or_default() += 1;

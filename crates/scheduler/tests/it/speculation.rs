@@ -5,6 +5,11 @@ use firesteel_scheduler::{Action, KillReason, SchedulerConfig, Speculation};
 
 use crate::hand::{Hand, Launch, crashed, disk_full, job, on, result};
 
+/// Without a look at the rows that tasks have read.
+fn by_time_alone() -> Speculation {
+    Speculation { efficiency: None, ..Speculation::default() }
+}
+
 /// Ten tasks on two nodes, all but the last of them done after 100 ms. The launch of the last one.
 fn nine_of_ten(speculation: Speculation) -> (Hand, Launch) {
     let mut hand = Hand::with(SchedulerConfig { speculation: Some(speculation), ..SchedulerConfig::default() });
@@ -25,7 +30,7 @@ fn at(hand: &mut Hand, now: u64) -> Vec<Launch> {
 
 #[test]
 fn a_task_three_times_as_slow_as_the_median_is_copied_on_another_node() {
-    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    let (mut hand, slow) = nine_of_ten(by_time_alone());
     assert_eq!(at(&mut hand, 250), []);
     assert_eq!(at(&mut hand, 300), [], "three times the median is not more than that");
     let deadline = hand.scheduler.next_deadline().unwrap();
@@ -49,7 +54,7 @@ fn a_task_three_times_as_slow_as_the_median_is_copied_on_another_node() {
 
 #[test]
 fn the_first_attempt_may_win() {
-    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    let (mut hand, slow) = nine_of_ten(by_time_alone());
     let copies = at(&mut hand, 400);
     hand.finish(&slow);
     let killed =
@@ -59,7 +64,7 @@ fn the_first_attempt_may_win() {
 
 #[test]
 fn a_copy_is_not_waited_for_and_not_missed() {
-    let (mut hand, slow) = nine_of_ten(Speculation::default());
+    let (mut hand, slow) = nine_of_ten(by_time_alone());
     let copies = at(&mut hand, 400);
     // The slow one fails: its copy is there already.
     hand.fail(&slow, disk_full());
@@ -72,7 +77,7 @@ fn a_copy_is_not_waited_for_and_not_missed() {
 
 #[test]
 fn nothing_is_copied_before_most_tasks_are_done_or_without_another_node() {
-    let config = SchedulerConfig { speculation: Some(Speculation::default()), ..SchedulerConfig::default() };
+    let config = SchedulerConfig { speculation: Some(by_time_alone()), ..SchedulerConfig::default() };
     let mut hand = Hand::with(config.clone());
     hand.executor_on("node-a", "a", 5);
     hand.executor_on("node-b", "b", 5);
@@ -97,7 +102,7 @@ fn nothing_is_copied_before_most_tasks_are_done_or_without_another_node() {
 
 #[test]
 fn few_tasks_are_slow_by_the_threshold_alone() {
-    let rules = Speculation { duration_threshold_ms: Some(1_000), ..Speculation::default() };
+    let rules = Speculation { duration_threshold_ms: Some(1_000), ..by_time_alone() };
     let mut hand = Hand::with(SchedulerConfig { speculation: Some(rules), ..SchedulerConfig::default() });
     hand.executor_on("node-a", "a", 2);
     hand.executor_on("node-b", "b", 2);
