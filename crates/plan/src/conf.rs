@@ -22,7 +22,27 @@ pub enum ConfKind {
     Bytes,
     /// Spark's time strings: `100ms`, `30s`, `5min`; a bare number is seconds.
     Duration,
+    /// As [`ConfKind::Duration`], but a bare number is milliseconds. Spark has both.
+    Millis,
     Text,
+}
+
+/// Who can set a key, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfScope {
+    /// Read when the application starts.
+    Application,
+    /// May be set in a session, with SET, at any time.
+    Session,
+}
+
+impl ConfKey {
+    pub fn scope(&self) -> ConfScope {
+        // Spark's local properties, which belong to the session's jobs.
+        let of_jobs = ["spark.scheduler.pool", "spark.jobGroup.id", "spark.job.tags"].contains(&self.name);
+        let of_sql = self.name.starts_with("spark.sql.") && self.name != keys::WAREHOUSE_DIR.name;
+        if of_jobs || of_sql { ConfScope::Session } else { ConfScope::Application }
+    }
 }
 
 macro_rules! conf_keys {
@@ -56,10 +76,44 @@ conf_keys! {
     TASK_MAX_FAILURES = "spark.task.maxFailures", Int, "4", "Failures of one task after which its job fails.";
     STAGE_MAX_CONSECUTIVE_ATTEMPTS = "spark.stage.maxConsecutiveAttempts", Int, "4", "Attempts of one stage in a row, for lost map outputs, after which its job fails.";
     SPECULATION = "spark.speculation", Bool, "false", "Whether tasks that take much longer than the others of their stage get a copy on another node.";
-    SPECULATION_INTERVAL = "spark.speculation.interval", Duration, "100ms", "How often it is looked for slow tasks.";
+    SPECULATION_INTERVAL = "spark.speculation.interval", Millis, "100ms", "How often it is looked for slow tasks.";
     SPECULATION_MULTIPLIER = "spark.speculation.multiplier", Double, "3", "A task is slow when it runs this many times as long as the median.";
     SPECULATION_QUANTILE = "spark.speculation.quantile", Double, "0.9", "Share of a stage's tasks that must be done before one of them is copied.";
-    SPECULATION_MIN_RUNTIME = "spark.speculation.minTaskRuntime", Duration, "100ms", "No task is copied before it has run this long.";
+    SPECULATION_MIN_RUNTIME = "spark.speculation.minTaskRuntime", Millis, "100ms", "No task is copied before it has run this long.";
+    SPECULATION_THRESHOLD = "spark.speculation.task.duration.threshold", Millis, "", "In stages of no more tasks than an executor has slots, a task that runs longer than this is slow. Not set: no such rule.";
+    SPECULATION_EFFICIENCY = "spark.speculation.efficiency.enabled", Bool, "true", "Whether a slow task is left alone that reads rows about as fast as the others do.";
+    SPECULATION_PROCESS_RATE = "spark.speculation.efficiency.processRateMultiplier", Double, "0.75", "A slow task is copied when it reads rows at less than this share of the others' mean rate.";
+    SPECULATION_LONG_RUN = "spark.speculation.efficiency.longRunTaskFactor", Double, "2.0", "However fast it reads, a task is copied when it runs this many times as long as makes it slow.";
+    DECOMMISSION_KILL_INTERVAL = "spark.executor.decommission.killInterval", Duration, "", "Time from the notice until a leaving executor is ended from outside: with speculation, its tasks that will not be done by then are copied. Not set: not known.";
+    STAGE_IGNORE_DECOMMISSION = "spark.stage.ignoreDecommissionFetchFailure", Bool, "true", "Whether blocks that a leaving executor could not serve are left out of spark.stage.maxConsecutiveAttempts.";
+    EXECUTOR_MAX_FAILURES = "spark.executor.maxNumFailures", Int, "", "Executor failures after which running jobs fail. Not set: twice the number of executors asked for (with dynamic allocation, of spark.dynamicAllocation.maxExecutors), at least 3.";
+    EXECUTOR_FAILURES_VALIDITY = "spark.executor.failuresValidityInterval", Millis, "", "Executor failures older than this no longer count. Not set: they count for ever.";
+    NO_EXECUTORS_TIMEOUT = "firesteel.scheduler.noExecutorsTimeout", Duration, "300s", "Jobs fail when there has been no executor for this long.";
+    EXCLUDE_ON_FAILURE = "spark.excludeOnFailure.enabled", Bool, "false", "Whether executors and nodes on which tasks failed get no further ones; the two keys after this one overrule it, each for its level.";
+    EXCLUDE_TASK_AND_STAGE = "spark.excludeOnFailure.taskAndStage.enabled", Bool, "", "Whether they are excluded for the task, or for the rest of the stage. Not set: as spark.excludeOnFailure.enabled.";
+    EXCLUDE_APPLICATION = "spark.excludeOnFailure.application.enabled", Bool, "", "Whether they are excluded for all tasks for a time. Not set: as spark.excludeOnFailure.enabled.";
+    EXCLUDE_TIMEOUT = "spark.excludeOnFailure.timeout", Millis, "1h", "How long an executor or node is excluded for the application.";
+    EXCLUDE_TASK_PER_EXECUTOR = "spark.excludeOnFailure.task.maxTaskAttemptsPerExecutor", Int, "1", "Failures of a task on one executor after which it does not go there again.";
+    EXCLUDE_TASK_PER_NODE = "spark.excludeOnFailure.task.maxTaskAttemptsPerNode", Int, "2", "Failures of a task on one node after which it does not go there again; less than spark.task.maxFailures.";
+    EXCLUDE_STAGE_PER_EXECUTOR = "spark.excludeOnFailure.stage.maxFailedTasksPerExecutor", Int, "2", "Different tasks of a stage that fail on an executor, after which none of the stage's goes there.";
+    EXCLUDE_STAGE_PER_NODE = "spark.excludeOnFailure.stage.maxFailedExecutorsPerNode", Int, "2", "Executors of a node excluded for a stage, after which the node is.";
+    EXCLUDE_APPLICATION_PER_EXECUTOR = "spark.excludeOnFailure.application.maxFailedTasksPerExecutor", Int, "2", "Different tasks, of stages that succeeded in the end, that failed on an executor, after which it is excluded for the application.";
+    EXCLUDE_APPLICATION_PER_NODE = "spark.excludeOnFailure.application.maxFailedExecutorsPerNode", Int, "2", "Executors of a node excluded for the application, after which the node is.";
+    EXCLUDE_FETCH_FAILURE = "spark.excludeOnFailure.application.fetchFailure.enabled", Bool, "false", "Whether an executor that does not serve its blocks is excluded for the application at once.";
+    EXCLUDE_KILL = "spark.excludeOnFailure.killExcludedExecutors", Bool, "false", "Whether executors that are excluded for the application are ended, so that others take their place.";
+    EXCLUDE_UNSCHEDULABLE_TIMEOUT = "spark.scheduler.excludeOnFailure.unschedulableTaskSetTimeout", Millis, "120s", "How long a stage with a task that may run nowhere waits for another executor before its job fails.";
+    LOCALITY_WAIT = "spark.locality.wait", Millis, "3s", "How long a task waits for the place it prefers before it goes farther.";
+    LOCALITY_WAIT_PROCESS = "spark.locality.wait.process", Millis, "", "The same for the executor that holds its input. Not set: spark.locality.wait.";
+    LOCALITY_WAIT_NODE = "spark.locality.wait.node", Millis, "", "The same for another executor of that node. Not set: spark.locality.wait.";
+    LOCALITY_LEGACY_RESET = "spark.locality.wait.legacyResetOnTaskLaunch", Bool, "false", "Whether the wait begins again with each task that is launched, as before Spark 3.1.";
+    SCHEDULER_MODE = "spark.scheduler.mode", Text, "FIFO", "How jobs that run at the same time share the slots: FIFO or FAIR.";
+    SCHEDULER_ALLOCATION_FILE = "spark.scheduler.allocation.file", Text, "", "XML file of the pools of FAIR mode, in Spark's form. Not set: every job is in a pool without a least share and of weight 1.";
+    SCHEDULER_POOL = "spark.scheduler.pool", Text, "", "In FAIR mode the pool of the jobs that the session submits from now on; empty: default.";
+    CANCELLED_GROUPS = "spark.scheduler.numCancelledJobGroupsToTrack", Int, "1000", "Job groups cancelled with their future jobs that are remembered.";
+    JOB_GROUP = "spark.jobGroup.id", Text, "", "The group of the jobs that the session submits from now on, to cancel them by.";
+    JOB_TAGS = "spark.job.tags", Text, "", "Tags of the jobs that the session submits from now on, to cancel them by; separated by commas.";
+    REAPER = "spark.task.reaper.enabled", Bool, "false", "Whether executors are ended whose tasks do not end when told to.";
+    REAPER_KILL_TIMEOUT = "spark.task.reaper.killTimeout", Text, "-1", "How long such a task may take to end, as a time; -1: for ever.";
     EXECUTOR_INSTANCES = "spark.executor.instances", Int, "2", "Executors of the application.";
     EXECUTOR_CORES = "spark.executor.cores", Int, "1", "Task slots of an executor.";
     EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";
@@ -70,7 +124,7 @@ conf_keys! {
     MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";
     IO_COMPRESSION = "spark.io.compression.codec", Text, "lz4", "Codec of shuffle blocks: lz4, zstd or none.";
-    HEARTBEAT_INTERVAL = "spark.executor.heartbeatInterval", Duration, "10s", "How often an executor reports to the driver.";
+    HEARTBEAT_INTERVAL = "spark.executor.heartbeatInterval", Millis, "10s", "How often an executor reports to the driver.";
     NETWORK_TIMEOUT = "spark.network.timeout", Duration, "120s", "Silence after which the other side is taken for lost.";
 }
 
@@ -128,7 +182,22 @@ impl SparkConf {
     }
 
     pub fn millis(&self, key: &ConfKey) -> u64 {
-        parse_millis(self.text(key)).unwrap_or_default()
+        self.millis_if_set(key).unwrap_or_default()
+    }
+
+    /// `None` when it is not set and has no default.
+    pub fn millis_if_set(&self, key: &ConfKey) -> Option<u64> {
+        parse_time(self.text(key), if key.kind == ConfKind::Millis { 1 } else { 1000 })
+    }
+
+    /// `None` when it is not set and has no default.
+    pub fn bool_if_set(&self, key: &ConfKey) -> Option<bool> {
+        Some(self.text(key).trim()).filter(|text| !text.is_empty()).map(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// `None` when it is not set and has no default.
+    pub fn int_if_set(&self, key: &ConfKey) -> Option<i64> {
+        self.text(key).trim().parse().ok()
     }
 }
 
@@ -145,6 +214,7 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
         ConfKind::Double => value.trim().parse::<f64>().is_ok_and(f64::is_finite),
         ConfKind::Bytes => parse_bytes(value).is_some(),
         ConfKind::Duration => parse_millis(value).is_some(),
+        ConfKind::Millis => parse_time(value, 1).is_some(),
         ConfKind::Text => true,
     };
     if ok {
@@ -155,7 +225,7 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
         ConfKind::Int => "int",
         ConfKind::Double => "a number such as 1.5",
         ConfKind::Bytes => "a size such as 512m or 4g",
-        ConfKind::Duration => "a time such as 100ms, 30s or 5min",
+        ConfKind::Duration | ConfKind::Millis => "a time such as 100ms, 30s or 5min",
         ConfKind::Text => "text",
     };
     Err(SparkError::new(
@@ -187,13 +257,19 @@ pub fn parse_bytes(text: &str) -> Option<i64> {
 
 /// Spark's time strings, in milliseconds; a bare number is seconds.
 pub fn parse_millis(text: &str) -> Option<u64> {
+    parse_time(text, 1000)
+}
+
+/// A bare number counts in `unit_ms`.
+fn parse_time(text: &str, unit_ms: u64) -> Option<u64> {
     let text = text.trim().to_ascii_lowercase();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..split].parse().ok()?;
     let factor = match text[split..].trim() {
+        "" => unit_ms,
         "us" => return Some(number / 1000),
         "ms" => 1,
-        "" | "s" => 1000,
+        "s" => 1000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
@@ -208,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_default_has_the_form_of_its_key() {
-        for key in keys::ALL {
+        for key in keys::ALL.iter().filter(|key| !key.default.is_empty()) {
             check(key, key.default).unwrap();
         }
     }

@@ -6,8 +6,8 @@ use std::{collections::VecDeque, time::Instant};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, JobProperties, JobSpec, Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskOutput,
-    TaskOutputHome,
+    Action, Event, ExecutorLossReason, JobProperties, JobSpec, Scheduler, SchedulerConfig, StageOutput, StageSpec,
+    TaskOutput, TaskOutputHome,
 };
 
 const SLOTS: u32 = 4;
@@ -38,7 +38,13 @@ fn main() -> Result<(), std::num::ParseIntError> {
         stage(0, &[], tasks, StageOutput::Shuffle { shuffle: ShuffleId(0), num_reducers: reducers }),
         stage(1, &[0], reducers, StageOutput::Result { shuffle: ShuffleId(1) }),
     ];
-    let job = JobSpec { job: JobId(1), stages, result_stage: StageId(1), retain_shuffles: false, properties: JobProperties::default() };
+    let job = JobSpec {
+        job: JobId(1),
+        stages,
+        result_stage: StageId(1),
+        retain_shuffles: false,
+        properties: JobProperties::default(),
+    };
 
     let begin = Instant::now();
     scheduler.handle(0, Event::JobSubmitted(job), &mut actions);

@@ -223,15 +223,27 @@ mod tests {
     }
 
     fn error(stages: Vec<StageSpec>, result: u32) -> String {
-        JobSpec { job: JobId(1), stages, result_stage: StageId(result), retain_shuffles: false, properties: JobProperties::default() }
-            .validate()
-            .expect_err("a wrong graph")
+        JobSpec {
+            job: JobId(1),
+            stages,
+            result_stage: StageId(result),
+            retain_shuffles: false,
+            properties: JobProperties::default(),
+        }
+        .validate()
+        .expect_err("a wrong graph")
     }
 
     #[test]
     fn diamonds_are_fine() {
         let stages = vec![stage(0, &[], false), stage(1, &[0], false), stage(2, &[0], false), stage(3, &[1, 2], true)];
-        let spec = JobSpec { job: JobId(1), stages, result_stage: StageId(3), retain_shuffles: false, properties: JobProperties::default() };
+        let spec = JobSpec {
+            job: JobId(1),
+            stages,
+            result_stage: StageId(3),
+            retain_shuffles: false,
+            properties: JobProperties::default(),
+        };
         assert_eq!(spec.validate(), Ok(()));
     }
 

@@ -62,8 +62,8 @@ mod task_set;
 
 pub use actions::{Action, JobFailure, KillReason};
 pub use config::{
-    ApplicationExclusion, Efficiency, Exclusion, LocalityWaits, PoolsConfig, SchedulerConfig, SchedulingMode, Speculation,
-    StageExclusion,
+    ApplicationExclusion, Efficiency, Exclusion, LocalityWaits, PoolsConfig, SchedulerConfig, SchedulingMode,
+    Speculation, StageExclusion,
 };
 pub use events::{
     Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, TaskFailure, TaskOutput, TaskOutputHome,

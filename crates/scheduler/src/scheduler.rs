@@ -293,12 +293,7 @@ impl Scheduler {
         }
     }
 
-    fn count_executor_failure(
-        &mut self,
-        executor: ExecutorId,
-        reason: ExecutorLossReason,
-        actions: &mut Vec<Action>,
-    ) {
+    fn count_executor_failure(&mut self, executor: ExecutorId, reason: ExecutorLossReason, actions: &mut Vec<Action>) {
         let now = self.now;
         let failures = &mut self.executor_failures;
         let limit = self.config.max_executor_failures;

@@ -236,9 +236,7 @@ impl TaskSet {
         let Self { tasks, places, .. } = self;
         let Some(places) = places.as_mut() else { return false };
         match level {
-            Locality::ProcessLocal => {
-                any_waits(&mut places.by_executor, tasks, |name| executors.index(name).is_some())
-            }
+            Locality::ProcessLocal => any_waits(&mut places.by_executor, tasks, |name| executors.index(name).is_some()),
             Locality::NodeLocal => any_waits(&mut places.by_node, tasks, |node| executors.has_node(node)),
             Locality::NoPref => false,
             Locality::Any => has_any(&mut places.anywhere, tasks),

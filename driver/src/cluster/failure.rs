@@ -37,6 +37,9 @@ pub fn to_error(failure: &JobFailure) -> SparkError {
         let class = match failure {
             JobFailure::NoExecutors { .. } => "EXECUTORS_NOT_AVAILABLE",
             JobFailure::ExecutorFailures { .. } => "EXECUTORS_FAILED",
+            JobFailure::ResultTooLarge { bytes, limit, .. } => {
+                return crate::application::result_too_large(*bytes, *limit);
+            }
             _ => "JOB_ABORTED",
         };
         return SparkError::new(class, "58000", sentence(failure));

@@ -7,20 +7,21 @@
 mod core;
 mod failure;
 mod job;
+mod limits;
+mod pools;
 mod service;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use firesteel_engine::EngineSession;
-use firesteel_plan::{SparkConf, SparkError, SparkResult, conf::keys};
+use firesteel_plan::{SparkConf, SparkError, SparkResult};
 use firesteel_protocol::{auth::CheckToken, proto::driver_server::DriverServer};
-use firesteel_scheduler::{SchedulerConfig, Speculation};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 pub use self::{
-    core::{Core, ExecutorView},
+    core::{Core, ExecutorView, JobView},
     job::ClusterRunner,
 };
 use crate::progress::ProgressSender;
@@ -48,7 +49,7 @@ impl Cluster {
     /// Listens and serves. Call within a runtime.
     pub async fn start(engine: EngineSession, progress: ProgressSender, options: ClusterOptions) -> SparkResult<Self> {
         let conf = engine.conf();
-        let core = Core::new(engine, progress, scheduler_config(&conf, options.executors), &options.token)?;
+        let core = Core::new(engine, progress, limits::scheduler_config(&conf, options.executors)?, &options.token)?;
         let listener = TcpListener::bind(options.listen)
             .await
             .map_err(|e| SparkError::internal(format!("cannot listen on {}: {e}", options.listen)))?;
@@ -94,8 +95,14 @@ impl Cluster {
         self.address
     }
 
+    /// For the application's own session.
     pub fn runner(&self) -> ClusterRunner {
-        ClusterRunner::new(self.core.clone())
+        self.runner_of(self.core.engine().clone())
+    }
+
+    /// For another session, which shares the executors.
+    pub fn runner_of(&self, engine: EngineSession) -> ClusterRunner {
+        ClusterRunner::new(self.core.clone(), engine)
     }
 
     /// Tells executors to end and gives the message time to go out.
@@ -110,39 +117,6 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.core.shutdown_executors("the driver ends");
         self.stop.cancel();
-    }
-}
-
-fn scheduler_config(conf: &SparkConf, executors: u32) -> SchedulerConfig {
-    let number = |key| u32::try_from(conf.int(key)).unwrap_or(u32::MAX).max(1);
-    let defaults = SchedulerConfig::default();
-    let failures = conf.get_raw("spark.executor.maxNumFailures").and_then(|v| v.trim().parse().ok());
-    SchedulerConfig {
-        max_task_failures: number(&keys::TASK_MAX_FAILURES),
-        max_consecutive_stage_attempts: number(&keys::STAGE_MAX_CONSECUTIVE_ATTEMPTS),
-        max_executor_failures: failures.unwrap_or_else(|| SchedulerConfig::default_max_executor_failures(executors)),
-        executor_failures_validity_ms: conf
-            .get_raw("spark.executor.failuresValidityInterval")
-            .and_then(firesteel_plan::conf::parse_millis),
-        no_executors_timeout_ms: conf
-            .get_raw("firesteel.scheduler.noExecutorsTimeout")
-            .and_then(firesteel_plan::conf::parse_millis)
-            .unwrap_or(defaults.no_executors_timeout_ms),
-        speculation: conf.bool(&keys::SPECULATION).then(|| speculation(conf)),
-    }
-}
-
-fn speculation(conf: &SparkConf) -> Speculation {
-    let permille = |key| (conf.double(key).max(0.0) * 1000.0).round() as u64;
-    Speculation {
-        interval_ms: conf.millis(&keys::SPECULATION_INTERVAL),
-        multiplier_permille: permille(&keys::SPECULATION_MULTIPLIER),
-        quantile_permille: permille(&keys::SPECULATION_QUANTILE),
-        min_task_runtime_ms: conf.millis(&keys::SPECULATION_MIN_RUNTIME),
-        // Without a default: it is off.
-        duration_threshold_ms: conf
-            .get_raw("spark.speculation.task.duration.threshold")
-            .and_then(firesteel_plan::conf::parse_millis),
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use firesteel_functions::{FunctionContext, literal};
 use firesteel_plan::{
     Expr, ExprKind, SparkError, SparkResult,
-    conf::keys,
+    conf::{ConfScope, keys},
     expr::{Literal, TimestampKind},
 };
 
@@ -21,9 +21,8 @@ use crate::{
 
 /// Keys that hold for the life of the application.
 fn check_modifiable(key: &str) -> SparkResult<()> {
-    let fixed =
-        key == keys::WAREHOUSE_DIR.name || (keys::ALL.iter().any(|k| k.name == key) && !key.starts_with("spark.sql."));
-    if !fixed {
+    let known = keys::ALL.iter().find(|known| known.name == key);
+    if known.is_none_or(|known| known.scope() == ConfScope::Session) {
         return Ok(());
     }
     Err(SparkError::new(

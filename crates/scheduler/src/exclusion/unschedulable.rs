@@ -73,7 +73,8 @@ impl Scheduler {
                     let until = self.now.saturating_add(self.config.exclusion.unschedulable_timeout_ms);
                     if let Some(idle) = self.executors.idle() {
                         self.unschedulable.until.insert(id, until);
-                        let reason = format!("task {task} of stage {id} may not run on any executor: another one may come");
+                        let reason =
+                            format!("task {task} of stage {id} may not run on any executor: another one may come");
                         self.end_executor(idle, reason, ExecutorLossReason::Released, actions);
                         gave_up = true;
                     } else if self.config.dynamic_allocation {

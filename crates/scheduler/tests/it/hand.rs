@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobProperties, JobSpec, OutputHome, OutputLocation, OutputRef,
-    Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskFailure, TaskOutput,
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobProperties, JobSpec, OutputHome, OutputLocation,
+    OutputRef, Scheduler, SchedulerConfig, StageOutput, StageSpec, TaskFailure, TaskOutput,
 };
 
 pub struct Hand {

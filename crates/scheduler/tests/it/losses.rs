@@ -2,8 +2,8 @@
 
 use firesteel_protocol::{ExecutorId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Action, Event, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef, Preference, SchedulerConfig, StageSpec,
-    TaskOutput, TaskOutputHome,
+    Action, Event, JobFailure, JobSpec, LocalityWaits, OutputHome, OutputLocation, OutputRef, Preference,
+    SchedulerConfig, StageSpec, TaskOutput, TaskOutputHome,
 };
 
 use crate::hand::{FIRST, Hand, Launch, evicted, job, map, on, partitions, result};
@@ -142,7 +142,8 @@ fn a_stage_that_finishes_may_fail_to_read_again_later() {
 
 #[test]
 fn readers_of_lost_executors_do_not_use_up_the_attempts_of_their_stage() {
-    let mut hand = Hand::with(SchedulerConfig { max_executor_failures: 100, ..SchedulerConfig::default() });
+    let locality = LocalityWaits { process_ms: 0, node_ms: 0, reset_on_launch: false };
+    let mut hand = Hand::with(SchedulerConfig { max_executor_failures: 100, locality, ..SchedulerConfig::default() });
     let on = |hand: &mut Hand, name: &str, node: &str| {
         hand.tell(Event::ExecutorRegistered { executor: ExecutorId::new(name), node: node.into(), slots: 1 });
     };

@@ -2,7 +2,8 @@
 
 use firesteel_protocol::{JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Efficiency, ExecutorLossReason, JobFailure, JobProperties, JobSpec, SchedulerConfig, Speculation, StageOutput, StageSpec, TaskFailure,
+    Efficiency, ExecutorLossReason, JobFailure, JobProperties, JobSpec, SchedulerConfig, Speculation, StageOutput,
+    StageSpec, TaskFailure,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config};
 
@@ -37,7 +38,13 @@ fn spec(number: u64, shape: &Shape, first_stage: u32) -> JobSpec {
         }
     }
     stages[count - 1].output = StageOutput::Result { shuffle: ShuffleId(id(count - 1).0) };
-    JobSpec { job: JobId(number), stages, result_stage: id(count - 1), retain_shuffles: false, properties: JobProperties::default() }
+    JobSpec {
+        job: JobId(number),
+        stages,
+        result_stage: id(count - 1),
+        retain_shuffles: false,
+        properties: JobProperties::default(),
+    }
 }
 
 /// A job that shares all but the result with another.

@@ -1,7 +1,6 @@
 //! Events into the scheduler, and what follows from its actions.
 
 use firesteel_engine::shuffle::{MapOutputId, fetch_result};
-use firesteel_plan::conf::keys;
 use firesteel_protocol::{
     ExecutorId, JobId, TaskAttemptId,
     proto::{
@@ -12,7 +11,7 @@ use firesteel_protocol::{
 use firesteel_scheduler::{Action, Event, OutputLocation, TaskFailure};
 use futures::TryStreamExt;
 
-use super::{Core, Counts, State, cancelled, spans::StageEnd};
+use super::{Core, Counts, State, job_cancelled, spans::StageEnd};
 use crate::cluster::{failure, job::JobMessage};
 
 impl Core {
@@ -70,6 +69,10 @@ impl Core {
                 self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
                 state.executors.remove(&executor);
             }
+            Action::EndExecutor { executor, reason } => {
+                self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
+                state.executors.remove(&executor);
+            }
             Action::StageStarted { stage, stage_attempt, tasks } => {
                 tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
                 if let Some(job) = state.stages.get(&stage).map(|entry| entry.job) {
@@ -101,7 +104,7 @@ impl Core {
                 self.job_ended(state, job, JobMessage::Failed(error));
             }
             Action::JobCancelled { job, reason } => {
-                self.job_ended(state, job, JobMessage::Failed(cancelled(&reason)));
+                self.job_ended(state, job, JobMessage::Failed(job_cancelled(job, &reason)));
             }
         }
     }
@@ -158,17 +161,8 @@ impl Core {
     }
 
     fn result_fetched(&self, job: JobId, attempt: TaskAttemptId, batches: Vec<arrow::array::RecordBatch>) {
-        let limit = u64::try_from(self.engine.conf().bytes(&keys::MAX_RESULT_SIZE)).unwrap_or(0);
         let mut state = self.state.lock();
         let Some(entry) = state.jobs.get_mut(&job) else { return };
-        entry.fetched_bytes += batches.iter().map(|b| b.get_array_memory_size() as u64).sum::<u64>();
-        if limit > 0 && entry.fetched_bytes > limit {
-            let error = crate::application::result_too_large(entry.fetched_bytes, limit);
-            let _ = entry.messages.send(JobMessage::Failed(error));
-            let reason = "its result is larger than spark.driver.maxResultSize".to_owned();
-            self.event_in(&mut state, Event::JobCancelled { job, reason });
-            return;
-        }
         let _ = entry.messages.send(JobMessage::Partition { partition: attempt.task.partition, batches });
         self.event_in(&mut state, Event::ResultFetched { attempt });
     }

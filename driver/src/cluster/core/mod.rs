@@ -26,7 +26,9 @@ use firesteel_protocol::{
     ExecutorId, JobId, ShuffleId, StageId,
     proto::{DriverMessage, MapOutputs, OutputLocation as WireLocation},
 };
-use firesteel_scheduler::{Action, Event, JobSpec, OutputLocation, Scheduler, SchedulerConfig};
+use firesteel_scheduler::{
+    Action, Event, JobProperties, JobSelector, JobSpec, OutputLocation, Scheduler, SchedulerConfig, StageProgress,
+};
 use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::mpsc;
@@ -94,6 +96,14 @@ pub struct ExecutorView {
     pub slots: u32,
 }
 
+/// A running job as people see it.
+#[derive(Debug, Clone)]
+pub struct JobView {
+    pub id: JobId,
+    pub properties: JobProperties,
+    pub stages: Vec<StageProgress>,
+}
+
 /// A stage of a running job.
 pub struct StageEntry {
     pub job: JobId,
@@ -105,12 +115,12 @@ pub struct StageEntry {
 }
 
 pub struct JobEntry {
+    pub properties: JobProperties,
     pub messages: mpsc::UnboundedSender<JobMessage>,
     pub result_schema: SchemaRef,
     pub result_stage: StageId,
     pub result_shuffle: ShuffleId,
     pub stages: Vec<StageId>,
-    pub fetched_bytes: u64,
 }
 
 impl Core {
@@ -197,6 +207,24 @@ impl Core {
         }
     }
 
+    /// Cancels the jobs that are meant; each one's caller gets the error. Answers before the tasks have ended.
+    pub fn cancel_jobs(&self, jobs: JobSelector, reason: &str) {
+        self.event(Event::JobsCancelled { jobs, reason: reason.to_owned() });
+    }
+
+    /// Running jobs, what they were submitted with, and how far their stages are.
+    pub fn jobs(&self) -> Vec<JobView> {
+        let state = self.state.lock();
+        let view = |(id, entry): (&JobId, &JobEntry)| JobView {
+            id: *id,
+            properties: entry.properties.clone(),
+            stages: state.scheduler.job_progress(*id).unwrap_or_default(),
+        };
+        let mut jobs: Vec<JobView> = state.jobs.iter().map(view).collect();
+        jobs.sort_unstable_by_key(|job| job.id);
+        jobs
+    }
+
     pub fn cancel(&self, job: JobId, reason: &str) {
         let mut state = self.state.lock();
         if state.jobs.contains_key(&job) {
@@ -244,4 +272,10 @@ impl Core {
 
 fn cancelled(reason: &str) -> SparkError {
     SparkError::new("OPERATION_CANCELED", "HY008", format!("Operation has been canceled: {reason}."))
+}
+
+fn job_cancelled(job: JobId, reason: &str) -> SparkError {
+    SparkError::new("SPARK_JOB_CANCELLED", "XXKDA", format!("Job {job} cancelled {reason}"))
+        .param("jobId", job.to_string())
+        .param("reason", reason)
 }

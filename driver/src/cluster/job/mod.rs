@@ -3,6 +3,7 @@
 
 mod describe;
 mod prepare;
+mod properties;
 mod result;
 mod stages;
 mod submit;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use datafusion::physical_plan::ExecutionPlan;
+use firesteel_engine::EngineSession;
 use firesteel_plan::SparkResult;
 use futures::stream::BoxStream;
 
@@ -20,22 +22,24 @@ use self::{prepare::prepared, submit::submit};
 use super::core::Core;
 use crate::PlanRunner;
 
-/// Runs plans on the executors of a cluster.
+/// Runs the plans of one session on the executors of a cluster. Several share the executors.
 pub struct ClusterRunner {
     core: Arc<Core>,
+    /// The session's: its configuration says how its jobs share and what they can be cancelled by.
+    engine: EngineSession,
 }
 
 impl ClusterRunner {
-    pub fn new(core: Arc<Core>) -> Self {
-        Self { core }
+    pub fn new(core: Arc<Core>, engine: EngineSession) -> Self {
+        Self { core, engine }
     }
 }
 
 #[async_trait]
 impl PlanRunner for ClusterRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
-        let plan = prepared(&self.core, plan).await?;
-        Ok(submit(&self.core, plan)?.batches())
+        let plan = prepared(&self.core, &self.engine, plan).await?;
+        Ok(submit(&self.core, &self.engine, plan)?.batches())
     }
 
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {

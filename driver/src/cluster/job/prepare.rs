@@ -7,6 +7,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
 };
 use firesteel_engine::{
+    EngineSession,
     error::{from_datafusion, to_datafusion},
     stage,
 };
@@ -17,19 +18,27 @@ use super::submit::submit;
 use crate::cluster::core::Core;
 
 /// The plan with the values of its scalar subqueries in their place.
-pub async fn prepared(core: &Arc<Core>, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Arc<dyn ExecutionPlan>> {
-    let core = core.clone();
+pub async fn prepared(
+    core: &Arc<Core>,
+    engine: &EngineSession,
+    plan: Arc<dyn ExecutionPlan>,
+) -> SparkResult<Arc<dyn ExecutionPlan>> {
+    let (core, engine) = (core.clone(), engine.clone());
     let mut evaluate = move |plan: Arc<dyn ExecutionPlan>| {
-        let core = core.clone();
-        async move { scalar(core, plan).await }
+        let (core, engine) = (core.clone(), engine.clone());
+        async move { scalar(core, engine, plan).await }
     };
     stage::inline_scalar_subqueries(plan, &mut evaluate).await.map_err(|e| from_datafusion(&e))
 }
 
 /// The value of a scalar subquery.
-async fn scalar(core: Arc<Core>, plan: Arc<dyn ExecutionPlan>) -> Result<ScalarValue, DataFusionError> {
+async fn scalar(
+    core: Arc<Core>,
+    engine: EngineSession,
+    plan: Arc<dyn ExecutionPlan>,
+) -> Result<ScalarValue, DataFusionError> {
     let data_type = plan.schema().field(0).data_type().clone();
-    let mut batches = submit(&core, plan).map_err(to_datafusion)?.batches();
+    let mut batches = submit(&core, &engine, plan).map_err(to_datafusion)?.batches();
     let mut value = None;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(to_datafusion)?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::physical_plan::ExecutionPlan;
 use firesteel_engine::{
+    EngineSession,
     error::from_datafusion,
     stage::{self, StageGraph},
 };
@@ -12,6 +13,7 @@ use firesteel_scheduler::JobSpec;
 use tokio::sync::mpsc;
 
 use super::{
+    properties::properties_of,
     result::Job,
     stages::{PreparedStage, shuffle_id, stage_id},
 };
@@ -21,10 +23,12 @@ use crate::cluster::{
 };
 
 /// Cuts `plan`, whose scalar subqueries are evaluated, and submits all of its stages.
-pub fn submit(core: &Arc<Core>, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
+pub fn submit(core: &Arc<Core>, engine: &EngineSession, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
     let result_schema = plan.schema();
     let graph = cut(core, plan)?;
-    let conf = conf_for_executors(&core.engine().conf());
+    let conf = engine.conf();
+    let properties = properties_of(&conf);
+    let conf = conf_for_executors(&conf);
     let job = core.new_job_id();
     let result_shuffle = graph.result().ok_or_else(|| SparkError::internal("a plan without a result"))?.shuffle;
     let (mut specs, mut entries) = (Vec::new(), Vec::new());
@@ -45,9 +49,10 @@ pub fn submit(core: &Arc<Core>, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job
         result_stage: stage_id(result_shuffle),
         result_shuffle,
         stages: entries.iter().map(|(id, _)| *id).collect(),
-        fetched_bytes: 0,
+        properties: properties.clone(),
     };
-    let spec = JobSpec { job, stages: specs, result_stage: stage_id(result_shuffle), retain_shuffles: false };
+    let result_stage = stage_id(result_shuffle);
+    let spec = JobSpec { job, stages: specs, result_stage, retain_shuffles: false, properties };
     core.submit(spec, entry, entries);
     Ok(Job::new(core.clone(), job, messages))
 }
