@@ -14,7 +14,15 @@ pub struct Progress {
     pub tasks_total: u64,
     pub tasks_done: u64,
     pub tasks_running: u64,
+    /// Task attempts that ended without a result. Not those that were told to end.
     pub tasks_failed: u64,
+    /// Attempts that were launched because an earlier one failed or what it had made was lost.
+    pub tasks_rerun: u64,
+    /// All task attempts that were launched.
+    pub attempts: u64,
+    /// Copies of slow tasks, and those of them that were faster.
+    pub speculative: u64,
+    pub speculative_won: u64,
     pub rows_read: u64,
     /// How much of its input the running query has read, from 0 to 1, where the sizes of its scans tell.
     pub share: Option<f64>,

@@ -1,6 +1,7 @@
 //! The executor's side of its conversation with the driver.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -92,7 +93,8 @@ impl Agent {
         let client = BlockClient::new(&options.auth_token, Duration::from_secs(10))
             .map_err(|e| ExecutorError::Config(e.message().to_owned()))?
             .on_runtime(control);
-        let wanted = format!("0.0.0.0:{}", options.port);
+        let bind = options.bind.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+        let wanted = SocketAddr::new(bind, options.port).to_string();
         let failed = |e: std::io::Error| ExecutorError::Serve { address: wanted.clone(), message: e.to_string() };
         let listener = TcpListener::bind(&wanted).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();

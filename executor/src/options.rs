@@ -1,6 +1,6 @@
 //! What an executor is told when it starts.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, net::IpAddr, path::PathBuf, time::Duration};
 
 use firesteel_protocol::ExecutorId;
 
@@ -32,6 +32,8 @@ pub struct ExecutorOptions {
     pub memory_bytes: Option<u64>,
     /// Where others reach this executor: host or address without port.
     pub host: String,
+    /// The one address to listen on; `None`: every address.
+    pub bind: Option<IpAddr>,
     /// Port of its service; 0 takes a free one.
     pub port: u16,
     pub node: String,
@@ -49,7 +51,7 @@ pub const EXECUTOR_PORT: u16 = 7078;
 impl ExecutorOptions {
     /// From `FIRESTEEL_DRIVER_ADDRESS`, `FIRESTEEL_EXECUTOR_ID`, `FIRESTEEL_AUTH_TOKEN`, `FIRESTEEL_CORES`,
     /// `FIRESTEEL_MEMORY_BYTES`, `FIRESTEEL_POD_IP`, `FIRESTEEL_NODE_NAME`, `FIRESTEEL_LOCAL_DIRS` (comma-separated),
-    /// `FIRESTEEL_EXECUTOR_PORT`.
+    /// `FIRESTEEL_EXECUTOR_PORT`, `FIRESTEEL_BIND_ADDRESS`.
     pub fn from_env() -> Result<Self, ExecutorError> {
         Self::from_vars(|name| env::var(name).ok())
     }
@@ -58,7 +60,7 @@ impl ExecutorOptions {
         let var = |name: &str| var(name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty());
         let need = |name: &str| var(name).ok_or_else(|| ExecutorError::Config(format!("{name} is not set")));
         fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, ExecutorError> {
-            value.parse().map_err(|_| ExecutorError::Config(format!("{name} is not a number in range: {value:?}")))
+            value.parse().map_err(|_| ExecutorError::Config(format!("{name} cannot be read: {value:?}")))
         }
         let cores = var("FIRESTEEL_CORES").map_or(Ok(1), |v| number("FIRESTEEL_CORES", &v))?;
         if cores == 0 {
@@ -71,6 +73,7 @@ impl ExecutorOptions {
             cores,
             memory_bytes: var("FIRESTEEL_MEMORY_BYTES").map(|v| number("FIRESTEEL_MEMORY_BYTES", &v)).transpose()?,
             host: need("FIRESTEEL_POD_IP")?,
+            bind: var("FIRESTEEL_BIND_ADDRESS").map(|v| number("FIRESTEEL_BIND_ADDRESS", &v)).transpose()?,
             port: var("FIRESTEEL_EXECUTOR_PORT")
                 .map_or(Ok(EXECUTOR_PORT), |v| number("FIRESTEEL_EXECUTOR_PORT", &v))?,
             node: var("FIRESTEEL_NODE_NAME").unwrap_or_default(),

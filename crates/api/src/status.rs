@@ -193,6 +193,9 @@ pub struct Progress {
     /// Failed task attempts, retried ones included.
     #[serde(default)]
     pub tasks_failed: i64,
+    /// Task attempts that were launched because an earlier one failed or what it had made was lost.
+    #[serde(default)]
+    pub tasks_rerun: i64,
     #[serde(default)]
     pub rows_read: i64,
     #[serde(default)]

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
 pub use self::{
-    core::{Core, ExecutorView, JobView},
+    core::{AttemptCounts, Core, ExecutorView, JobView, StageView},
     job::ClusterRunner,
 };
 use crate::progress::ProgressSender;

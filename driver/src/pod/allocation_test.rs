@@ -172,7 +172,7 @@ impl Application {
              spec: {{image: 'r:1', sql: {{inline: SELECT 1}}, executor: {{instances: {instances}}}}}}}"
         );
         let var = |name: &str| match name {
-            names::LOCAL_DIRS => None,
+            names::LOCAL_DIRS | names::BIND_ADDRESS => None,
             names::POD_IP => Some("10.0.0.1".to_owned()),
             _ => Some("1".to_owned()),
         };

@@ -1,8 +1,8 @@
-//! `/healthz` and `/metrics`.
+//! `/healthz` and `/metrics`; `/stages` and `/executors` for a closer look, as JSON.
 
 use std::{fmt, future::Future, sync::Arc};
 
-use axum::{Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
+use axum::{Json, Router, extract::State, http::header::CONTENT_TYPE, response::IntoResponse, routing::get};
 use firesteel_api::ExecutorStatus;
 use parking_lot::RwLock;
 use prometheus_client::{
@@ -13,7 +13,10 @@ use prometheus_client::{
 };
 use tokio::{net::TcpListener, sync::watch};
 
-use crate::progress::ProgressSender;
+use crate::{
+    cluster::{Core, ExecutorView, StageView},
+    progress::ProgressSender,
+};
 
 /// What the counts are read from when somebody asks.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ struct Source {
 #[derive(Clone)]
 pub struct Metrics {
     source: Source,
+    /// None until the driver takes executors.
+    core: Arc<RwLock<Option<Arc<Core>>>>,
     registry: Arc<Registry>,
 }
 
@@ -35,11 +40,23 @@ impl Metrics {
         let source = Source { progress, executors: Arc::default() };
         let mut registry = Registry::with_prefix("firesteel_driver");
         registry.register_collector(Box::new(source.clone()));
-        Self { source, registry: Arc::new(registry) }
+        Self { source, core: Arc::default(), registry: Arc::new(registry) }
     }
 
     pub fn count_executors(&self, executors: watch::Receiver<ExecutorStatus>) {
         *self.source.executors.write() = Some(executors);
+    }
+
+    pub fn look_into(&self, core: Arc<Core>) {
+        *self.core.write() = Some(core);
+    }
+
+    fn stages(&self) -> Vec<StageView> {
+        self.core.read().as_ref().map(|core| core.stages()).unwrap_or_default()
+    }
+
+    fn executors(&self) -> Vec<ExecutorView> {
+        self.core.read().as_ref().map(|core| core.executors()).unwrap_or_default()
     }
 
     /// The exposition text.
@@ -64,7 +81,11 @@ impl Collector for Source {
             gauge(&mut out, name, help, value)?;
         }
         for (name, help, value) in [
+            ("task_attempts", "Task attempts that were launched", p.attempts),
             ("task_failures", "Failed task attempts, retried ones included", p.tasks_failed),
+            ("task_reruns", "Attempts launched because an earlier one failed or its output was lost", p.tasks_rerun),
+            ("speculative_attempts", "Copies of slow tasks", p.speculative),
+            ("speculative_attempts_won", "Copies that were faster than what they are a copy of", p.speculative_won),
             ("rows_read", "Rows read from sources", p.rows_read),
             ("bytes_read", "Bytes read from sources", p.bytes_read),
             ("rows_written", "Rows written to sinks", p.rows_written),
@@ -104,8 +125,12 @@ pub async fn serve(
     metrics: Metrics,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let router =
-        Router::new().route("/healthz", get(|| async { "ok" })).route("/metrics", get(exposition)).with_state(metrics);
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/metrics", get(exposition))
+        .route("/stages", get(|State(metrics): State<Metrics>| async move { Json(metrics.stages()) }))
+        .route("/executors", get(|State(metrics): State<Metrics>| async move { Json(metrics.executors()) }))
+        .with_state(metrics);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
@@ -124,11 +149,13 @@ mod tests {
         assert!(!metrics.encode().contains("executors_running"));
         let (executors, receiver) = watch::channel(ExecutorStatus::default());
         metrics.count_executors(receiver);
-        progress.update(|p| (p.tasks_running, p.rows_read) = (7, 1 << 40));
+        progress.update(|p| (p.tasks_running, p.rows_read, p.attempts, p.tasks_rerun) = (7, 1 << 40, 9, 2));
         executors.send_modify(|e| (e.running, e.failed) = (2, 3));
         let text = metrics.encode();
         for line in [
             "firesteel_driver_tasks_running 7",
+            "firesteel_driver_task_attempts_total 9",
+            "firesteel_driver_task_reruns_total 2",
             "firesteel_driver_rows_read_total 1099511627776",
             "firesteel_driver_executors_running 2",
             "firesteel_driver_executors_lost_total 3",

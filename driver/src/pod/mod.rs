@@ -135,6 +135,7 @@ impl Parts {
         let end = CancellationToken::new();
         let (allocation, executors) = Allocation::new(&client, cluster.core().clone(), settings);
         metrics.count_executors(executors.clone());
+        metrics.look_into(cluster.core().clone());
         let allocation = tokio::spawn(allocation.run(end.clone()));
         let writer = StatusWriter::new(&client, settings.context.clone(), progress.clone(), executors.clone());
         let status = tokio::spawn(writer.run(end.clone()));
@@ -186,6 +187,17 @@ impl Parts {
         let code = conclude(result, Some(settings));
         // The last status does not tell of a stage that runs.
         self.progress.update(|p| p.activity.clear());
+        let p = self.progress.get();
+        tracing::info!(
+            stages = p.stages_done,
+            tasks = p.tasks_done,
+            launched = p.attempts,
+            failed = p.tasks_failed,
+            rerun = p.tasks_rerun,
+            speculative = p.speculative,
+            speculative_won = p.speculative_won,
+            "task attempts of the application"
+        );
         let closing = async {
             self.end.cancel();
             let deleted = async {
@@ -247,7 +259,7 @@ fn no_executors(trouble: Option<Trouble>) -> Failure {
 /// Says how it ended, to the kubelet and in the log.
 fn conclude(result: Result<String, Failure>, settings: Option<&Settings>) -> ExitCode {
     let word = last_word(&result, settings);
-    write_last_word(&word, Path::new(termination::PATH));
+    write_last_word(&word, settings.map_or(Path::new(termination::PATH), |s| &s.termination_path));
     let well = result.is_ok();
     if well {
         tracing::info!(detail = word.message, "the program ended well");

@@ -12,7 +12,7 @@ use firesteel_api::{
     Reason,
     jobfile::JobFile,
     pods::{AttemptContext, DRIVER_RPC_PORT, env as names},
-    secrets,
+    secrets, termination,
 };
 use firesteel_plan::{SparkConf, SparkError};
 
@@ -26,10 +26,12 @@ pub struct Settings {
     pub pod_uid: String,
     /// Where executors find the driver.
     pub driver_address: SocketAddr,
-    /// Every address of the pod, of the family that the cluster uses.
+    /// Every address of the pod, of the family that the cluster uses, unless the environment names one.
     pub listen: IpAddr,
     pub memory_bytes: Option<u64>,
     pub local_dirs: Vec<PathBuf>,
+    /// Where the last word goes.
+    pub termination_path: PathBuf,
     /// Values that no log, status or message may hold, by the key they come from.
     pub secrets: BTreeMap<String, String>,
 }
@@ -68,6 +70,8 @@ impl Settings {
         }
         let memory_bytes = var(names::MEMORY_BYTES).map(|text| number(names::MEMORY_BYTES, &text)).transpose()?;
         let token = need(names::AUTH_TOKEN)?;
+        let every = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let bind = var(names::BIND_ADDRESS).map(|text| number(names::BIND_ADDRESS, &text)).transpose()?;
         let mut hidden: BTreeMap<String, String> =
             environment.filter(|(name, _)| secrets::is_secret_key(name)).collect();
         hidden.extend(job.spec.spark_conf.clone());
@@ -79,7 +83,8 @@ impl Settings {
             pod_name: need(names::POD_NAME)?,
             pod_uid: need(names::POD_UID)?,
             driver_address: SocketAddr::new(ip, DRIVER_RPC_PORT),
-            listen: if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() },
+            listen: bind.unwrap_or(every),
+            termination_path: var(names::TERMINATION_PATH).map_or_else(|| termination::PATH.into(), PathBuf::from),
             memory_bytes,
             local_dirs: var(names::LOCAL_DIRS)
                 .map(|v| v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect())

@@ -118,6 +118,7 @@ pub fn of_progress(p: &Progress, attempt: u32) -> ProgressStatus {
         tasks_done: number(p.tasks_done),
         tasks_running: number(p.tasks_running),
         tasks_failed: number(p.tasks_failed),
+        tasks_rerun: number(p.tasks_rerun),
         rows_read: number(p.rows_read),
         bytes_read: number(p.bytes_read),
         rows_written: number(p.rows_written),

@@ -6,7 +6,7 @@ use arrow::util::display::array_value_to_string;
 use firesteel_analyzer::Session;
 use firesteel_driver::{
     Application, Outcome, ProgressSender,
-    cluster::{Cluster, ClusterOptions},
+    cluster::{Cluster, ClusterOptions, Core},
     local::LocalRunner,
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
@@ -74,6 +74,10 @@ impl OnExecutors {
         all
     }
 
+    pub fn core(&self) -> &Core {
+        self.cluster.core()
+    }
+
     pub fn add_executor(&mut self) {
         let dir = TempDir::new().unwrap();
         let options = ExecutorOptions {
@@ -83,6 +87,7 @@ impl OnExecutors {
             cores: 1,
             memory_bytes: Some(1 << 30),
             host: "127.0.0.1".to_owned(),
+            bind: None,
             port: 0,
             node: "here".to_owned(),
             local_dirs: vec![dir.path().to_owned()],

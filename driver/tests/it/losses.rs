@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use firesteel_driver::cluster::AttemptCounts;
+
 use crate::application::OnExecutors;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,4 +36,13 @@ async fn only_the_map_tasks_that_a_lost_executor_held_run_again() {
     let again = progress.rows_read.saturating_sub(100_000);
     let of_one = 100_000 / MAPS;
     assert!((of_one..100_000).contains(&again) && again % of_one == 0, "{again} rows were read again");
+    // The counts by stage tell the same.
+    let stages = app.core().stages();
+    let maps = stages.iter().find(|s| u64::from(s.tasks) == MAPS).unwrap();
+    assert_eq!((maps.state, maps.done, maps.attempts.rerun), ("ended", 8, again / of_one), "{stages:?}");
+    let sum = |of: fn(&AttemptCounts) -> u64| stages.iter().map(|s| of(&s.attempts)).sum::<u64>();
+    assert_eq!((progress.tasks_rerun, progress.attempts), (sum(|a| a.rerun), sum(|a| a.launched)), "{stages:?}");
+    assert_eq!(progress.attempts, progress.tasks_total + progress.tasks_rerun, "{stages:?}");
+    let executors = app.core().executors();
+    assert_eq!(executors.iter().map(|e| e.running).collect::<Vec<_>>(), [0], "{executors:?}");
 }

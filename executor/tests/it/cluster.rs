@@ -481,6 +481,7 @@ pub fn executor_options(
         cores: options.cores,
         memory_bytes: Some(options.memory_bytes),
         host: "127.0.0.1".to_owned(),
+        bind: None,
         port: 0,
         node: "here".to_owned(),
         local_dirs: vec![local_dir],

@@ -61,6 +61,10 @@ pub mod env {
     pub const DRIVER_ADDRESS: &str = "FIRESTEEL_DRIVER_ADDRESS";
     /// Executors only.
     pub const EXECUTOR_ID: &str = "FIRESTEEL_EXECUTOR_ID";
+    /// The one address to listen on, where pods are processes of one machine. Every address when not set.
+    pub const BIND_ADDRESS: &str = "FIRESTEEL_BIND_ADDRESS";
+    /// Where a driver writes its last word; [`crate::termination::PATH`] when not set.
+    pub const TERMINATION_PATH: &str = "FIRESTEEL_TERMINATION_PATH";
 }
 
 /// One attempt of one job, with all that its pods are rendered from.

@@ -11,7 +11,7 @@ use firesteel_protocol::{
 use firesteel_scheduler::{Action, Event, OutputLocation, TaskFailure};
 use futures::TryStreamExt;
 
-use super::{Core, Counts, State, job_cancelled, spans::StageEnd};
+use super::{AttemptCounts, Core, Counts, State, job_cancelled, spans::StageEnd};
 use crate::cluster::{failure, job::JobMessage};
 
 impl Core {
@@ -24,13 +24,19 @@ impl Core {
         let mut next = vec![event];
         // Handing over a task can fail, which is an event again; each event removes an executor, so this ends.
         while let Some(event) = next.pop() {
-            if matches!(event, Event::TaskFailed { .. }) {
-                state.failed_tasks += 1;
+            let finished = if let Event::TaskFinished { attempt, .. } = &event { Some(*attempt) } else { None };
+            if let Event::TaskFailed { attempt, failure, .. } = &event {
+                state.tally.failed(*attempt, matches!(failure, TaskFailure::Killed { .. }));
             }
             let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let mut actions = std::mem::take(&mut state.actions);
             actions.clear();
             state.scheduler.handle(now, event, &mut actions);
+            if let Some(id) = finished {
+                let discarded =
+                    |a: &Action| matches!(a, Action::DiscardAttemptOutput { attempt, .. } if *attempt == id);
+                state.tally.finished(id, !actions.iter().any(discarded));
+            }
             for action in actions.drain(..) {
                 self.act(state, action, &mut next);
             }
@@ -44,6 +50,7 @@ impl Core {
                 if speculative {
                     tracing::info!(%attempt, %executor, attempt_number, "a copy of a slow task is launched");
                 }
+                state.tally.launched(attempt, &executor, attempt_number, speculative);
                 let message = self.launch(state, attempt, job);
                 let sent = message.is_some_and(|m| self.send(state, &executor, Message::LaunchTask(m)));
                 if !sent {
@@ -84,7 +91,8 @@ impl Core {
                 state.spans.stage_ended(stage, StageEnd::InputsLost);
             }
             Action::StageFinished { stage, stage_attempt } => {
-                tracing::info!(stage = stage.0, stage_attempt, "stage finished");
+                let AttemptCounts { launched, failed, rerun, .. } = state.tally.stage(stage);
+                tracing::info!(stage = stage.0, stage_attempt, launched, failed, rerun, "stage finished");
                 state.spans.stage_ended(stage, StageEnd::Finished);
             }
             Action::ResultReady { job, attempt, location } => self.fetch(state, job, attempt, location),
@@ -174,11 +182,27 @@ impl Core {
         state.spans.job_ended(job, &entry.stages, error);
         let _ = entry.messages.send(message);
         let mut stages = Counts { stages: entry.stages.len() as u64, ..Counts::default() };
+        let mut tasks = Vec::with_capacity(entry.stages.len());
         for stage in &entry.stages {
             if let Some(ended) = state.stages.remove(stage) {
                 stages.tasks += u64::from(ended.num_tasks);
+                tasks.push((*stage, ended.num_tasks));
             }
         }
+        let AttemptCounts { launched, failed, rerun, speculative, speculative_won } =
+            state.tally.job_ended(job, &tasks, succeeded);
+        tracing::info!(
+            job = job.0,
+            succeeded,
+            stages = stages.stages,
+            tasks = stages.tasks,
+            launched,
+            failed,
+            rerun,
+            speculative,
+            speculative_won,
+            "job ended"
+        );
         (stages.stages_done, stages.tasks_done) = if succeeded {
             (stages.stages, stages.tasks)
         } else {

@@ -10,7 +10,7 @@ use firesteel_protocol::{
 use firesteel_scheduler::{Event, ExecutorLossReason, TaskFailure, TaskOutput};
 use tokio::sync::mpsc;
 
-use super::{Connection, Core};
+use super::{Connection, Core, State};
 use crate::cluster::failure;
 
 /// How long the end of an executor's stream waits for a better explanation.
@@ -36,10 +36,9 @@ impl Core {
         }
         let id = ExecutorId::from(message.executor_id.clone());
         let mut state = self.state.lock();
-        if state.executors.remove(&id).is_some() {
+        if state.executors.contains_key(&id) {
             let reason = ExecutorLossReason::Unresponsive { message: "its connection broke".to_owned() };
-            tracing::warn!(executor = %id, %reason, "executor lost");
-            self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+            self.lose(&mut state, id.clone(), reason);
             return Err(format!("executor {id} had lost its connection and was replaced"));
         }
         state.executors.insert(
@@ -124,11 +123,17 @@ impl Core {
 
     /// What the watch of its pod says, of an executor that never registered too. The scheduler counts each once.
     pub fn executor_lost(&self, id: &ExecutorId, reason: ExecutorLossReason) {
-        let mut state = self.state.lock();
-        if state.executors.remove(id).is_some() {
-            tracing::warn!(executor = %id, %reason, "executor lost");
+        self.lose(&mut self.state.lock(), id.clone(), reason);
+    }
+
+    fn lose(&self, state: &mut State, executor: ExecutorId, reason: ExecutorLossReason) {
+        if state.executors.remove(&executor).is_some() {
+            // What must be made again because of it.
+            let outputs = state.outputs_by_executor().get(&executor).copied().unwrap_or(0);
+            let attempts = state.tally.executor_lost(&executor);
+            tracing::warn!(%executor, %reason, outputs, attempts, "executor lost");
         }
-        self.event_in(&mut state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+        self.event_in(state, Event::ExecutorLost { executor, reason, outputs_lost: true });
     }
 
     /// Executors that are not given up.
@@ -170,9 +175,7 @@ impl Core {
             })
             .collect();
         for (executor, reason) in gone {
-            tracing::warn!(%executor, %reason, "executor lost");
-            state.executors.remove(&executor);
-            self.event_in(&mut state, Event::ExecutorLost { executor, reason, outputs_lost: true });
+            self.lose(&mut state, executor, reason);
         }
         self.event_in(&mut state, Event::Tick);
         self.publish(&state);

@@ -1,9 +1,11 @@
 //! The scheduler and everybody it talks to.
 
 mod actions;
+mod attempts;
 mod executors;
 mod progress;
 mod spans;
+mod views;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,7 +35,11 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::sync::mpsc;
 
-use self::spans::Spans;
+use self::{attempts::Tally, spans::Spans};
+pub use self::{
+    attempts::{AttemptCounts, StageView},
+    views::ExecutorView,
+};
 use super::job::JobMessage;
 use crate::progress::ProgressSender;
 
@@ -61,9 +67,9 @@ struct State {
     jobs: HashMap<JobId, JobEntry>,
     /// Counts of ended jobs.
     ended: Counts,
-    failed_tasks: u64,
     /// Answers to [`Core::map_outputs`], with their epoch: a stage's first tasks ask on every executor at once.
     told_outputs: HashMap<ShuffleId, (u64, Bytes)>,
+    tally: Tally,
     /// Why no further job is run.
     stopped: Option<String>,
     spans: Spans,
@@ -86,14 +92,6 @@ struct Connection {
     /// When its stream ended, if it did.
     ended: Option<Instant>,
     leaving: bool,
-}
-
-/// An executor as people see it.
-#[derive(Debug, Clone)]
-pub struct ExecutorView {
-    pub id: ExecutorId,
-    pub node: String,
-    pub slots: u32,
 }
 
 /// A running job as people see it.
@@ -147,8 +145,8 @@ impl Core {
                 stages: HashMap::new(),
                 jobs: HashMap::new(),
                 ended: Counts::default(),
-                failed_tasks: 0,
                 told_outputs: HashMap::new(),
+                tally: Tally::default(),
                 stopped: None,
                 spans: Spans::default(),
             }),
@@ -174,13 +172,6 @@ impl Core {
     /// The first of `count` stage numbers, which name the stages' shuffles too.
     pub fn new_stage_ids(&self, count: u32) -> u32 {
         self.next_stage.fetch_add(count, Ordering::Relaxed)
-    }
-
-    pub fn executors(&self) -> Vec<ExecutorView> {
-        let state = self.state.lock();
-        let view =
-            |(id, c): (&ExecutorId, &Connection)| ExecutorView { id: id.clone(), node: c.node.clone(), slots: c.slots };
-        state.executors.iter().filter(|(_, c)| c.ended.is_none()).map(view).collect()
     }
 
     // ---- jobs

@@ -22,7 +22,7 @@ impl Core {
                 }
             }
         }
-        let failed = state.failed_tasks;
+        let attempts = state.tally.total();
         let slots = state.scheduler.demand().slots;
         self.progress.update(|p| {
             p.stages_total = counts.stages;
@@ -30,7 +30,11 @@ impl Core {
             p.tasks_total = counts.tasks;
             p.tasks_done = counts.tasks_done;
             p.tasks_running = running;
-            p.tasks_failed = failed;
+            p.tasks_failed = attempts.failed;
+            p.tasks_rerun = attempts.rerun;
+            p.attempts = attempts.launched;
+            p.speculative = attempts.speculative;
+            p.speculative_won = attempts.speculative_won;
             if let Some(stage) = active {
                 p.activity = if slots == 0 {
                     format!("stage {stage} waits for executors")
