@@ -12,6 +12,7 @@ use firesteel_engine::{
     shuffle::{BlockClient, BlockStore, MAX_MESSAGE_BYTES, MapOutputId},
     task::TaskEnvironment,
 };
+use firesteel_plan::conf::keys;
 use firesteel_protocol::{
     PROTOCOL_VERSION, ShuffleId, TaskAttemptId,
     proto::{
@@ -23,6 +24,7 @@ use tokio::{
     net::TcpListener,
     runtime::Handle,
     sync::mpsc,
+    task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -36,6 +38,7 @@ use tonic::{
 use crate::{
     ExecutorError, ExecutorOptions,
     driver::{Driver, Token},
+    handover::Handover,
     service::Blocks,
     tasks::{Tasks, refused},
 };
@@ -99,7 +102,7 @@ impl Agent {
         let listener = TcpListener::bind(&wanted).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let host = if options.host.contains(':') { format!("[{}]", options.host) } else { options.host.clone() };
-        let blocks = Blocks::default();
+        let blocks = Blocks { leaving: stop.terminate.clone(), ..Blocks::default() };
         let service = ExecutorServer::new(blocks.clone())
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -201,15 +204,9 @@ impl Agent {
     ) -> Ended {
         let mut beats = interval(beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut leaving: Option<Instant> = None;
+        // Ends when the rest may go.
+        let mut leaving: Option<AbortOnDrop> = None;
         loop {
-            if let Some(since) = leaving
-                && (tasks.count() == 0 || since.elapsed() > self.options.grace)
-            {
-                last_words(reports).await;
-                return Ended::Well;
-            }
-            let until_leave = Duration::from_millis(50);
             tokio::select! {
                 message = incoming.message() => match message {
                     Ok(Some(message)) => {
@@ -226,13 +223,34 @@ impl Agent {
                 }
                 () = self.stop.terminate.cancelled(), if leaving.is_none() => {
                     tracing::info!("leaving: running tasks may end, no further ones are taken");
-                    leaving = Some(Instant::now());
-                    let reason = "the executor was told to end (SIGTERM)".to_owned();
+                    let reason = "the executor was told to end".to_owned();
                     let _ = reports.send(say(ToDriver::Leaving(Leaving { reason }))).await;
+                    leaving = Some(self.leave(tasks, reports));
                 }
-                () = tokio::time::sleep(until_leave), if leaving.is_some() => {}
+                () = ended(leaving.as_mut()) => {
+                    last_words(reports).await;
+                    return Ended::Well;
+                }
             }
         }
+    }
+
+    /// Hands over what it has, for as long as its grace lasts.
+    fn leave(&self, tasks: &Arc<Tasks>, reports: &mpsc::Sender<ExecutorMessage>) -> AbortOnDrop {
+        let handover = Handover {
+            executor: self.options.executor_id.clone(),
+            tasks: tasks.clone(),
+            driver: self.driver.clone(),
+            client: self.client.clone(),
+            reports: reports.clone(),
+        };
+        let (grace, tasks) = (self.options.grace, tasks.clone());
+        AbortOnDrop(tokio::spawn(async move {
+            if tokio::time::timeout(grace, handover.run()).await.is_err() {
+                let running = tasks.count();
+                tracing::warn!(grace = ?grace, running, "the time to leave is over; what was not moved is lost");
+            }
+        }))
     }
 
     async fn heed(
@@ -269,6 +287,10 @@ impl Agent {
             FromDriver::Shutdown(shutdown) => {
                 tracing::info!(reason = %shutdown.reason, "the driver says goodbye");
                 return Some(Ended::Well);
+            }
+            FromDriver::Decommission(decommission) => {
+                tracing::info!(reason = %decommission.reason, "the driver wants this executor to leave");
+                self.stop.terminate.cancel();
             }
             FromDriver::Registered(_) => {}
         }
@@ -315,6 +337,9 @@ impl Agent {
         let store = BlockStore::open(session.local_dirs(), self.options.executor_id.as_str())
             .map_err(|e| internal("cannot use the local directories", &e))?;
         let store = Arc::new(store);
+        if let Ok(most) = u64::try_from(session.conf().bytes(&keys::DECOMMISSION_MAX_DISK)) {
+            let _ = self.blocks.most_bytes.set(most);
+        }
         let _ = self.blocks.store.set(store.clone());
         let env = TaskEnvironment { session, codec: self.codec.clone(), store };
         let tasks = Arc::new(Tasks::new(
@@ -349,6 +374,22 @@ fn memory_in_use(tasks: &Tasks) -> u64 {
 
 fn say(message: ToDriver) -> ExecutorMessage {
     ExecutorMessage { message: Some(message) }
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// When the task has ended; never, when there is none.
+async fn ended(task: Option<&mut AbortOnDrop>) {
+    match task {
+        Some(task) => drop((&mut task.0).await),
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until what was said last has been taken from the queue.

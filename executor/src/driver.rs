@@ -8,8 +8,11 @@ use firesteel_engine::{
     shuffle::{MAX_MESSAGE_BYTES, MapOutputLocations},
 };
 use firesteel_protocol::{
-    AUTH_HEADER, ShuffleId,
-    proto::{Chunk, MapOutputs, MapOutputsRequest, StagePlanRequest, driver_client::DriverClient},
+    AUTH_HEADER, ExecutorId, ShuffleId,
+    proto::{
+        Chunk, HandoverPlan, HandoverRequest, MapOutputs, MapOutputsRequest, StagePlanRequest,
+        driver_client::DriverClient,
+    },
 };
 use parking_lot::Mutex;
 use prost::Message;
@@ -157,6 +160,17 @@ impl Driver {
         let new = Arc::new(MapOutputLocations::from(message));
         *known = Some(new.clone());
         Ok(new)
+    }
+
+    /// What this executor, which leaves, is to hand over, and to whom.
+    pub async fn handover_plan(&self, executor: &ExecutorId) -> Result<HandoverPlan, AskError> {
+        let (client, request) = (self.client.clone(), HandoverRequest { executor_id: executor.to_string() });
+        let question = move || {
+            let (mut client, request) = (client.clone(), request.clone());
+            async move { client.get_handover_plan(request).await }
+        };
+        let bytes = self.ask(question).await?;
+        HandoverPlan::decode(bytes).map_err(|e| AskError::Answer(format!("the handover plan cannot be read: {e}")))
     }
 
     pub fn forget_shuffle(&self, shuffle: ShuffleId) {

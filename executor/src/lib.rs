@@ -5,6 +5,7 @@
 
 mod agent;
 mod driver;
+mod handover;
 mod options;
 mod outputs;
 mod service;

@@ -41,7 +41,7 @@ pub struct ExecutorOptions {
     pub local_dirs: Vec<PathBuf>,
     /// How long a lost driver is looked for before the executor ends.
     pub reconnect_for: Duration,
-    /// How long running tasks may go on after SIGTERM.
+    /// How long running tasks may go on, and outputs be handed over, once it must leave.
     pub grace: Duration,
 }
 
@@ -51,7 +51,7 @@ pub const EXECUTOR_PORT: u16 = 7078;
 impl ExecutorOptions {
     /// From `FIRESTEEL_DRIVER_ADDRESS`, `FIRESTEEL_EXECUTOR_ID`, `FIRESTEEL_AUTH_TOKEN`, `FIRESTEEL_CORES`,
     /// `FIRESTEEL_MEMORY_BYTES`, `FIRESTEEL_POD_IP`, `FIRESTEEL_NODE_NAME`, `FIRESTEEL_LOCAL_DIRS` (comma-separated),
-    /// `FIRESTEEL_EXECUTOR_PORT`, `FIRESTEEL_BIND_ADDRESS`.
+    /// `FIRESTEEL_EXECUTOR_PORT`, `FIRESTEEL_BIND_ADDRESS`, `FIRESTEEL_GRACE_SECONDS`.
     pub fn from_env() -> Result<Self, ExecutorError> {
         Self::from_vars(|name| env::var(name).ok())
     }
@@ -81,7 +81,9 @@ impl ExecutorOptions {
                 .map(|v| v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect())
                 .unwrap_or_default(),
             reconnect_for: Duration::from_secs(60),
-            grace: Duration::from_secs(20),
+            grace: Duration::from_secs(
+                var("FIRESTEEL_GRACE_SECONDS").map_or(Ok(20), |v| number("FIRESTEEL_GRACE_SECONDS", &v))?,
+            ),
         })
     }
 }

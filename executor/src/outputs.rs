@@ -23,8 +23,8 @@ impl fmt::Debug for TaskInputs {
 
 #[async_trait]
 impl MapOutputSource for TaskInputs {
-    async fn locations(&self, shuffle: ShuffleId) -> Result<Arc<MapOutputLocations>> {
-        let epoch = self.epochs.get(&shuffle).copied().unwrap_or_default();
+    async fn locations(&self, shuffle: ShuffleId, epoch: u64) -> Result<Arc<MapOutputLocations>> {
+        let epoch = self.epochs.get(&shuffle).copied().unwrap_or_default().max(epoch);
         self.driver
             .locations(shuffle, epoch)
             .await

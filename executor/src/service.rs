@@ -5,10 +5,13 @@ use std::sync::{Arc, OnceLock};
 use firesteel_engine::shuffle::{BlockStore, MapOutputId, StoreError, StoredBlock};
 use firesteel_protocol::{
     ShuffleId,
-    proto::{BlockChunk, FetchBlocksRequest, executor_server},
+    proto::{BlockChunk, FetchBlocksRequest, OutputChunk, OutputReceived, executor_server},
 };
 use futures::{StreamExt, stream, stream::BoxStream};
-use tonic::{Code, Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use crate::handover;
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -18,6 +21,10 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub struct Blocks {
     /// Set once the executor has registered.
     pub store: Arc<OnceLock<Arc<BlockStore>>>,
+    /// Bytes of outputs above which none of others are taken; with the store.
+    pub most_bytes: Arc<OnceLock<u64>>,
+    /// This executor leaves: it takes nothing over.
+    pub leaving: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -47,6 +54,20 @@ impl executor_server::Executor for Blocks {
             Ok(chunk?.map(|chunk| (chunk, serving)))
         });
         Ok(Response::new(chunks.boxed()))
+    }
+
+    async fn receive_output(
+        &self,
+        request: Request<Streaming<OutputChunk>>,
+    ) -> Result<Response<OutputReceived>, Status> {
+        let Some(store) = self.store.get().cloned() else {
+            return Err(Status::unavailable("the executor has not registered yet"));
+        };
+        if self.leaving.is_cancelled() {
+            return Err(Status::unavailable("this executor leaves too"));
+        }
+        handover::receive(store, request.into_inner(), self.most_bytes.get().copied()).await?;
+        Ok(Response::new(OutputReceived {}))
     }
 }
 

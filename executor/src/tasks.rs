@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use firesteel_engine::{
-    shuffle::{BlockClient, ShuffleAccess},
+    shuffle::{BlockClient, ShuffleAccess, ShuffleTier},
     task::{TaskEnvironment, TaskProgress, TaskSpec, run_task},
 };
 use firesteel_protocol::{
@@ -115,6 +115,7 @@ impl Tasks {
         let epochs = launch.inputs.iter().map(|input| (ShuffleId(input.shuffle_id), input.epoch)).collect();
         let source = Arc::new(TaskInputs { driver: self.driver.clone(), epochs });
         let local = Some((self.executor.clone(), self.env.store.clone()));
+        let tier = ShuffleTier::new(self.env.session.stores().clone());
         let task = TaskSpec {
             job: launch.job_id,
             id,
@@ -122,7 +123,7 @@ impl Tasks {
             splits: launch.splits,
             output: ShuffleId(shuffle_id),
             num_partitions,
-            shuffles: ShuffleAccess { source, client: self.client.clone(), local },
+            shuffles: ShuffleAccess { source, client: self.client.clone(), tier, local },
             queued: arrived.elapsed(),
         };
         run_task(&self.env, task, progress, cancel).await

@@ -214,14 +214,63 @@ pub struct LocalObjectRef {
 /// The executors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "!has(self.instances) || !has(self.dynamicAllocation)",
+    "message": "executor.instances is a fixed number: with executor.dynamicAllocation, set its initialInstances instead"
+}]))]
 pub struct ExecutorSpec {
     /// How many executor pods. Default: `spark.executor.instances`, else 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 10000))]
     pub instances: Option<i32>,
 
+    /// Let the number of executors follow the work, as with `spark.dynamicAllocation.enabled`. Not together with
+    /// `instances`. What it does not say, the keys under `spark.dynamicAllocation.` do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic_allocation: Option<DynamicAllocation>,
+
     #[serde(flatten)]
     pub role: RoleSpec,
+}
+
+/// Between which numbers executors come and go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.minInstances) || !has(self.maxInstances) || self.minInstances <= self.maxInstances",
+        "message": "minInstances must not be more than maxInstances"
+    },
+    {
+        "rule": "!has(self.initialInstances) || !has(self.maxInstances) || self.initialInstances <= self.maxInstances",
+        "message": "initialInstances must not be more than maxInstances"
+    },
+    {
+        "rule": "!has(self.initialInstances) || !has(self.minInstances) || self.initialInstances >= self.minInstances",
+        "message": "initialInstances must not be less than minInstances"
+    }
+]))]
+pub struct DynamicAllocation {
+    /// Never fewer. Default: `spark.dynamicAllocation.minExecutors`, else 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub min_instances: Option<i32>,
+
+    /// Never more. Default: `spark.dynamicAllocation.maxExecutors`, else 10000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub max_instances: Option<i32>,
+
+    /// At the start. Default: `spark.dynamicAllocation.initialExecutors`, else `minInstances`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10000))]
+    pub initial_instances: Option<i32>,
+
+    /// Seconds after which an executor without work is let go. Default: `spark.dynamicAllocation.executorIdleTimeout`,
+    /// else 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2147483647))]
+    pub idle_timeout_seconds: Option<i32>,
 }
 
 /// What driver and executor pods have in common. Lists and objects marked loose hold the Kubernetes type of the same name;

@@ -11,13 +11,17 @@ pub mod names;
 pub mod pods;
 pub mod reason;
 pub mod resources;
+pub mod scaling;
 pub mod secrets;
 pub mod status;
 pub mod strict;
 pub mod termination;
 pub mod validate;
 
-pub use job::{AppSource, ConfigMapKeyRef, ExecutorSpec, PythonSource, RoleSpec, SparkJob, SparkJobSpec, SqlSource};
+pub use job::{
+    AppSource, ConfigMapKeyRef, DynamicAllocation, ExecutorSpec, PythonSource, RoleSpec, SparkJob, SparkJobSpec,
+    SqlSource,
+};
 pub use reason::{FailureClass, Reason};
 pub use status::{Attempt, ExecutorStatus, Outcome, Phase, Progress, SparkJobStatus};
 pub use termination::TerminationMessage;

@@ -6,6 +6,7 @@ use crate::{
     names::{RESERVED_PREFIX, Role},
     reason::Reason,
     resources::{self, Resources},
+    scaling::{self, Scaling},
     strict,
 };
 use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, PodTemplateSpec, Toleration, Volume, VolumeMount};
@@ -68,7 +69,7 @@ pub struct JobPlan {
     pub sql: SqlSource,
     pub driver: RolePlan,
     pub executor: RolePlan,
-    pub executor_instances: u32,
+    pub scaling: Scaling,
 }
 
 /// What a role's pods are rendered from: the loose fields in their Kubernetes types.
@@ -100,16 +101,16 @@ pub fn validate(job: &SparkJob, target: Target) -> Result<JobPlan, Problems> {
     configuration(job, &mut problems);
     let driver = role_plan(job, Role::Driver, &mut problems);
     let executor = role_plan(job, Role::Executor, &mut problems);
-    let executor_instances = resources::executor_instances(spec).map_err(|p| problems.push(p)).ok();
+    let scaling = scaling::of_job(spec).map_err(|p| problems.push(p)).ok();
     if let Some(image) = &spec.image
         && (image.trim() != image || image.contains(char::is_whitespace))
     {
         problems.push(Problem::invalid("spec.image", format!("'{image}' is not an image reference")));
     }
 
-    match (sql, driver, executor, executor_instances) {
-        (Some(sql), Some(driver), Some(executor), Some(executor_instances)) if problems.is_empty() => {
-            Ok(JobPlan { sql, driver, executor, executor_instances })
+    match (sql, driver, executor, scaling) {
+        (Some(sql), Some(driver), Some(executor), Some(scaling)) if problems.is_empty() => {
+            Ok(JobPlan { sql, driver, executor, scaling })
         }
         _ => Err(Problems(problems)),
     }
@@ -162,7 +163,7 @@ fn program(job: &SparkJob, target: Target, problems: &mut Vec<Problem>) -> Optio
 
 /// Keys that would be dropped are refused with the field that takes their place.
 fn configuration(job: &SparkJob, problems: &mut Vec<Problem>) {
-    for (key, value) in &job.spec.spark_conf {
+    for key in job.spec.spark_conf.keys() {
         let place = || format!("spec.sparkConf[\"{key}\"]");
         let instead = match key.as_str() {
             "spark.master" | "spark.submit.deployMode" => Some("it follows from where the job runs"),
@@ -170,7 +171,7 @@ fn configuration(job: &SparkJob, problems: &mut Vec<Problem>) {
             "spark.kubernetes.container.image" => Some("set spec.image"),
             "spark.kubernetes.container.image.pullPolicy" => Some("set spec.imagePullPolicy"),
             "spark.kubernetes.container.image.pullSecrets" => Some("set spec.imagePullSecrets"),
-            _ if resources::handles_kubernetes_key(key) => None,
+            _ if resources::handles_kubernetes_key(key) || scaling::handles_kubernetes_key(key) => None,
             _ if key.starts_with("spark.kubernetes.") => {
                 Some("use the fields of spec.driver and spec.executor, or their podTemplate")
             }
@@ -178,12 +179,6 @@ fn configuration(job: &SparkJob, problems: &mut Vec<Problem>) {
         };
         if let Some(instead) = instead {
             problems.push(Problem::invalid(place(), format!("this key is not read: {instead}")));
-        }
-        if key == "spark.dynamicAllocation.enabled" && value.trim().eq_ignore_ascii_case("true") {
-            problems.push(Problem::not_yet(
-                place(),
-                "dynamic allocation is not supported in this version: set spec.executor.instances",
-            ));
         }
     }
 }

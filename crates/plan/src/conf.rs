@@ -125,6 +125,15 @@ conf_keys! {
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";
     IO_COMPRESSION = "spark.io.compression.codec", Text, "lz4", "Codec of shuffle blocks: lz4, zstd or none.";
     HEARTBEAT_INTERVAL = "spark.executor.heartbeatInterval", Millis, "10s", "How often an executor reports to the driver.";
+    DECOMMISSION_ENABLED = "spark.decommission.enabled", Bool, "true", "Whether an executor that must leave ends its tasks and hands its outputs over first. Spark's default is false.";
+    STORAGE_DECOMMISSION_ENABLED = "spark.storage.decommission.enabled", Bool, "true", "Whether it hands over what it stores. Spark's default is false.";
+    DECOMMISSION_SHUFFLE_BLOCKS = "spark.storage.decommission.shuffleBlocks.enabled", Bool, "true", "Whether it hands over its map outputs.";
+    DECOMMISSION_CACHED_BLOCKS = "spark.storage.decommission.rddBlocks.enabled", Bool, "true", "Whether it hands over its cached blocks.";
+    DECOMMISSION_THREADS = "spark.storage.decommission.shuffleBlocks.maxThreads", Int, "8", "Map outputs that a leaving executor hands over at the same time.";
+    DECOMMISSION_MAX_DISK = "spark.storage.decommission.shuffleBlocks.maxDiskSize", Bytes, "-1", "An executor whose map outputs take more than this takes none of others; negative: no limit.";
+    DECOMMISSION_MAX_FAILURES = "spark.storage.decommission.maxReplicationFailuresPerBlock", Int, "3", "Tries at handing one block over after which it is left behind.";
+    FALLBACK_PATH = "spark.storage.decommission.fallbackStorage.path", Text, "", "Folder in object storage for map outputs that no other executor takes; empty: none.";
+    FALLBACK_CLEAN_UP = "spark.storage.decommission.fallbackStorage.cleanUp", Bool, "true", "Whether they are removed once nobody reads them. Spark's default is false.";
     NETWORK_TIMEOUT = "spark.network.timeout", Duration, "120s", "Silence after which the other side is taken for lost.";
 }
 

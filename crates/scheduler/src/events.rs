@@ -157,7 +157,9 @@ pub enum ExecutorLossReason {
     Unresponsive { message: String },
     /// Taken by the cluster: evicted, preempted, its node drained or gone, its pod deleted by others.
     TakenByCluster { message: String },
-    /// Ended by the driver's wish: scaled down, idle, decommissioned.
+    /// It was told to leave (its node drained, its pod deleted) and did so in good order.
+    Left { message: String },
+    /// Ended by the driver's wish: scaled down, idle.
     Released,
 }
 
@@ -166,13 +168,13 @@ impl ExecutorLossReason {
     pub fn blames_tasks(&self) -> bool {
         match self {
             Self::OutOfMemory | Self::Crashed { .. } | Self::Unresponsive { .. } => true,
-            Self::TakenByCluster { .. } | Self::Released => false,
+            Self::TakenByCluster { .. } | Self::Left { .. } | Self::Released => false,
         }
     }
 
     /// Whether the loss counts as an executor failure (`spark.executor.maxNumFailures`).
     pub fn is_failure(&self) -> bool {
-        !matches!(self, Self::Released)
+        !matches!(self, Self::Released | Self::Left { .. })
     }
 }
 
@@ -184,6 +186,7 @@ impl fmt::Display for ExecutorLossReason {
             Self::Crashed { exit_code: None } => f.write_str("its process ended by a signal"),
             Self::Unresponsive { message } => write!(f, "no longer answering: {message}"),
             Self::TakenByCluster { message } => write!(f, "taken by the cluster: {message}"),
+            Self::Left { message } => write!(f, "left in good order: {message}"),
             Self::Released => f.write_str("released by the driver"),
         }
     }

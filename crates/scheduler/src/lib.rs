@@ -73,4 +73,4 @@ pub use job::{JobProperties, JobSelector, JobSpec, Preference, StageOutput, Stag
 pub use map_outputs::{MapOutput, MapOutputs, OutputLocation};
 pub use pool::{DEFAULT_POOL, PoolSchedule};
 pub use progress::{Demand, StageProgress, StageState};
-pub use scheduler::Scheduler;
+pub use scheduler::{Held, Scheduler};

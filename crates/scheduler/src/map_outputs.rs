@@ -1,6 +1,6 @@
 //! Where the outputs of map tasks are and how large they are: one registry for the shuffles and results of all jobs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use firesteel_protocol::{ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId};
 
@@ -161,6 +161,16 @@ impl ShuffleOutputs {
             self.lose(*map);
         }
         lost
+    }
+
+    /// Map index and attempt of the outputs at `home`.
+    pub fn at(&self, home: Home) -> impl Iterator<Item = (u32, u64)> {
+        (0..).zip(&self.maps).filter(move |(_, entry)| entry.home == home).map(|(map, entry)| (map, entry.attempt))
+    }
+
+    /// The executors that hold outputs.
+    pub fn homes(&self) -> HashSet<u32> {
+        self.maps.iter().filter_map(|entry| entry.home.as_executor()).collect()
     }
 
     /// Moves one output.

@@ -1,7 +1,7 @@
 //! The state machine's front: what each event means.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -51,6 +51,15 @@ pub struct Scheduler {
     without_executors_since: Option<u64>,
     /// When it was last looked for slow tasks.
     pub(crate) looked_for_slow: u64,
+}
+
+/// What an executor holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Outputs that other executors may still read, shuffle by shuffle.
+    pub outputs: Vec<OutputRef>,
+    /// Results that the driver has not fetched yet.
+    pub results: usize,
 }
 
 /// An attempt that holds a slot. Its result is wanted as long as its task says that it runs in this attempt.
@@ -172,6 +181,30 @@ impl Scheduler {
     /// Where the outputs of this shuffle (or result) are; `None` when no job uses it.
     pub fn map_outputs(&self, shuffle: ShuffleId) -> Option<MapOutputs<'_>> {
         Some(MapOutputs { outputs: self.outputs.get(shuffle)?, executors: &self.executors })
+    }
+
+    /// What this executor holds that is still wanted. Looks at every output there is.
+    pub fn held_by(&self, executor: &ExecutorId) -> Held {
+        let mut held = Held::default();
+        let Some(index) = self.executors.index(executor) else { return held };
+        for (shuffle, outputs) in self.outputs.iter() {
+            let there = outputs.at(Home::executor(index));
+            if outputs.is_result {
+                held.results += there.count();
+            } else {
+                held.outputs.extend(there.map(|(map_index, attempt)| OutputRef { shuffle, map_index, attempt }));
+            }
+        }
+        held
+    }
+
+    /// The executors that hold outputs that somebody may still read. Looks at every output there is.
+    pub fn holders(&self) -> HashSet<ExecutorId> {
+        let mut holders = HashSet::new();
+        for (_, outputs) in self.outputs.iter() {
+            holders.extend(outputs.homes());
+        }
+        holders.into_iter().map(|index| self.executors.name(index).clone()).collect()
     }
 
     /// How far the stages of a running job are, in the order of its spec; `None` when it is not running.

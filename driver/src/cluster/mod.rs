@@ -4,6 +4,7 @@
 //! watch of their pods, from result fetches and from a clock; each is handled at once, under one lock, and the actions
 //! that follow are messages to executors or tasks of their own. Nothing waits while the lock is held.
 
+mod control;
 mod core;
 mod failure;
 mod job;
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
 
+use self::control::Control;
 pub use self::{
     core::{AttemptCounts, Core, ExecutorView, JobView, StageView},
     job::ClusterRunner,
@@ -40,18 +42,21 @@ pub struct Cluster {
     core: Arc<Core>,
     address: SocketAddr,
     stop: CancellationToken,
+    _control: Control,
 }
 
 /// How often silence and deadlines are looked at.
 const CLOCK: Duration = Duration::from_millis(200);
 
 impl Cluster {
-    /// Listens and serves. Call within a runtime.
+    /// Listens and serves, on threads of its own. Call within a runtime: results are fetched there.
     pub async fn start(engine: EngineSession, progress: ProgressSender, options: ClusterOptions) -> SparkResult<Self> {
         let conf = engine.conf();
         let core = Core::new(engine, progress, limits::scheduler_config(&conf, options.executors)?, &options.token)?;
-        let listener = TcpListener::bind(options.listen)
-            .await
+        let control = Control::start()?;
+        let listener = control
+            .run(TcpListener::bind(options.listen))
+            .await?
             .map_err(|e| SparkError::internal(format!("cannot listen on {}: {e}", options.listen)))?;
         let address = listener.local_addr().map_err(SparkError::internal)?;
         let stop = CancellationToken::new();
@@ -62,7 +67,7 @@ impl Cluster {
         // server's own setting does not reach a listener that it is given.
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let ended = stop.clone();
-        tokio::spawn(async move {
+        control.spawn(async move {
             let served = tonic::transport::Server::builder()
                 .http2_keepalive_interval(Some(Duration::from_secs(10)))
                 .http2_keepalive_timeout(Some(Duration::from_secs(20)))
@@ -74,7 +79,7 @@ impl Cluster {
             }
         });
         let (clock, ended) = (core.clone(), stop.clone());
-        tokio::spawn(async move {
+        control.spawn(async move {
             let mut ticks = tokio::time::interval(CLOCK);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             loop {
@@ -84,7 +89,7 @@ impl Cluster {
                 }
             }
         });
-        Ok(Self { core, address, stop })
+        Ok(Self { core, address, stop, _control: control })
     }
 
     pub fn core(&self) -> &Arc<Core> {
@@ -108,7 +113,7 @@ impl Cluster {
     /// Tells executors to end and gives the message time to go out.
     pub async fn shutdown(&self, reason: &str) {
         self.core.shutdown_executors(reason);
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::join!(tokio::time::sleep(Duration::from_millis(300)), self.core.clear_store());
         self.stop.cancel();
     }
 }

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use firesteel_protocol::{
     ShuffleId,
     proto::{
-        Chunk, DriverMessage, ExecutorMessage, MapOutputsRequest, StagePlanRequest, driver_message, driver_server,
-        executor_message::Message,
+        Chunk, DriverMessage, ExecutorMessage, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_message,
+        driver_server, executor_message::Message,
     },
 };
 use futures::{StreamExt, stream, stream::BoxStream};
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,6 +35,7 @@ impl driver_server::Driver for Service {
     type AttachStream = BoxStream<'static, Result<DriverMessage, Status>>;
     type GetStagePlanStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetMapOutputsStream = BoxStream<'static, Result<Chunk, Status>>;
+    type GetHandoverPlanStream = BoxStream<'static, Result<Chunk, Status>>;
 
     async fn attach(
         &self,
@@ -58,6 +60,7 @@ impl driver_server::Driver for Service {
                     Some(Message::TaskFinished(finished)) => core.task_finished(&id, finished),
                     Some(Message::TaskFailed(failed)) => core.task_failed(&id, failed),
                     Some(Message::Leaving(leaving)) => core.leaving(&id, &leaving.reason),
+                    Some(Message::OutputsMoved(moved)) => core.outputs_moved(&id, moved),
                     Some(Message::Heartbeat(_) | Message::Register(_)) | None => {}
                 }
             }
@@ -83,6 +86,14 @@ impl driver_server::Driver for Service {
         let outputs =
             self.0.map_outputs(shuffle).ok_or_else(|| Status::not_found(format!("there is no shuffle {shuffle}")))?;
         Ok(Response::new(chunks(outputs)))
+    }
+
+    async fn get_handover_plan(
+        &self,
+        request: Request<HandoverRequest>,
+    ) -> Result<Response<Self::GetHandoverPlanStream>, Status> {
+        let plan = self.0.handover_plan(&request.into_inner().executor_id.into());
+        Ok(Response::new(chunks(plan.encode_to_vec().into())))
     }
 }
 

@@ -14,6 +14,7 @@ use firesteel_api::{
     secrets,
 };
 use firesteel_protocol::ExecutorId;
+use firesteel_scheduler::ExecutorLossReason;
 use futures::StreamExt;
 use k8s_openapi::{
     api::core::v1::{Event as CoreEvent, ObjectReference, Pod},
@@ -33,7 +34,9 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    demand::Policy,
     fleet::{CreateError, Fleet},
+    nodes::{self, Noticed},
     observe::{Loss, PodState, Trouble},
     settings::Settings,
 };
@@ -47,6 +50,8 @@ const SILENT_FOR: Duration = Duration::from_secs(5);
 const ASKED_AT_ONCE: usize = 4;
 /// Asked of the API server for one pod.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// An executor that was told to leave must be gone so soon after its grace.
+const LEFT_WITHIN: Duration = Duration::from_secs(20);
 /// Seconds for executors that were told to end and did not.
 const LAST_GRACE: u32 = 5;
 
@@ -62,6 +67,10 @@ pub struct Allocation {
     /// Values that no message may hold.
     secrets: BTreeMap<String, String>,
     fleet: Fleet,
+    /// Without it the number of executors stays.
+    policy: Option<Policy>,
+    noticed: Noticed,
+    client: Client,
     status: watch::Sender<ExecutorStatus>,
     creating: JoinSet<(u64, Result<(), CreateError>)>,
     /// UIDs of the pods that were seen.
@@ -77,7 +86,10 @@ impl Allocation {
     /// The status can be read through the receiver from now on.
     pub fn new(client: &Client, core: Arc<Core>, settings: &Settings) -> (Self, watch::Receiver<ExecutorStatus>) {
         let context = settings.context.clone();
-        let fleet = Fleet::new(context.plan.executor_instances);
+        let scaling = &context.plan.scaling;
+        let fleet = Fleet::new(scaling.initial, scaling.creation.clone());
+        let slots = context.plan.executor.resources.cores;
+        let policy = scaling.dynamic.clone().map(|rules| Policy::new(rules, slots, scaling.initial));
         let (status, receiver) = watch::channel(fleet.status(context.attempt));
         let reporter = Reporter { controller: DRIVER_FIELD_MANAGER.into(), instance: Some(settings.pod_name.clone()) };
         let allocation = Self {
@@ -90,6 +102,9 @@ impl Allocation {
             driver_pod: (settings.pod_name.clone(), settings.pod_uid.clone()),
             secrets: settings.secrets.clone(),
             fleet,
+            policy,
+            noticed: Noticed::default(),
+            client: client.clone(),
             status,
             creating: JoinSet::new(),
             uids: BTreeMap::new(),
@@ -104,6 +119,7 @@ impl Allocation {
     pub async fn run(mut self, stop: CancellationToken) -> Option<Trouble> {
         let config = watcher::Config::default().labels(&selector(&self.context));
         let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
+        let mut notices = pin!(nodes::watch(&self.client));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -113,6 +129,7 @@ impl Allocation {
                     Ok(event) => self.event(event),
                     Err(error) => tracing::warn!(%error, "the watch of executor pods broke; it is taken up again"),
                 },
+                Some(notice) = notices.next() => self.noticed.take(notice),
                 Some(done) = self.creating.join_next() => match done {
                     Ok((id, Ok(()))) => self.fleet.created(id, Instant::now()),
                     Ok((id, Err(error))) => {
@@ -129,6 +146,7 @@ impl Allocation {
                 }
                 _ = ticks.tick() => {
                     self.compare();
+                    self.scale();
                     self.ask();
                 }
             }
@@ -186,14 +204,17 @@ impl Allocation {
     fn tell(&self, id: u64, loss: Option<Loss>) {
         if let Some(mut loss) = loss {
             loss.trouble.message = self.clean(&loss.trouble.message);
-            tracing::warn!(
+            tracing::info!(
                 executor = id,
                 reason = loss.trouble.reason.as_str(),
                 detail = loss.trouble.message,
                 "executor pod ended"
             );
+            let wanted = loss.why == ExecutorLossReason::Released;
             self.core.executor_lost(&ExecutorId::new(id.to_string()), loss.why);
-            self.announce(loss.trouble);
+            if !wanted {
+                self.announce(loss.trouble);
+            }
         }
     }
 
@@ -233,6 +254,40 @@ impl Allocation {
         let given_up = self.fleet.registered(&registered, Instant::now());
         for id in given_up.into_iter().chain(self.fleet.surplus()) {
             self.delete(id);
+        }
+    }
+
+    /// Asks for more executors, lets others go.
+    fn scale(&mut self) {
+        let now = Instant::now();
+        if let Some(policy) = &mut self.policy {
+            let decision = policy.decide(now, &self.core.load());
+            let patience = policy.patience();
+            self.fleet.set_desired(decision.target);
+            for id in decision.release {
+                if self.fleet.dismiss(id, now) {
+                    self.core.decommission(&ExecutorId::new(id.to_string()), None);
+                }
+            }
+            for id in self.fleet.excess(patience, now) {
+                self.fleet.dismiss(id, now);
+                self.delete(id);
+            }
+        }
+        let noticed = if self.noticed.is_empty() { Vec::new() } else { self.core.executors() };
+        for executor in noticed {
+            let (Some(why), Ok(id)) = (self.noticed.why(&executor.node), executor.id.parse()) else { continue };
+            if self.fleet.dismiss(id, now) {
+                self.core.decommission(&ExecutorId::from(executor.id), Some(&why));
+            }
+        }
+        let grace = Duration::from_secs(self.context.plan.scaling.grace.leave) + LEFT_WITHIN;
+        for id in self.fleet.overdue(grace, now) {
+            self.delete(id);
+        }
+        for id in self.fleet.never_seen(now) {
+            self.delete(id);
+            self.gone(id, now);
         }
     }
 

@@ -37,15 +37,17 @@ struct State {
     events: Vec<Value>,
     refuse: Option<(u16, String)>,
     collections_deleted: Vec<String>,
+    /// `None`: nodes may not be seen, as by default.
+    nodes: Option<Vec<Value>>,
     /// Notes of Events.
     announced: Vec<String>,
 }
 
 #[derive(Clone, Default)]
-struct FakeApi(Arc<Mutex<State>>);
+pub(super) struct FakeApi(Arc<Mutex<State>>);
 
 impl FakeApi {
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let api = self.clone();
         let service = service_fn(move |request: Request<Body>| {
             let api = api.clone();
@@ -57,6 +59,12 @@ impl FakeApi {
                 if path.contains("/events") {
                     api.0.lock().announced.push(body["note"].as_str().unwrap_or_default().to_owned());
                     return Ok(Response::new(Body::from(body.to_string().into_bytes())));
+                }
+                if path == "/api/v1/nodes" {
+                    let (status, answer) = api.nodes(query.contains("watch=true")).await;
+                    let mut response = Response::new(Body::from(answer.into_bytes()));
+                    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                    return Ok(response);
                 }
                 let name = path.strip_prefix("/api/v1/namespaces/n/pods").unwrap().trim_matches('/').to_owned();
                 let (status, answer) = if query.contains("watch=true") {
@@ -87,6 +95,26 @@ impl FakeApi {
         String::new()
     }
 
+    /// The nodes as they are; a watch sees them again and again.
+    async fn nodes(&self, watch: bool) -> (u16, String) {
+        let Some(nodes) = self.0.lock().nodes.clone() else {
+            return (403, failure(403, "nodes is forbidden").to_string());
+        };
+        if watch {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return (200, nodes.iter().map(|n| format!("{}\n", json!({ "type": "MODIFIED", "object": n }))).collect());
+        }
+        let list =
+            json!({ "apiVersion": "v1", "kind": "NodeList", "metadata": { "resourceVersion": "1" }, "items": nodes });
+        (200, list.to_string())
+    }
+
+    pub(super) fn set_node(&self, name: &str, taints: Value) {
+        let metadata = json!({ "name": name, "resourceVersion": "1" });
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": { "taints": taints } });
+        self.0.lock().nodes = Some(vec![node]);
+    }
+
     fn serve(&self, method: &Method, name: &str, query: &str, body: Value) -> (u16, Value) {
         let mut state = self.0.lock();
         match (method.as_str(), name) {
@@ -115,14 +143,19 @@ impl FakeApi {
     }
 
     /// As a kubelet would.
-    fn set_status(&self, pod: &str, status: Value) {
+    pub(super) fn set_status(&self, pod: &str, status: Value) {
         let mut state = self.0.lock();
         let mut pod = state.pods[pod].clone();
         pod["status"] = status;
         state.put("MODIFIED", pod);
     }
 
-    fn pods(&self) -> Vec<String> {
+    /// Notes of Events so far.
+    pub(super) fn announced(&self) -> Vec<String> {
+        self.0.lock().announced.clone()
+    }
+
+    pub(super) fn pods(&self) -> Vec<String> {
         self.0.lock().pods.keys().cloned().collect()
     }
 }
@@ -148,10 +181,25 @@ fn failure(code: u16, message: &str) -> Value {
     json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": "Refused" })
 }
 
-fn container(state: Value) -> Value {
+pub(super) fn container(state: Value) -> Value {
     json!({ "phase": "Running", "containerStatuses": [
         { "name": "executor", "image": "r:1", "imageID": "", "ready": true, "restartCount": 0, "state": state }
     ] })
+}
+
+/// Of a job with this `spec.executor` and `spec.sparkConf`.
+pub(super) fn settings(executor: &str, conf: &str) -> Settings {
+    let job = format!(
+        "{{apiVersion: firesteel.dev/v1alpha1, kind: SparkJob, metadata: {{name: a, namespace: n, uid: u-1}}, \
+         spec: {{image: 'r:1', sql: {{inline: SELECT 1}}, executor: {executor}, sparkConf: {conf}}}}}"
+    );
+    let var = |name: &str| match name {
+        names::LOCAL_DIRS | names::BIND_ADDRESS => None,
+        names::POD_IP => Some("10.0.0.1".to_owned()),
+        _ => Some("1".to_owned()),
+    };
+    let settings = Settings::from_parts(&job, var, [].into_iter());
+    settings.unwrap_or_else(|failure| panic!("{}", failure.message))
 }
 
 struct Application {
@@ -167,17 +215,7 @@ struct Application {
 
 impl Application {
     fn start(api: FakeApi, instances: u32) -> Self {
-        let job = format!(
-            "{{apiVersion: firesteel.dev/v1alpha1, kind: SparkJob, metadata: {{name: a, namespace: n, uid: u-1}}, \
-             spec: {{image: 'r:1', sql: {{inline: SELECT 1}}, executor: {{instances: {instances}}}}}}}"
-        );
-        let var = |name: &str| match name {
-            names::LOCAL_DIRS | names::BIND_ADDRESS => None,
-            names::POD_IP => Some("10.0.0.1".to_owned()),
-            _ => Some("1".to_owned()),
-        };
-        let settings = Settings::from_parts(&job, var, [].into_iter());
-        let settings = settings.unwrap_or_else(|failure| panic!("{}", failure.message));
+        let settings = settings(&format!("{{instances: {instances}}}"), "{}");
         let options = EngineOptions {
             conf: SparkConf::new(),
             mode: ExecutionMode::Cluster,
@@ -200,6 +238,7 @@ impl Application {
             executor_id: id.to_string(),
             address: format!("127.0.0.1:{EXECUTOR_SHUFFLE_PORT}"),
             slots: 1,
+            node: "n1".to_owned(),
             protocol_version: firesteel_protocol::PROTOCOL_VERSION.to_owned(),
             ..Register::default()
         };
@@ -301,5 +340,23 @@ async fn images_that_cannot_be_pulled_are_told() {
     app.api.set_status("a-1-exec-1", container(waiting));
     app.until("it is told", |a| a.reason() == Some(Reason::ExecutorImagePullFailed)).await;
     assert_eq!(app.status.borrow().summary, "0/1");
+    app.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn executors_leave_a_node_that_is_about_to_end() {
+    let api = FakeApi::default();
+    api.set_node("n1", json!([]));
+    let mut app = Application::start(api.clone(), 1);
+    app.until("a pod", |a| a.api.pods() == ["a-1-exec-1"]).await;
+    app.executor_comes(1);
+    app.until("it runs", |a| a.status.borrow().running == 1).await;
+    api.set_node("n1", json!([{ "key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule" }]));
+    app.until("another is asked for", |a| a.api.pods() == ["a-1-exec-1", "a-1-exec-2"]).await;
+    assert_eq!(app.core.load().executors, [], "the first one takes no further tasks");
+    // It has handed over what it has, and ends.
+    api.set_status("a-1-exec-1", container(json!({ "terminated": { "exitCode": 0, "reason": "Completed" } })));
+    app.until("its pod is deleted", |a| a.api.pods() == ["a-1-exec-2"]).await;
+    assert_eq!((app.status.borrow().failed, app.api.announced()), (0, vec![]), "it is no loss");
     app.stop.cancel();
 }

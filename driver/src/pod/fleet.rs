@@ -6,13 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use firesteel_api::{ExecutorStatus, Reason, status::bounded};
+use firesteel_api::{ExecutorStatus, Reason, scaling::Creation, status::bounded};
 use firesteel_scheduler::ExecutorLossReason;
 
 use super::observe::{Loss, PodState, Trouble};
 
-/// Pods created at the same time.
-const BATCH: usize = 10;
 /// Pods of ended executors that are kept, for their logs, while the application runs.
 const KEEP_ENDED: usize = 8;
 const LONGEST_WAIT_SECS: u64 = 32;
@@ -22,6 +20,9 @@ const MAX_MESSAGE: usize = 1024;
 
 pub struct Fleet {
     desired: u32,
+    creation: Creation,
+    /// When the next batch may be created.
+    next_batch: Option<Instant>,
     next_id: u64,
     members: BTreeMap<u64, Member>,
     /// Losses since the beginning.
@@ -40,6 +41,10 @@ struct Member {
     /// The API server has taken it, as far as is known.
     created: Option<Instant>,
     registered: bool,
+    /// Told to leave, and when: another takes its place if one is wanted, and its end is no loss.
+    dismissed: Option<Instant>,
+    /// Its pod was deleted for that.
+    deleted: bool,
 }
 
 enum Pod {
@@ -61,9 +66,11 @@ pub enum CreateError {
 }
 
 impl Fleet {
-    pub fn new(desired: u32) -> Self {
+    pub fn new(desired: u32, creation: Creation) -> Self {
         Self {
             desired,
+            creation,
+            next_batch: None,
             next_id: 1,
             members: BTreeMap::new(),
             failed: 0,
@@ -75,21 +82,74 @@ impl Fleet {
         }
     }
 
+    /// How many executors there should be from now on.
+    pub fn set_desired(&mut self, desired: u32) {
+        self.desired = desired;
+    }
+
     /// Ids of the pods to create now; never one twice.
     pub fn next_pods(&mut self, now: Instant) -> Vec<u64> {
-        if self.not_before.is_some_and(|at| now < at) {
+        if self.not_before.is_some_and(|at| now < at) || self.next_batch.is_some_and(|at| now < at) {
             return Vec::new();
         }
-        let in_flight = self.members.values().filter(|m| m.created.is_none()).count();
-        let missing = (self.desired as usize).saturating_sub(self.members.values().filter(|m| m.counts()).count());
+        let count = |of: &dyn Fn(&Member) -> bool| self.members.values().filter(|m| of(m)).count();
+        let in_flight = count(&|m| m.created.is_none());
+        let missing = (self.desired as usize).saturating_sub(count(&Member::counts));
+        let pending = count(&|m| m.counts() && !m.registered);
         // After a setback one pod at a time shows whether it is over.
-        let batch = if self.setbacks > 0 { 1 } else { BATCH };
-        let ids: Vec<u64> = (self.next_id..).take(missing.min(batch.saturating_sub(in_flight))).collect();
+        let batch = if self.setbacks > 0 { 1 } else { self.creation.batch as usize };
+        let room = [
+            batch.saturating_sub(in_flight),
+            (self.creation.max_pending as usize).saturating_sub(pending),
+            usize::try_from(self.left_to_make()).unwrap_or(usize::MAX),
+        ];
+        let ids: Vec<u64> = (self.next_id..).take(room.into_iter().fold(missing, usize::min)).collect();
         for id in &ids {
             self.next_id = id + 1;
-            self.members.insert(*id, Member { pod: Pod::Requested, created: None, registered: false });
+            self.members.insert(*id, Member::requested());
+        }
+        if !ids.is_empty() {
+            self.next_batch = Some(now + self.creation.delay);
         }
         ids
+    }
+
+    /// Pods that may still be made.
+    fn left_to_make(&self) -> u64 {
+        u64::from(self.creation.maximum).saturating_sub(self.next_id - 1)
+    }
+
+    /// This executor is told to leave, by the driver's wish. False when it was before, or is not there.
+    pub fn dismiss(&mut self, id: u64, now: Instant) -> bool {
+        let Some(member) = self.members.get_mut(&id).filter(|m| m.dismissed.is_none()) else { return false };
+        member.dismissed = Some(now);
+        true
+    }
+
+    /// Pods that nobody needs any more and that have not become executors for so long: the youngest first.
+    pub fn excess(&self, patience: Duration, now: Instant) -> Vec<u64> {
+        let too_many = self.members.values().filter(|m| m.counts()).count().saturating_sub(self.desired as usize);
+        let waits = |m: &Member| m.counts() && !m.registered && m.created.is_some_and(|at| now >= at + patience);
+        self.members.iter().rev().filter(|(_, m)| waits(m)).map(|(id, _)| *id).take(too_many).collect()
+    }
+
+    /// Executors that were told to leave and did not within `grace`: their pods are to be deleted. Each is named once.
+    pub fn overdue(&mut self, grace: Duration, now: Instant) -> Vec<u64> {
+        let mut overdue = Vec::new();
+        for (id, member) in &mut self.members {
+            let late = member.dismissed.is_some_and(|at| now >= at + grace);
+            if late && !matches!(member.pod, Pod::Ended) && !std::mem::replace(&mut member.deleted, true) {
+                overdue.push(*id);
+            }
+        }
+        overdue
+    }
+
+    /// Pods that the API server took long ago and that nobody has seen.
+    pub fn never_seen(&self, now: Instant) -> Vec<u64> {
+        let timeout = self.creation.timeout;
+        let unseen = |m: &Member| matches!(m.pod, Pod::Requested) && m.created.is_some_and(|at| now >= at + timeout);
+        self.members.iter().filter(|(_, m)| unseen(m)).map(|(id, _)| *id).collect()
     }
 
     pub fn created(&mut self, id: u64, now: Instant) {
@@ -137,11 +197,14 @@ impl Fleet {
     /// The watch shows the pod in this state. The loss, if it is one.
     pub fn seen(&mut self, id: u64, state: PodState, now: Instant) -> Option<Loss> {
         self.next_id = self.next_id.max(id.saturating_add(1));
-        let member = self.members.entry(id).or_insert(Member { pod: Pod::Requested, created: None, registered: false });
+        let member = self.members.entry(id).or_insert_with(Member::requested);
         member.created.get_or_insert(now);
         match (&member.pod, state) {
             (Pod::Ended, _) => None,
-            (_, PodState::Ended(loss)) => {
+            (_, PodState::Ended(mut loss)) => {
+                if member.dismissed.is_some() {
+                    loss.why = ExecutorLossReason::Released;
+                }
                 self.lost(id, &loss, now);
                 Some(loss)
             }
@@ -171,7 +234,13 @@ impl Fleet {
     pub fn gone(&mut self, id: u64, pod: &str, now: Instant) -> Option<Loss> {
         let loss = match self.members.get(&id) {
             Some(Member { pod: Pod::Ended, .. }) | None => None,
-            Some(_) => Some(Loss::deleted(pod)),
+            Some(member) => {
+                let mut loss = Loss::deleted(pod);
+                if member.dismissed.is_some() {
+                    loss.why = ExecutorLossReason::Released;
+                }
+                Some(loss)
+            }
         };
         if let Some(loss) = &loss {
             self.lost(id, loss, now);
@@ -213,14 +282,23 @@ impl Fleet {
 
     /// Pods of ended executors that are no longer worth keeping.
     pub fn surplus(&self) -> Vec<u64> {
-        let ended: Vec<u64> =
-            self.members.iter().filter(|(_, m)| matches!(m.pod, Pod::Ended)).map(|(id, _)| *id).collect();
-        ended[..ended.len().saturating_sub(KEEP_ENDED)].to_vec()
+        let ended = |m: &Member| matches!(m.pod, Pod::Ended);
+        let (released, kept): (Vec<_>, Vec<_>) =
+            self.members.iter().filter(|(_, m)| ended(m)).partition(|(_, m)| m.dismissed.is_some());
+        let old = kept.len().saturating_sub(KEEP_ENDED);
+        released.into_iter().chain(kept.into_iter().take(old)).map(|(id, _)| *id).collect()
     }
 
     /// Why the application cannot have executors, now or later.
     pub fn hopeless(&self) -> Option<Trouble> {
         let none = !self.members.values().any(Member::counts);
+        if none && self.desired > 0 && self.left_to_make() == 0 {
+            let message = format!(
+                "{} executor pods were made, and no more may be (spark.kubernetes.allocation.maximum)",
+                self.creation.maximum
+            );
+            return Some(Trouble { reason: Reason::ExecutorsLost, message });
+        }
         self.refused.clone().filter(|_| none && self.permanent_refusals >= MAX_REFUSALS)
     }
 
@@ -228,7 +306,7 @@ impl Fleet {
         let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let running = self.members.values().filter(|m| m.counts() && m.registered).count();
         let desired = self.desired as usize;
-        let waiting = self.members.values().find_map(|m| match &m.pod {
+        let waiting = self.members.values().filter(|m| m.dismissed.is_none()).find_map(|m| match &m.pod {
             Pod::Seen(PodState::Waiting(Some(trouble))) => Some(trouble),
             _ => None,
         });
@@ -248,6 +326,9 @@ impl Fleet {
     fn lost(&mut self, id: u64, loss: &Loss, now: Instant) {
         let Some(member) = self.members.get_mut(&id) else { return };
         member.pod = Pod::Ended;
+        if member.dismissed.is_some() {
+            return;
+        }
         let registered = member.registered;
         self.failed += 1;
         self.last_loss = Some(loss.trouble.clone());
@@ -270,15 +351,23 @@ impl Fleet {
 }
 
 impl Member {
+    fn requested() -> Self {
+        Self { pod: Pod::Requested, created: None, registered: false, dismissed: None, deleted: false }
+    }
+
     /// Whether it is, or may become, one of the executors asked for.
     fn counts(&self) -> bool {
-        !matches!(self.pod, Pod::Ended | Pod::Seen(PodState::Leaving))
+        self.dismissed.is_none() && !matches!(self.pod, Pod::Ended | Pod::Seen(PodState::Leaving))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fleet(desired: u32) -> Fleet {
+        Fleet::new(desired, Creation { delay: Duration::ZERO, ..Creation::default() })
+    }
 
     fn ids(ids: impl IntoIterator<Item = u64>) -> BTreeSet<u64> {
         ids.into_iter().collect()
@@ -295,7 +384,7 @@ mod tests {
 
     /// A fleet whose first executors all run.
     fn running(desired: u32, now: Instant) -> Fleet {
-        let mut fleet = Fleet::new(desired);
+        let mut fleet = fleet(desired);
         for id in fleet.next_pods(now) {
             fleet.created(id, now);
             assert_eq!(fleet.seen(id, PodState::Running, now), None);
@@ -307,18 +396,101 @@ mod tests {
     #[test]
     fn pods_are_created_in_batches() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(25);
+        let mut fleet = Fleet::new(25, Creation { batch: 10, ..Creation::default() });
         assert_eq!(fleet.next_pods(now), (1..=10).collect::<Vec<_>>());
-        assert!(fleet.next_pods(now).is_empty(), "ten are under way");
+        assert!(fleet.next_pods(after(now, 1)).is_empty(), "ten are under way");
         (1..=4).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.next_pods(now), (11..=14).collect::<Vec<_>>());
+        assert!(fleet.next_pods(now).is_empty(), "the delay is not over");
+        assert_eq!(fleet.next_pods(after(now, 1)), (11..=14).collect::<Vec<_>>());
         (5..=14).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.next_pods(now).len(), 10);
+        assert_eq!(fleet.next_pods(after(now, 2)).len(), 10);
         (15..=24).for_each(|id| fleet.created(id, now));
-        assert_eq!(fleet.next_pods(now), [25]);
+        assert_eq!(fleet.next_pods(after(now, 3)), [25]);
         fleet.created(25, now);
-        assert!(fleet.next_pods(now).is_empty());
+        assert!(fleet.next_pods(after(now, 4)).is_empty());
         assert_eq!(fleet.status(1).summary, "0/25");
+    }
+
+    #[test]
+    fn no_more_wait_than_may() {
+        let now = Instant::now();
+        let mut fleet = Fleet::new(5, Creation { max_pending: 2, delay: Duration::ZERO, ..Creation::default() });
+        assert_eq!(fleet.next_pods(now), [1, 2]);
+        fleet.created(1, now);
+        fleet.created(2, now);
+        assert!(fleet.next_pods(now).is_empty());
+        fleet.seen(1, PodState::Running, now);
+        fleet.registered(&ids([1]), now);
+        assert_eq!(fleet.next_pods(now), [3]);
+    }
+
+    #[test]
+    fn no_more_are_made_than_may_be_in_all() {
+        let mut now = Instant::now();
+        let mut fleet = Fleet::new(2, Creation { maximum: 3, delay: Duration::ZERO, ..Creation::default() });
+        for expected in [&[1, 2][..], &[3], &[]] {
+            let made = fleet.next_pods(now);
+            assert_eq!(made, expected);
+            for id in made {
+                fleet.created(id, now);
+                if id < 3 {
+                    fleet.seen(id, crash(), now);
+                }
+            }
+            now = after(now, 60);
+        }
+        assert_eq!(fleet.hopeless(), None, "one is left");
+        fleet.seen(3, crash(), now);
+        assert!(fleet.hopeless().unwrap().message.contains("spark.kubernetes.allocation.maximum"));
+    }
+
+    #[test]
+    fn who_is_told_to_leave_is_no_loss() {
+        let now = Instant::now();
+        let mut fleet = running(3, now);
+        fleet.set_desired(2);
+        assert!(fleet.next_pods(now).is_empty());
+        assert!(fleet.dismiss(3, now) && !fleet.dismiss(3, now));
+        assert_eq!(fleet.status(1).summary, "2/2");
+        let loss = fleet.seen(3, crash(), now).unwrap();
+        assert_eq!(loss.why, ExecutorLossReason::Released);
+        assert_eq!(fleet.surplus(), [3], "its log is not kept");
+        assert_eq!((fleet.status(1).failed, fleet.status(1).last_failure_reason), (0, None));
+        assert!(fleet.next_pods(now).is_empty());
+        // Another one leaves for its node's sake: it is replaced at once.
+        fleet.dismiss(1, now);
+        assert_eq!(fleet.next_pods(now), [4]);
+        assert!(fleet.overdue(Duration::from_secs(60), after(now, 59)).is_empty());
+        assert_eq!(fleet.overdue(Duration::from_secs(60), after(now, 60)), [1]);
+        assert!(fleet.overdue(Duration::from_secs(60), after(now, 61)).is_empty(), "once");
+    }
+
+    #[test]
+    fn pods_that_nobody_needs_any_more_are_not_waited_for() {
+        let now = Instant::now();
+        let mut fleet = running(2, now);
+        fleet.set_desired(5);
+        assert_eq!(fleet.next_pods(now), [3, 4, 5]);
+        (3..=5).for_each(|id| fleet.created(id, now));
+        let patience = Duration::from_secs(60);
+        assert!(fleet.excess(patience, after(now, 100)).is_empty());
+        fleet.set_desired(3);
+        assert!(fleet.excess(patience, after(now, 59)).is_empty());
+        assert_eq!(fleet.excess(patience, after(now, 60)), [5, 4]);
+        fleet.set_desired(1);
+        assert_eq!(fleet.excess(patience, after(now, 60)), [5, 4, 3], "those that run are not the fleet's to choose");
+    }
+
+    #[test]
+    fn a_pod_that_is_never_seen_is_asked_for_again() {
+        let now = Instant::now();
+        let mut fleet = fleet(1);
+        fleet.next_pods(now);
+        fleet.created(1, now);
+        assert!(fleet.never_seen(after(now, 599)).is_empty());
+        assert_eq!(fleet.never_seen(after(now, 600)), [1]);
+        fleet.gone(1, "a-1-exec-1", after(now, 600));
+        assert_eq!(fleet.next_pods(after(now, 700)), [2]);
     }
 
     #[test]
@@ -339,7 +511,7 @@ mod tests {
     #[test]
     fn a_silent_pod_is_explained_once() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(1);
+        let mut fleet = fleet(1);
         fleet.next_pods(now);
         fleet.seen(1, PodState::Waiting(None), now);
         let a_while = Duration::from_secs(5);
@@ -378,7 +550,7 @@ mod tests {
     #[test]
     fn executors_that_end_before_they_registered_are_replaced_ever_more_slowly() {
         let start = Instant::now();
-        let mut fleet = Fleet::new(1);
+        let mut fleet = fleet(1);
         let (mut now, mut id, mut waits) = (start, 1, Vec::new());
         for _ in 0..8 {
             let before = now;
@@ -409,7 +581,7 @@ mod tests {
         ];
         for (error, reason) in table {
             let now = Instant::now();
-            let mut fleet = Fleet::new(2);
+            let mut fleet = fleet(2);
             assert_eq!(fleet.next_pods(now), [1, 2]);
             fleet.created(1, now);
             fleet.not_created(2, error.clone(), now);
@@ -424,7 +596,7 @@ mod tests {
     #[test]
     fn a_pod_that_can_never_be_created_ends_the_attempts() {
         let mut now = Instant::now();
-        let mut fleet = Fleet::new(2);
+        let mut fleet = fleet(2);
         let invalid = CreateError::Refused { code: 422, message: "spec.containers[0].image: Invalid value".into() };
         for round in 0..3 {
             assert_eq!(fleet.hopeless(), None, "round {round}");
@@ -439,7 +611,7 @@ mod tests {
     #[test]
     fn trouble_of_waiting_pods_is_told_until_they_run() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(1);
+        let mut fleet = fleet(1);
         fleet.next_pods(now);
         fleet.created(1, now);
         let trouble = Trouble { reason: Reason::ExecutorImagePullFailed, message: "no such image".into() };
@@ -452,7 +624,7 @@ mod tests {
     #[test]
     fn after_a_new_list_only_what_must_be_there_is_missed() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(3);
+        let mut fleet = fleet(3);
         fleet.next_pods(now);
         fleet.created(1, now);
         fleet.seen(1, PodState::Running, now);
@@ -464,7 +636,7 @@ mod tests {
     #[test]
     fn a_pod_thought_not_created_is_taken_in_when_it_is_seen() {
         let now = Instant::now();
-        let mut fleet = Fleet::new(1);
+        let mut fleet = fleet(1);
         fleet.next_pods(now);
         fleet.not_created(1, CreateError::Unavailable { message: "timeout".into() }, now);
         fleet.seen(1, PodState::Running, now);
@@ -474,7 +646,7 @@ mod tests {
     #[test]
     fn pods_of_ended_executors_are_kept_up_to_a_number() {
         let mut now = Instant::now();
-        let mut fleet = Fleet::new(1);
+        let mut fleet = fleet(1);
         for _ in 0..KEEP_ENDED + 2 {
             for id in fleet.next_pods(now) {
                 fleet.created(id, now);

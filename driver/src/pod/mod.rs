@@ -6,8 +6,12 @@
 mod allocation;
 #[cfg(test)]
 mod allocation_test;
+pub(crate) mod demand;
+#[cfg(test)]
+mod elastic_test;
 mod fleet;
 mod http;
+mod nodes;
 mod observe;
 mod outcome;
 mod output;
@@ -20,6 +24,7 @@ use firesteel_analyzer::Session;
 use firesteel_api::{
     Reason,
     pods::{DRIVER_HTTP_PORT, DRIVER_RPC_PORT},
+    scaling::Scaling,
     termination,
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
@@ -114,11 +119,11 @@ impl Parts {
         let client = Client::try_default()
             .await
             .map_err(|e| Failure::new(Reason::InternalError, format!("no way to the API server: {e}")))?;
-        let instances = plan.executor_instances;
+        let scaling = &plan.scaling;
         let engine = EngineSession::new(EngineOptions {
             conf: settings.conf.clone(),
             mode: ExecutionMode::Cluster,
-            slots: instances as usize * plan.executor.resources.cores as usize,
+            slots: slots(scaling, plan.executor.resources.cores),
             memory_bytes: settings.memory_bytes,
             local_dirs: settings.local_dirs.clone(),
         })?;
@@ -128,7 +133,7 @@ impl Parts {
             ClusterOptions {
                 listen: (settings.listen, DRIVER_RPC_PORT).into(),
                 token: settings.token.clone(),
-                executors: instances,
+                executors: scaling.most(),
             },
         )
         .await?;
@@ -225,6 +230,17 @@ impl Parts {
             }
         }
         failure
+    }
+}
+
+/// Task slots that plans are made for: with a number of executors that follows the work, as many as there may be, within
+/// what gives exchanges Spark's own 200 partitions.
+fn slots(scaling: &Scaling, cores: u32) -> usize {
+    const MOST_PLANNED_FOR: usize = 100;
+    let all = |executors: u32| executors as usize * cores as usize;
+    match &scaling.dynamic {
+        None => all(scaling.initial),
+        Some(dynamic) => all(dynamic.max).min(MOST_PLANNED_FOR).max(all(scaling.initial)),
     }
 }
 

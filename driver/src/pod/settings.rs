@@ -68,6 +68,9 @@ impl Settings {
                 message: format!("spec.sparkConf[\"{key}\"]: {e}"),
             })?;
         }
+        // Names what this attempt leaves in a store that others use too.
+        let application = format!("{}-{}-{attempt}", context.job, context.uid);
+        conf.set("spark.app.id", application).map_err(|e| Failure::new(Reason::InternalError, e.to_string()))?;
         let memory_bytes = var(names::MEMORY_BYTES).map(|text| number(names::MEMORY_BYTES, &text)).transpose()?;
         let token = need(names::AUTH_TOKEN)?;
         let every = if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
@@ -139,7 +142,7 @@ spec:
     #[test]
     fn all_is_read() {
         let s = read(JOB, "").unwrap_or_else(|f| panic!("{}", f.message));
-        assert_eq!((s.context.attempt, s.context.plan.executor_instances), (2, 3));
+        assert_eq!((s.context.attempt, s.context.plan.scaling.initial), (2, 3));
         assert_eq!((s.driver_address.to_string().as_str(), s.listen.to_string().as_str()), ("[fd00::5]:7077", "::"));
         assert_eq!(s.local_dirs, [PathBuf::from("/a"), PathBuf::from("/b")]);
         let said = secrets::scrub("hunter22 from-a-secret the-token /tmp", &s.secrets);

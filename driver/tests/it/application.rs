@@ -1,6 +1,6 @@
 //! Applications on executors of this process, and in it alone.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use arrow::util::display::array_value_to_string;
 use firesteel_analyzer::Session;
@@ -45,7 +45,7 @@ pub struct OnExecutors {
     pub application: Application,
     pub executors: Vec<InProcessExecutor>,
     pub progress: ProgressSender,
-    cluster: Cluster,
+    pub cluster: Cluster,
     dirs: Vec<TempDir>,
 }
 
@@ -80,9 +80,15 @@ impl OnExecutors {
 
     pub fn add_executor(&mut self) {
         let dir = TempDir::new().unwrap();
-        let options = ExecutorOptions {
-            driver_address: self.cluster.address().to_string(),
-            executor_id: ExecutorId::new((self.dirs.len()).to_string()),
+        let options = Self::executor_options(self.cluster.address(), self.dirs.len(), dir.path());
+        self.dirs.push(dir);
+        self.executors.push(start_in_process(options).unwrap());
+    }
+
+    pub fn executor_options(driver: SocketAddr, id: usize, dir: &Path) -> ExecutorOptions {
+        ExecutorOptions {
+            driver_address: driver.to_string(),
+            executor_id: ExecutorId::new(id.to_string()),
             auth_token: TOKEN.to_owned(),
             cores: 1,
             memory_bytes: Some(1 << 30),
@@ -90,12 +96,10 @@ impl OnExecutors {
             bind: None,
             port: 0,
             node: "here".to_owned(),
-            local_dirs: vec![dir.path().to_owned()],
+            local_dirs: vec![dir.to_owned()],
             reconnect_for: Duration::from_secs(2),
-            grace: Duration::from_secs(5),
-        };
-        self.dirs.push(dir);
-        self.executors.push(start_in_process(options).unwrap());
+            grace: Duration::from_secs(20),
+        }
     }
 
     /// The first value of the last statement's result.

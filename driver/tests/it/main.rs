@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod application;
+mod control;
 mod damage;
+mod decommission;
 mod exchanges;
 mod losses;
 mod traces;

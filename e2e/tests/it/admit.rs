@@ -65,6 +65,35 @@ fn admit_exactly_one_program() {
 
 #[test]
 #[ignore = "needs a cluster: make cluster"]
+fn admit_a_number_of_executors_or_its_bounds() {
+    with_temp_namespace("admit_executors", async |namespace| {
+        let executor =
+            |dynamic: Value| json!({ "spec": { "executor": { "instances": null, "dynamicAllocation": dynamic } } });
+        assert_accepted(namespace, executor(json!({}))).await;
+        let all = json!({ "minInstances": 0, "initialInstances": 2, "maxInstances": 9, "idleTimeoutSeconds": 0 });
+        assert_accepted(namespace, executor(all)).await;
+        let both = json!({ "spec": { "executor": { "dynamicAllocation": {} } } });
+        assert_refused(namespace, both, &["executor.instances is a fixed number"]).await;
+        let refused = [
+            (json!({ "minInstances": 3, "maxInstances": 2 }), "minInstances must not be more than maxInstances"),
+            (
+                json!({ "initialInstances": 3, "maxInstances": 2 }),
+                "initialInstances must not be more than maxInstances",
+            ),
+            (
+                json!({ "minInstances": 3, "initialInstances": 2 }),
+                "initialInstances must not be less than minInstances",
+            ),
+            (json!({ "maxInstances": 0 }), "spec.executor.dynamicAllocation.maxInstances"),
+        ];
+        for (dynamic, words) in refused {
+            assert_refused(namespace, executor(dynamic), &[words]).await;
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster: make cluster"]
 fn admit_values_in_their_bounds() {
     with_temp_namespace("admit_bounds", async |namespace| {
         let refused: &[(Value, &str)] = &[

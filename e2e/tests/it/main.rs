@@ -6,6 +6,7 @@
 
 mod admit;
 mod bad_input;
+mod elastic;
 mod fault;
 mod harness;
 mod s3_server;

@@ -19,15 +19,18 @@ use datafusion::{
 };
 use firesteel_engine::{
     codec::{Functions, PlanCodec},
-    shuffle::{BlockClient, MapOutputId, fetch_result},
+    shuffle::{BlockClient, BlockSources, MapOutputId, ShuffleTier, fetch_result},
     stage::{Stage, StageGraph, cut, inline_scalar_subqueries},
+    storage::Stores,
 };
 use firesteel_executor::{ExecutorOptions, InProcessExecutor, start_in_process_with};
+use firesteel_plan::SparkConf;
 use firesteel_protocol::{
     AUTH_HEADER, ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId,
     proto::{
-        self, Chunk, DriverMessage, ExecutorMessage, LaunchTask, MapOutputs, MapOutputsRequest, OutputLocation,
-        Registered, ShuffleInput, StagePlanRequest, TaskFailure, TaskMetrics, TaskOutput,
+        self, Chunk, DriverMessage, ExecutorMessage, HandoverPlan, HandoverRequest, LaunchTask, MapOutputs,
+        MapOutputsRequest, OutputLocation, Registered, ShuffleInput, StagePlanRequest, TaskFailure, TaskMetrics,
+        TaskOutput,
         driver_message::Message as ToExecutor,
         driver_server::{Driver, DriverServer},
         executor_message::Message as FromExecutor,
@@ -97,6 +100,7 @@ impl Driver for Service {
     type AttachStream = ReceiverStream<Result<DriverMessage, Status>>;
     type GetStagePlanStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetMapOutputsStream = BoxStream<'static, Result<Chunk, Status>>;
+    type GetHandoverPlanStream = BoxStream<'static, Result<Chunk, Status>>;
 
     async fn attach(
         &self,
@@ -160,6 +164,14 @@ impl Driver for Service {
         };
         Ok(Response::new(chunks(message.encode_to_vec().into())))
     }
+
+    /// Outputs stay where they are.
+    async fn get_handover_plan(
+        &self,
+        _: Request<HandoverRequest>,
+    ) -> Result<Response<Self::GetHandoverPlanStream>, Status> {
+        Ok(Response::new(chunks(HandoverPlan::default().encode_to_vec().into())))
+    }
 }
 
 impl State {
@@ -182,6 +194,7 @@ impl State {
                 self.heartbeats.fetch_add(1, Ordering::Relaxed);
             }
             FromExecutor::Leaving(_) => self.leaving.lock().push(executor.to_owned()),
+            FromExecutor::OutputsMoved(_) => panic!("nobody asked for it"),
             FromExecutor::Register(_) => panic!("registered twice on one stream"),
         }
     }
@@ -279,6 +292,11 @@ impl Cluster {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("waited for 20 s");
+    }
+
+    fn sources(&self) -> BlockSources {
+        let tier = ShuffleTier::new(Arc::new(Stores::new(&SparkConf::new())));
+        BlockSources { client: self.client.clone(), tier, locations: None }
     }
 
     pub fn registered(&self) -> Vec<String> {
@@ -416,7 +434,7 @@ impl Cluster {
             let address = self.state.executors.lock().get(&executor).map(|r| r.address.clone()).unwrap_or_default();
             let id = MapOutputId { shuffle: stage.shuffle, map, attempt };
             let stream: SendableRecordBatchStream =
-                fetch_result(&self.client, ExecutorId::new(executor), &address, id, stage.plan.schema());
+                fetch_result(&self.sources(), Some(ExecutorId::new(executor)), &address, id, stage.plan.schema());
             rows.extend(stream.try_collect::<Vec<_>>().await?);
         }
         Ok(rows)

@@ -63,7 +63,7 @@ impl Draft {
     /// The driver runs; what it says of its executors becomes a condition, and the job's reason when they are in trouble.
     pub fn running(&mut self, ready: bool, node: &str) {
         let executors = self.status.executors.clone().filter(|e| Some(e.attempt) == self.status.attempt);
-        let complete = executors.as_ref().is_some_and(|e| e.desired > 0 && e.running >= e.desired);
+        let complete = executors.as_ref().is_some_and(|e| e.running >= e.desired);
         let trouble = executors.as_ref().filter(|e| !complete && e.pending + e.failed > 0).and_then(|e| {
             let reason = e.last_failure_reason?;
             Some((reason, e.last_failure_message.clone().unwrap_or_else(|| reason.to_string())))

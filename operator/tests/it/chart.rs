@@ -126,6 +126,22 @@ fn listed_namespaces_mean_no_right_elsewhere() {
 }
 
 #[test]
+fn drivers_see_nodes_only_when_asked_for() {
+    let settings = ["watchNamespaces={a,b}", "jobs.nodeNotices=true"];
+    let Some(objects) = template(&settings) else { return };
+    let role = of_kind(&objects, "ClusterRole")[0];
+    assert_eq!(
+        role["rules"],
+        serde_json::json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list", "watch"] }])
+    );
+    let binding = of_kind(&objects, "ClusterRoleBinding")[0];
+    let subjects = binding["subjects"].as_array().unwrap();
+    let places: Vec<String> =
+        subjects.iter().map(|s| format!("{}/{}", s["namespace"], s["name"]).replace('"', "")).collect();
+    assert_eq!(places, ["a/firesteel-driver", "b/firesteel-driver"]);
+}
+
+#[test]
 fn nobody_reads_secrets_and_nobody_has_a_star() {
     let Some(objects) = template(&["watchNamespaces={a}"]) else { return };
     for role in objects.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole") {
@@ -145,7 +161,7 @@ fn nobody_reads_secrets_and_nobody_has_a_star() {
 #[test]
 fn every_verb_is_explained() {
     let folder = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../charts/firesteel/templates");
-    for file in ["_helpers.tpl", "rbac-operator.yaml", "rbac-jobs.yaml"] {
+    for file in ["_helpers.tpl", "rbac-operator.yaml", "rbac-jobs.yaml", "rbac-nodes.yaml"] {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();
         let mut in_verbs = false;
         for line in text.lines() {

@@ -59,6 +59,8 @@ pub mod env {
     pub const MEMORY_OVERHEAD_BYTES: &str = "FIRESTEEL_MEMORY_OVERHEAD_BYTES";
     /// Host and port of the driver. Executors only.
     pub const DRIVER_ADDRESS: &str = "FIRESTEEL_DRIVER_ADDRESS";
+    /// Executors only: seconds that one which must leave has for its tasks and for handing over what it stores.
+    pub const GRACE_SECONDS: &str = "FIRESTEEL_GRACE_SECONDS";
     /// Executors only.
     pub const EXECUTOR_ID: &str = "FIRESTEEL_EXECUTOR_ID";
     /// The one address to listen on, where pods are processes of one machine. Every address when not set.
@@ -194,13 +196,15 @@ pub fn executor_pod(context: &AttemptContext, args: &ExecutorArgs<'_>) -> Result
                 }]
             },
             "spec": {
+                "terminationGracePeriodSeconds": context.plan.scaling.grace.termination,
                 "containers": [{
                     "name": "executor",
                     "command": [BINARY, "executor"],
                     "ports": [{ "name": "shuffle", "containerPort": EXECUTOR_SHUFFLE_PORT, "protocol": "TCP" }],
                     "env": [
                         { "name": env::DRIVER_ADDRESS, "value": args.driver_address },
-                        { "name": env::EXECUTOR_ID, "value": args.executor_id.to_string() }
+                        { "name": env::EXECUTOR_ID, "value": args.executor_id.to_string() },
+                        { "name": env::GRACE_SECONDS, "value": context.plan.scaling.grace.leave.to_string() }
                     ]
                 }]
             }

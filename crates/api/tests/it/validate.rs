@@ -56,8 +56,8 @@ fn refusals_name_the_field() {
             "spec.sparkConf[\"spark.kubernetes.namespace\"]: this key is not read: set metadata.namespace",
         ),
         (
-            "sql: {inline: a}\nsparkConf: {spark.dynamicAllocation.enabled: 'true'}",
-            "dynamic allocation is not supported in this version",
+            "sql: {inline: a}\nexecutor: {dynamicAllocation: {minInstances: 2, maxInstances: 1}}",
+            "spec.executor.dynamicAllocation.minInstances: 2 is more than the 1 of maxInstances",
         ),
         ("sql: {inline: a}\nexecutor: {memory: 1.5g}", "spec.executor.memory: '1.5g' is a fraction"),
         ("sql: {inline: a}\nimage: 'a b'", "spec.image: 'a b' is not an image reference"),

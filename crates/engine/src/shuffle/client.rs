@@ -4,8 +4,9 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use firesteel_protocol::{
     AUTH_HEADER,
-    proto::{BlockChunk, FetchBlocksRequest, executor_client::ExecutorClient},
+    proto::{BlockChunk, FetchBlocksRequest, OutputChunk, executor_client::ExecutorClient},
 };
+use futures::Stream;
 use hyper::rt::Executor;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -72,6 +73,19 @@ impl BlockClient {
         let mut request = Request::new(request);
         request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
         client.fetch_blocks(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Hands a whole map output over. Answers when it is there to be read.
+    pub async fn send_output(
+        &self,
+        address: &str,
+        chunks: impl Stream<Item = OutputChunk> + Send + 'static,
+    ) -> Result<(), Status> {
+        let channel = self.channel(address)?;
+        let mut client = ExecutorClient::new(channel).max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let mut request = Request::new(chunks);
+        request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
+        client.receive_output(request).await.map(|_| ())
     }
 
     /// The next fetch of this address dials anew.

@@ -11,15 +11,21 @@ use datafusion::{
     common::Result, error::DataFusionError, execution::SendableRecordBatchStream,
     physical_plan::stream::RecordBatchStreamAdapter,
 };
-use firesteel_protocol::{ExecutorId, ShuffleId, proto::FetchBlocksRequest};
-use futures::{Stream, StreamExt, TryStreamExt, stream};
-use tonic::{Code, Status, Streaming};
+use firesteel_protocol::{
+    ExecutorId, ShuffleId,
+    proto::{BlockChunk, FetchBlocksRequest},
+};
+use futures::{
+    Stream, StreamExt, TryStreamExt,
+    stream::{self, BoxStream},
+};
+use tonic::{Code, Status};
 
 use super::{
     block::{BlockDecoder, BlockError},
-    client::BlockClient,
     error::FetchFailedError,
     reader::ShuffleReadMetrics,
+    source::{BlockSources, MapOutputLocations},
     store::{BlockStore, MapOutputId, StoreError, StoredBlock},
 };
 
@@ -30,15 +36,21 @@ const FIRST_WAIT: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Blocks named in one request.
 const BLOCKS_PER_REQUEST: usize = 4096;
+/// How often the blocks of one group may be followed to another place.
+const MAX_MOVES: u32 = 16;
 /// Bytes read from a local block at a time.
 const READ_BYTES: usize = 1 << 20;
 
-/// Some blocks of one shuffle on one executor.
+/// Some blocks of one shuffle at one place.
 #[derive(Debug, Clone)]
 pub(super) struct BlockGroup {
     pub shuffle: ShuffleId,
-    pub executor: ExecutorId,
+    /// `None`: in the store.
+    pub executor: Option<ExecutorId>,
+    /// Of the executor; of the store, its folder.
     pub address: String,
+    /// Of the locations that this was taken from.
+    pub epoch: u64,
     /// Map index and attempt, in the order wanted.
     pub outputs: Vec<(u32, u64)>,
     /// The reduce partition.
@@ -49,7 +61,7 @@ impl BlockGroup {
     fn failed(&self, map_indexes: Vec<u32>, corrupt: bool, message: impl Into<String>) -> FetchFailedError {
         FetchFailedError {
             shuffle: self.shuffle,
-            executor: Some(self.executor.clone()),
+            executor: self.executor.clone(),
             map_indexes,
             corrupt,
             message: message.into(),
@@ -59,15 +71,17 @@ impl BlockGroup {
 
 /// The batches of a group's blocks, block after block in the order wanted.
 pub(super) fn fetch_remote(
-    client: BlockClient,
+    sources: BlockSources,
     group: BlockGroup,
     schema: SchemaRef,
     metrics: ShuffleReadMetrics,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
     let wanted = group.outputs.iter().copied().collect();
     let start = BlockDecoder::new(schema).map(|decoder| Remote {
-        client,
+        sources,
         group,
+        rest: VecDeque::new(),
+        moves: 0,
         decoder,
         metrics,
         wanted,
@@ -90,11 +104,14 @@ pub(super) fn fetch_remote(
 }
 
 struct Remote {
-    client: BlockClient,
+    sources: BlockSources,
     group: BlockGroup,
+    /// Where the blocks after those of `group` are, once they were found to have moved.
+    rest: VecDeque<BlockGroup>,
+    moves: u32,
     decoder: BlockDecoder,
     metrics: ShuffleReadMetrics,
-    /// What is still to come, the block that is under way first.
+    /// What is still to come of the group, the block that is under way first.
     wanted: VecDeque<(u32, u64)>,
     /// How many of `wanted` the open stream was asked for.
     asked: usize,
@@ -104,7 +121,7 @@ struct Remote {
     checksum: u32,
     /// All of the first wanted block was received; its last batches may still be in the decoder.
     block_done: bool,
-    stream: Option<Streaming<firesteel_protocol::proto::BlockChunk>>,
+    stream: Option<BoxStream<'static, Result<BlockChunk, Status>>>,
     failures: u32,
 }
 
@@ -135,7 +152,10 @@ impl Remote {
                 (self.yielded, self.skip, self.checksum, self.block_done) = (0, 0, 0, false);
             }
             if self.wanted.is_empty() {
-                return Ok(None);
+                let Some(group) = self.rest.pop_front() else { return Ok(None) };
+                self.wanted = group.outputs.iter().copied().collect();
+                (self.group, self.failures, self.stream) = (group, 0, None);
+                continue;
             }
             let waited = Instant::now();
             let step = self.step().await;
@@ -161,11 +181,12 @@ impl Remote {
                     first_partition: self.group.partition,
                     last_partition: self.group.partition + 1,
                 };
-                let answer = tokio::time::timeout(SILENCE, self.client.fetch(&self.group.address, request)).await;
+                let opening = self.sources.open(self.group.executor.as_ref(), &self.group.address, request);
+                let answer = tokio::time::timeout(SILENCE, opening).await;
                 none.insert(answer.map_err(|_| silent())?.map_err(classify)?)
             }
         };
-        let chunk = tokio::time::timeout(SILENCE, stream.message()).await.map_err(|_| silent())?.map_err(classify)?;
+        let chunk = tokio::time::timeout(SILENCE, stream.try_next()).await.map_err(|_| silent())?.map_err(classify)?;
         let Some(chunk) = chunk else {
             // The end: blocks that were not sent are empty.
             self.stream = None;
@@ -212,6 +233,9 @@ impl Remote {
             Broken::Damaged(message) => Err(self.group.failed(first.into_iter().collect(), true, message).into()),
             Broken::Refused(status) => {
                 let corrupt = status.code() == Code::DataLoss;
+                if !corrupt && self.follow().await {
+                    return Ok(());
+                }
                 // Which block is damaged the executor says; one that is missing is not alone.
                 let damaged = <[u8; 4]>::try_from(status.details()).map(u32::from_le_bytes).ok().or(first);
                 let maps = if corrupt {
@@ -223,6 +247,10 @@ impl Remote {
             }
             Broken::Connection(status) => {
                 self.failures += 1;
+                // An executor that leaves has handed its outputs over before it went.
+                if (self.failures == 1 || self.failures >= ATTEMPTS) && self.follow().await {
+                    return Ok(());
+                }
                 if self.failures >= ATTEMPTS {
                     let maps = self.wanted.iter().map(|(map, _)| *map).collect();
                     let message = format!(
@@ -232,13 +260,55 @@ impl Remote {
                     );
                     return Err(self.group.failed(maps, false, message).into());
                 }
-                tracing::debug!(executor = %self.group.executor, error = %status, "fetching blocks again");
-                self.client.forget(&self.group.address);
+                tracing::debug!(address = self.group.address, error = %status, "fetching blocks again");
+                self.sources.client.forget(&self.group.address);
                 self.skip = self.yielded;
                 tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.failures - 1)).await;
                 Ok(())
             }
         }
+    }
+}
+
+impl Remote {
+    /// Looks for the blocks that are still wanted at other places. True when all of them have moved there.
+    async fn follow(&mut self) -> bool {
+        let Some(source) = self.sources.locations.clone().filter(|_| self.moves < MAX_MOVES) else { return false };
+        let Ok(locations) = source.locations(self.group.shuffle, self.group.epoch + 1).await else { return false };
+        let Some(mut groups) = self.group.moved(&self.wanted, &locations) else { return false };
+        self.moves += 1;
+        let Some(first) = groups.pop_front() else { return false };
+        tracing::debug!(shuffle = %first.shuffle, to = first.address, "blocks have moved: they are followed");
+        self.sources.client.forget(&self.group.address);
+        self.wanted = first.outputs.iter().copied().collect();
+        groups.extend(self.rest.drain(..));
+        (self.group, self.rest, self.asked, self.failures) = (first, groups, 0, 0);
+        self.skip = self.yielded;
+        true
+    }
+}
+
+impl BlockGroup {
+    /// Where `wanted` blocks of this group are by now, in their order; `None` unless each is somewhere else.
+    fn moved(&self, wanted: &VecDeque<(u32, u64)>, locations: &MapOutputLocations) -> Option<VecDeque<BlockGroup>> {
+        let mut groups: VecDeque<BlockGroup> = VecDeque::new();
+        for output in wanted {
+            let there = locations.places.iter().find(|place| place.outputs.binary_search(output).is_ok())?;
+            if there.executor == self.executor {
+                return None;
+            }
+            match groups.back_mut() {
+                Some(group) if group.executor == there.executor => group.outputs.push(*output),
+                _ => groups.push_back(Self {
+                    executor: there.executor.clone(),
+                    address: there.address.clone(),
+                    epoch: locations.epoch,
+                    outputs: vec![*output],
+                    ..self.clone()
+                }),
+            }
+        }
+        Some(groups)
     }
 }
 
@@ -349,11 +419,11 @@ impl Local {
     }
 }
 
-/// All rows that one result task left on an executor: for the driver, which says that the result has arrived only when
-/// the stream has ended well.
+/// All rows that one result task left at a place (an executor, or `None`: the store): for the driver, which says that the
+/// result has arrived only when the stream has ended well.
 pub fn fetch_result(
-    client: &BlockClient,
-    executor: ExecutorId,
+    sources: &BlockSources,
+    executor: Option<ExecutorId>,
     address: &str,
     output: MapOutputId,
     schema: SchemaRef,
@@ -362,9 +432,10 @@ pub fn fetch_result(
         shuffle: output.shuffle,
         executor,
         address: address.to_owned(),
+        epoch: 0,
         outputs: vec![(output.map, output.attempt)],
         partition: 0,
     };
-    let stream = fetch_remote(client.clone(), group, schema.clone(), ShuffleReadMetrics::default());
+    let stream = fetch_remote(sources.clone(), group, schema.clone(), ShuffleReadMetrics::default());
     Box::pin(RecordBatchStreamAdapter::new(schema, stream.boxed()))
 }

@@ -61,44 +61,75 @@ fn record_size(runs: usize) -> usize {
     4 + 4 + 8 + 16 * runs
 }
 
+/// Bytes of an index before its records.
+pub const HEADER_BYTES: usize = HEADER;
+
+/// Where the records of some partitions are in an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Records {
+    runs: usize,
+    /// In the index file.
+    pub bytes: std::ops::Range<u64>,
+    /// Length of the whole index.
+    pub index_bytes: u64,
+}
+
+impl Records {
+    /// From an index's first [`HEADER_BYTES`]. `InvalidData` when they are damaged.
+    pub fn locate(header: &[u8], partitions: &std::ops::Range<u32>) -> io::Result<Self> {
+        let Some(header) = header.first_chunk::<HEADER>() else { return Err(damaged("no header")) };
+        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        if word(0) != MAGIC || word(4) != VERSION {
+            return Err(damaged("not an index of this version"));
+        }
+        let (count, runs) = (word(8), word(12) as usize);
+        if partitions.end > count || partitions.start > partitions.end {
+            return Err(damaged(&format!("partitions {partitions:?} of {count}")));
+        }
+        let size = record_size(runs) as u64;
+        let at = |partition: u32| u64::from(partition).saturating_mul(size).saturating_add(HEADER as u64);
+        Ok(Self { runs, bytes: at(partitions.start)..at(partitions.end), index_bytes: at(count) })
+    }
+
+    /// The entries that these bytes of the index hold. `InvalidData` when they are damaged.
+    pub fn decode(&self, bytes: &[u8]) -> io::Result<Vec<BlockEntry>> {
+        bytes
+            .chunks_exact(record_size(self.runs))
+            .map(|record| {
+                let (crc, record) = record.split_at(4);
+                if crc32c::crc32c(record).to_le_bytes() != crc {
+                    return Err(damaged("a record's checksum"));
+                }
+                let u64_at = |at: usize| {
+                    let mut word = [0; 8];
+                    word.copy_from_slice(&record[at..at + 8]);
+                    u64::from_le_bytes(word)
+                };
+                let part = |run| Part { offset: u64_at(12 + 16 * run), length: u64_at(20 + 16 * run) };
+                Ok(BlockEntry {
+                    checksum: u32::from_le_bytes([record[0], record[1], record[2], record[3]]),
+                    rows: u64_at(4),
+                    parts: (0..self.runs).map(part).collect(),
+                })
+            })
+            .collect()
+    }
+}
+
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("damaged index: {what}"))
+}
+
 /// Reads the entries of `partitions`. `InvalidData` when the index is damaged.
 pub fn read(file: &File, partitions: std::ops::Range<u32>) -> io::Result<Vec<BlockEntry>> {
-    let damaged = |what: &str| io::Error::new(io::ErrorKind::InvalidData, format!("damaged index: {what}"));
     let mut header = [0; HEADER];
     file.read_exact_at(&mut header, 0).map_err(|_| damaged("no header"))?;
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    if word(0) != MAGIC || word(4) != VERSION {
-        return Err(damaged("not an index of this version"));
-    }
-    let (count, runs) = (word(8), word(12) as usize);
-    if partitions.end > count || partitions.start > partitions.end {
-        return Err(damaged(&format!("partitions {partitions:?} of {count}")));
-    }
-    let size = record_size(runs);
-    let length = (count as u64).saturating_mul(size as u64).saturating_add(HEADER as u64);
-    if file.metadata()?.len() != length {
+    let records = Records::locate(&header, &partitions)?;
+    if file.metadata()?.len() != records.index_bytes {
         return Err(damaged("its length"));
     }
-    let mut bytes = vec![0; size * partitions.len()];
-    file.read_exact_at(&mut bytes, (HEADER + size * partitions.start as usize) as u64)?;
-    bytes
-        .chunks_exact(size)
-        .map(|record| {
-            let (crc, record) = record.split_at(4);
-            if crc32c::crc32c(record).to_le_bytes() != crc {
-                return Err(damaged("a record's checksum"));
-            }
-            let u64_at = |at: usize| {
-                let mut word = [0; 8];
-                word.copy_from_slice(&record[at..at + 8]);
-                u64::from_le_bytes(word)
-            };
-            let parts = (0..runs).map(|run| Part { offset: u64_at(12 + 16 * run), length: u64_at(20 + 16 * run) });
-            Ok(BlockEntry {
-                checksum: u32::from_le_bytes([record[0], record[1], record[2], record[3]]),
-                rows: u64_at(4),
-                parts: parts.collect(),
-            })
-        })
-        .collect()
+    let length = records.bytes.end - records.bytes.start;
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged("its length"))?];
+    file.read_exact_at(&mut bytes, records.bytes.start)?;
+    records.decode(&bytes)
 }

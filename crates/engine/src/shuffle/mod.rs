@@ -3,6 +3,9 @@
 //! A map task writes one data file and one index. The data file holds, run after run, the rows of each reduce partition
 //! as Arrow IPC batches ([`block`]); a run is what fitted in the task's memory. The index says where each partition's
 //! parts are. Readers ask an executor for the blocks of many map tasks at once and decode them as they come.
+//!
+//! An executor that leaves hands its outputs over, whole, to others ([`transfer`]) or to the object store ([`tier`]).
+//! Readers that come too late follow the blocks there.
 
 pub mod block;
 mod client;
@@ -12,6 +15,8 @@ mod index;
 mod reader;
 mod source;
 mod store;
+mod tier;
+mod transfer;
 mod writer;
 
 pub use block::{BlockCompression, BlockDecoder};
@@ -19,6 +24,8 @@ pub use client::{BlockClient, MAX_MESSAGE_BYTES};
 pub use error::FetchFailedError;
 pub use fetch::fetch_result;
 pub use reader::{METRIC_BYTES, METRIC_WAIT, ShuffleReadMetrics, ShuffleReaderCodec, ShuffleReaderExec};
-pub use source::{MapOutputLocation, MapOutputLocations, MapOutputSource, ShuffleAccess};
+pub use source::{BlockSources, MapOutputLocation, MapOutputLocations, MapOutputSource, ShuffleAccess};
 pub use store::{BlockStore, MapOutputId, StoreError, StoredBlock};
+pub use tier::ShuffleTier;
+pub use transfer::{IncomingOutput, OutputReader};
 pub use writer::{ShuffleWriter, ShuffleWriterOptions, WrittenOutput};

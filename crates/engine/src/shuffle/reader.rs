@@ -127,7 +127,7 @@ impl ShuffleReaderExec {
         };
         let mut missing: Vec<u32> = maps.clone().collect();
         let mut groups = Vec::new();
-        for location in &locations.executors {
+        for location in &locations.places {
             let outputs: Vec<_> = location.outputs.iter().copied().filter(|(map, _)| maps.contains(map)).collect();
             missing.retain(|map| outputs.binary_search_by_key(map, |(m, _)| *m).is_err());
             if !outputs.is_empty() {
@@ -135,6 +135,7 @@ impl ShuffleReaderExec {
                     shuffle: self.shuffle,
                     executor: location.executor.clone(),
                     address: location.address.clone(),
+                    epoch: locations.epoch,
                     outputs,
                     partition: reduce,
                 });
@@ -187,10 +188,10 @@ fn read(
     }
     let streams = stream::iter(groups).map(move |group| -> BoxStream<'static, Result<RecordBatch>> {
         match &access.local {
-            Some((id, store)) if *id == group.executor => {
+            Some((id, store)) if group.executor.as_ref() == Some(id) => {
                 read_local(store.clone(), group, schema.clone(), metrics.clone()).boxed()
             }
-            _ => fetch_remote(access.client.clone(), group, schema.clone(), metrics.clone()).boxed(),
+            _ => fetch_remote(access.sources(), group, schema.clone(), metrics.clone()).boxed(),
         }
     });
     if ordered { streams.flatten().boxed() } else { streams.flatten_unordered(CONCURRENT_EXECUTORS).boxed() }
@@ -234,7 +235,7 @@ impl ExecutionPlan for ShuffleReaderExec {
         let schema = self.schema();
         let metrics = self.read_metrics(partition);
         let stream = async move {
-            let locations = access.source.locations(reader.shuffle).await?;
+            let locations = access.source.locations(reader.shuffle, 0).await?;
             let groups = reader.groups(&locations, partition)?;
             let schema = reader.schema();
             Ok::<_, datafusion::error::DataFusionError>(read(access, groups, reader.ordered, schema, metrics))

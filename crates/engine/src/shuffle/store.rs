@@ -58,7 +58,7 @@ impl StoreError {
 /// The map outputs of one executor.
 #[derive(Debug)]
 pub struct BlockStore {
-    roots: Vec<PathBuf>,
+    pub(super) roots: Vec<PathBuf>,
     state: Mutex<State>,
     used: AtomicU64,
 }
@@ -105,14 +105,48 @@ impl BlockStore {
         self.used.load(Ordering::Relaxed)
     }
 
-    fn path(&self, root: usize, id: MapOutputId, extension: &str) -> PathBuf {
+    pub(super) fn path(&self, root: usize, id: MapOutputId, extension: &str) -> PathBuf {
         self.roots[root].join(format!("shuffle-{}", id.shuffle)).join(format!("{}-{}.{extension}", id.map, id.attempt))
+    }
+
+    /// Which folder a new output goes to.
+    pub(super) fn root_of(&self, id: MapOutputId) -> usize {
+        (id.shuffle.0 as usize).wrapping_add(id.map as usize).wrapping_add(id.attempt as usize) % self.roots.len()
+    }
+
+    /// In which folder an output is.
+    pub(super) fn find(&self, id: MapOutputId) -> Result<usize, StoreError> {
+        let state = self.state.lock();
+        let output = state.outputs.get(&id.shuffle).and_then(|maps| maps.get(&(id.map, id.attempt)));
+        output.map(|output| output.root).ok_or(StoreError::Missing(id))
+    }
+
+    /// Makes an output visible whose files have their names. Removes them again when the shuffle is not wanted any more.
+    pub(super) fn publish(&self, id: MapOutputId, root: usize, bytes: u64) -> Result<(), StoreError> {
+        {
+            let mut state = self.state.lock();
+            if !state.removed.contains(&id.shuffle) {
+                let before =
+                    state.outputs.entry(id.shuffle).or_default().insert((id.map, id.attempt), Output { root, bytes });
+                self.used.fetch_add(bytes, Ordering::Relaxed);
+                self.used.fetch_sub(before.map_or(0, |output| output.bytes), Ordering::Relaxed);
+                return Ok(());
+            }
+        }
+        for extension in ["index", "data"] {
+            remove(fs::remove_file(self.path(root, id, extension)));
+        }
+        Err(StoreError::Removed(id.shuffle))
+    }
+
+    /// Whether nothing of this shuffle is to be kept any more.
+    pub(super) fn is_removed(&self, shuffle: ShuffleId) -> bool {
+        self.state.lock().removed.contains(&shuffle)
     }
 
     /// Begins an output. Nothing of it is seen before [`OutputFile::commit`]; dropping it removes it.
     pub(super) fn create(&self, id: MapOutputId, num_partitions: usize) -> Result<OutputFile<'_>, StoreError> {
-        let root =
-            (id.shuffle.0 as usize).wrapping_add(id.map as usize).wrapping_add(id.attempt as usize) % self.roots.len();
+        let root = self.root_of(id);
         let data = self.path(root, id, "data.tmp");
         if let Some(dir) = data.parent() {
             fs::create_dir_all(dir).map_err(|e| StoreError::of(&data, e))?;
@@ -132,13 +166,9 @@ impl BlockStore {
 
     /// The blocks of `partitions` of one output.
     pub fn blocks(&self, id: MapOutputId, partitions: Range<u32>) -> Result<Vec<StoredBlock>, StoreError> {
-        let output = {
-            let state = self.state.lock();
-            state.outputs.get(&id.shuffle).and_then(|maps| maps.get(&(id.map, id.attempt))).copied()
-        };
-        let Some(output) = output else { return Err(StoreError::Missing(id)) };
+        let root = self.find(id)?;
         let open = |extension: &str| -> Result<File, StoreError> {
-            let path = self.path(output.root, id, extension);
+            let path = self.path(root, id, extension);
             File::open(&path).map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => StoreError::Missing(id),
                 _ => StoreError::of(&path, e),
@@ -148,7 +178,7 @@ impl BlockStore {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 StoreError::Damaged { id, message: e.to_string() }
             }
-            _ => StoreError::of(&self.path(output.root, id, "index"), e),
+            _ => StoreError::of(&self.path(root, id, "index"), e),
         })?;
         let mut blocks = Vec::with_capacity(entries.len());
         let mut data = None;
@@ -205,7 +235,7 @@ impl BlockStore {
     }
 }
 
-fn remove(result: io::Result<()>) {
+pub(super) fn remove(result: io::Result<()>) {
     match result {
         Err(e) if e.kind() != io::ErrorKind::NotFound => tracing::warn!(error = %e, "cannot remove shuffle files"),
         _ => {}
@@ -272,7 +302,7 @@ impl OutputFile<'_> {
         };
         let index_bytes = match finish() {
             Ok(bytes) => bytes,
-            Err(_) if store.state.lock().removed.contains(&id.shuffle) => return Err(StoreError::Removed(id.shuffle)),
+            Err(_) if store.is_removed(id.shuffle) => return Err(StoreError::Removed(id.shuffle)),
             Err(e) => {
                 remove(fs::remove_file(&index_temporary));
                 remove(fs::remove_file(store.path(self.root, id, "data")));
@@ -280,23 +310,7 @@ impl OutputFile<'_> {
             }
         };
         self.committed = true;
-        let bytes = self.offset + index_bytes;
-        let removed = {
-            let mut state = store.state.lock();
-            let removed = state.removed.contains(&id.shuffle);
-            if !removed {
-                let output = Output { root: self.root, bytes };
-                state.outputs.entry(id.shuffle).or_default().insert((id.map, id.attempt), output);
-                store.used.fetch_add(bytes, Ordering::Relaxed);
-            }
-            removed
-        };
-        if removed {
-            for extension in ["index", "data"] {
-                remove(fs::remove_file(store.path(self.root, id, extension)));
-            }
-            return Err(StoreError::Removed(id.shuffle));
-        }
+        store.publish(id, self.root, self.offset + index_bytes)?;
         Ok(self.entries.iter().map(|entry| (entry.length(), entry.rows)).collect())
     }
 }

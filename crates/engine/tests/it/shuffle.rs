@@ -24,12 +24,14 @@ use firesteel_engine::{
     error::find,
     shuffle::{
         BlockClient, BlockCompression, BlockStore, FetchFailedError, MapOutputId, MapOutputLocation,
-        MapOutputLocations, MapOutputSource, ShuffleAccess, ShuffleReaderExec, ShuffleWriter, ShuffleWriterOptions,
-        StoreError, WrittenOutput,
+        MapOutputLocations, MapOutputSource, ShuffleAccess, ShuffleReaderExec, ShuffleTier, ShuffleWriter,
+        ShuffleWriterOptions, StoreError, WrittenOutput,
     },
     stage::InputKind,
+    storage::Stores,
     task::task_failure,
 };
+use firesteel_plan::SparkConf;
 use firesteel_protocol::{ExecutorId, ShuffleId, proto::task_failure::Cause};
 use futures::TryStreamExt;
 use tempfile::TempDir;
@@ -46,13 +48,13 @@ struct Maps(u32);
 
 #[async_trait]
 impl MapOutputSource for Maps {
-    async fn locations(&self, _: ShuffleId) -> Result<Arc<MapOutputLocations>> {
-        let executors = vec![MapOutputLocation {
-            executor: ExecutorId::new("me"),
+    async fn locations(&self, _: ShuffleId, _: u64) -> Result<Arc<MapOutputLocations>> {
+        let places = vec![MapOutputLocation {
+            executor: Some(ExecutorId::new("me")),
             address: "nowhere".to_owned(),
             outputs: (0..self.0).map(|map| (map, 0)).collect(),
         }];
-        Ok(Arc::new(MapOutputLocations { epoch: 1, num_maps: self.0, executors }))
+        Ok(Arc::new(MapOutputLocations { epoch: 1, num_maps: self.0, places }))
     }
 }
 
@@ -85,6 +87,7 @@ impl Here {
         let access = ShuffleAccess {
             source: Arc::new(Maps(maps)),
             client: BlockClient::new("", std::time::Duration::from_secs(1)).unwrap(),
+            tier: ShuffleTier::new(Arc::new(Stores::new(&SparkConf::new()))),
             local: Some((ExecutorId::new("me"), self.store.clone())),
         };
         let config = SessionConfig::new().with_extension(Arc::new(access));

@@ -100,6 +100,7 @@ impl Core {
             Action::MapOutputsChanged { .. } => {}
             Action::RemoveShuffle { shuffle } => {
                 state.told_outputs.remove(&shuffle);
+                self.remove_stored(shuffle);
                 let ids: Vec<ExecutorId> = state.executors.keys().cloned().collect();
                 for id in ids {
                     let remove = RemoveShuffle { shuffle_ids: vec![shuffle.0] };
@@ -133,13 +134,14 @@ impl Core {
         })
     }
 
-    fn send(&self, state: &State, executor: &ExecutorId, message: Message) -> bool {
+    pub(super) fn send(&self, state: &State, executor: &ExecutorId, message: Message) -> bool {
         let Some(connection) = state.executors.get(executor).filter(|c| c.ended.is_none()) else { return false };
         connection.outbox.try_send(Ok(DriverMessage { message: Some(message) })).is_ok()
     }
 
     /// Fetches the rows of one result task, then tells both the scheduler and the job.
     fn fetch(&self, state: &State, job: JobId, attempt: TaskAttemptId, location: OutputLocation) {
+        // Results are never moved: an executor that leaves waits until the driver has them.
         let OutputLocation::Executor(executor) = location else { return };
         let Some(entry) = state.jobs.get(&job) else { return };
         let Some(core) = self.me.upgrade() else { return };
@@ -147,7 +149,7 @@ impl Core {
         let output =
             MapOutputId { shuffle: entry.result_shuffle, map: attempt.task.partition, attempt: attempt.attempt };
         let schema = entry.result_schema.clone();
-        tokio::spawn(async move {
+        self.work.spawn(async move {
             let Some(address) = address else {
                 core.event(Event::ResultFetchFailed {
                     attempt,
@@ -156,7 +158,7 @@ impl Core {
                 });
                 return;
             };
-            let stream = fetch_result(&core.blocks, executor.clone(), &address, output, schema);
+            let stream = fetch_result(&core.blocks, Some(executor.clone()), &address, output, schema);
             match stream.try_collect::<Vec<_>>().await {
                 Ok(batches) => core.result_fetched(job, attempt, batches),
                 Err(error) => {

@@ -51,6 +51,7 @@ impl Core {
                 last_heard: Instant::now(),
                 ended: None,
                 leaving: false,
+                released: false,
             },
         );
         tracing::info!(executor = %id, node = message.node, slots = message.slots, "executor registered");
@@ -105,15 +106,6 @@ impl Core {
         self.event_in(&mut state, event);
     }
 
-    pub fn leaving(&self, id: &ExecutorId, reason: &str) {
-        tracing::info!(executor = %id, reason, "executor is leaving");
-        let mut state = self.state.lock();
-        if let Some(connection) = state.executors.get_mut(id) {
-            connection.leaving = true;
-        }
-        self.event_in(&mut state, Event::ExecutorDraining { executor: id.clone() });
-    }
-
     /// The executor's stream ended. The clock counts it as lost after a while, unless its pod tells why before.
     pub fn stream_ended(&self, id: &ExecutorId) {
         if let Some(connection) = self.state.lock().executors.get_mut(id) {
@@ -126,10 +118,15 @@ impl Core {
         self.lose(&mut self.state.lock(), id.clone(), reason);
     }
 
-    fn lose(&self, state: &mut State, executor: ExecutorId, reason: ExecutorLossReason) {
-        if state.executors.remove(&executor).is_some() {
-            // What must be made again because of it.
-            let outputs = state.outputs_by_executor().get(&executor).copied().unwrap_or(0);
+    pub(super) fn lose(&self, state: &mut State, executor: ExecutorId, reason: ExecutorLossReason) {
+        // What must be made again because of it.
+        let outputs = state.outputs_by_executor().get(&executor).copied().unwrap_or(0);
+        let connection = state.executors.remove(&executor);
+        let reason = match (reason, connection.as_ref()) {
+            (ExecutorLossReason::TakenByCluster { message }, Some(c)) if c.leaving => left(c, message),
+            (reason, _) => reason,
+        };
+        if connection.is_some() {
             let attempts = state.tally.executor_lost(&executor);
             tracing::warn!(%executor, %reason, outputs, attempts, "executor lost");
         }
@@ -157,11 +154,10 @@ impl Core {
             .iter()
             .filter_map(|(id, c)| {
                 let reason = if let Some(ended) = c.ended {
-                    if now.duration_since(ended) < EXPLAIN_LOSS {
-                        return None;
-                    }
                     if c.leaving {
-                        ExecutorLossReason::TakenByCluster { message: "it was told to end".to_owned() }
+                        left(c, "it was told to end".to_owned())
+                    } else if now.duration_since(ended) < EXPLAIN_LOSS {
+                        return None;
                     } else {
                         ExecutorLossReason::Unresponsive { message: "its connection closed".to_owned() }
                     }
@@ -180,4 +176,9 @@ impl Core {
         self.event_in(&mut state, Event::Tick);
         self.publish(&state);
     }
+}
+
+/// Why an executor is gone that had said that it leaves.
+fn left(connection: &Connection, message: String) -> ExecutorLossReason {
+    if connection.released { ExecutorLossReason::Released } else { ExecutorLossReason::Left { message } }
 }

@@ -3,6 +3,7 @@
 mod actions;
 mod attempts;
 mod executors;
+mod handover;
 mod progress;
 mod spans;
 mod views;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 use firesteel_engine::{
     EngineSession,
     codec::{EncodedStage, PlanCodec},
-    shuffle::BlockClient,
+    shuffle::{BlockClient, BlockSources, ShuffleTier},
 };
 use firesteel_plan::{SparkError, SparkResult};
 use firesteel_protocol::{
@@ -33,9 +34,9 @@ use firesteel_scheduler::{
 };
 use parking_lot::Mutex;
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::{runtime::Handle, sync::mpsc};
 
-use self::{attempts::Tally, spans::Spans};
+use self::{attempts::Tally, handover::Handover, spans::Spans};
 pub use self::{
     attempts::{AttemptCounts, StageView},
     views::ExecutorView,
@@ -52,7 +53,10 @@ pub struct Core {
     engine: EngineSession,
     progress: ProgressSender,
     codec: PlanCodec,
-    blocks: BlockClient,
+    blocks: BlockSources,
+    handover: Handover,
+    /// Where results are fetched and decoded: not on the threads that listen to executors.
+    work: Handle,
     started: Instant,
     next_job: AtomicU64,
     next_stage: AtomicU32,
@@ -91,7 +95,10 @@ struct Connection {
     last_heard: Instant,
     /// When its stream ended, if it did.
     ended: Option<Instant>,
+    /// It takes no further tasks and will end.
     leaving: bool,
+    /// By the driver's wish.
+    released: bool,
 }
 
 /// A running job as people see it.
@@ -122,19 +129,24 @@ pub struct JobEntry {
 }
 
 impl Core {
+    /// Call within a runtime: results are fetched there.
     pub fn new(
         engine: EngineSession,
         progress: ProgressSender,
         config: SchedulerConfig,
         token: &str,
     ) -> SparkResult<Arc<Self>> {
-        let blocks = BlockClient::new(token, CONNECT_TIMEOUT).map_err(|e| SparkError::internal(e.message()))?;
+        let client = BlockClient::new(token, CONNECT_TIMEOUT).map_err(|e| SparkError::internal(e.message()))?;
+        let blocks = BlockSources { client, tier: ShuffleTier::new(engine.stores().clone()), locations: None };
+        let handover = Handover::new(&engine.conf());
         Ok(Arc::new_cyclic(|me| Self {
             me: me.clone(),
             engine,
             progress,
             codec: PlanCodec::standard(),
             blocks,
+            handover,
+            work: Handle::current(),
             started: Instant::now(),
             next_job: AtomicU64::new(0),
             next_stage: AtomicU32::new(0),
@@ -238,12 +250,20 @@ impl Core {
         if let Some((_, told)) = state.told_outputs.get(&shuffle).filter(|(of, _)| *of == epoch) {
             return Some(told.clone());
         }
-        let mut by_executor: BTreeMap<ExecutorId, WireLocation> = BTreeMap::new();
+        // The store is the place without an executor.
+        let mut by_place: BTreeMap<Option<ExecutorId>, WireLocation> = BTreeMap::new();
         for output in outputs.iter() {
-            let OutputLocation::Executor(id) = output.location else { continue };
-            let location = by_executor.entry(id.clone()).or_insert_with(|| WireLocation {
-                executor_id: id.to_string(),
-                address: state.executors.get(&id).map(|c| c.address.clone()).unwrap_or_default(),
+            let place = match output.location {
+                OutputLocation::Executor(id) => Some(id),
+                OutputLocation::Store => None,
+                OutputLocation::Driver => continue,
+            };
+            let location = by_place.entry(place.clone()).or_insert_with(|| WireLocation {
+                executor_id: place.as_ref().map(ToString::to_string).unwrap_or_default(),
+                address: match &place {
+                    Some(id) => state.executors.get(id).map(|c| c.address.clone()).unwrap_or_default(),
+                    None => self.handover.folder().to_owned(),
+                },
                 ..WireLocation::default()
             });
             location.map_indexes.push(output.map_index);
@@ -251,7 +271,7 @@ impl Core {
         }
         let message = MapOutputs {
             epoch,
-            locations: by_executor.into_values().collect(),
+            locations: by_place.into_values().collect(),
             num_maps: outputs.num_maps(),
             num_partitions: outputs.num_reducers(),
         };
