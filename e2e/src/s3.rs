@@ -20,7 +20,11 @@ use s3s::{S3Result, s3_error};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+mod hold;
 mod storage;
+
+pub use hold::Hold;
+use hold::Holds;
 
 /// Where a server listens, what it serves, and to whom.
 #[derive(Clone)]
@@ -37,6 +41,7 @@ pub struct Settings {
 pub struct S3Server {
     address: SocketAddr,
     root: PathBuf,
+    holds: Holds,
     connections: tokio::task::JoinHandle<()>,
 }
 
@@ -44,10 +49,11 @@ impl S3Server {
     /// Listens before it returns: a client may connect at once.
     pub async fn start(settings: Settings) -> io::Result<Self> {
         std::fs::create_dir_all(&settings.root)?;
-        let service = service(&settings)?;
+        let holds = Holds::default();
+        let service = service(&settings, holds.clone())?;
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
-        Ok(Self { address, root: settings.root, connections: tokio::spawn(serve(listener, service)) })
+        Ok(Self { address, root: settings.root, holds, connections: tokio::spawn(serve(listener, service)) })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -72,6 +78,12 @@ impl S3Server {
         std::fs::create_dir_all(self.root.join(name))
     }
 
+    /// Holds the requests for a bucket that `which` (operation as `GetObject`, key) says, but for the first `free` of them,
+    /// for as long as the answer is kept.
+    pub fn hold(&self, bucket: &str, free: usize, which: impl Fn(&str, &str) -> bool + Send + Sync + 'static) -> Hold {
+        self.holds.add(bucket, free, which)
+    }
+
     /// Serves until the process is told to end.
     pub async fn wait(&mut self) {
         let _ = (&mut self.connections).await;
@@ -84,11 +96,11 @@ impl Drop for S3Server {
     }
 }
 
-fn service(settings: &Settings) -> io::Result<S3Service> {
+fn service(settings: &Settings, holds: Holds) -> io::Result<S3Service> {
     let storage = storage::Storage::new(&settings.root)?;
     let mut builder = S3ServiceBuilder::new(storage);
     builder.set_auth(SimpleAuth::from_single(settings.access_key.clone(), settings.secret_key.clone()));
-    builder.set_access(Access { root: settings.root.clone() });
+    builder.set_access(Access { root: settings.root.clone(), holds });
     Ok(builder.build())
 }
 
@@ -122,6 +134,7 @@ async fn serve(listener: TcpListener, service: S3Service) {
 /// Signed requests only; a bucket must exist before anything in it is spoken about.
 struct Access {
     root: PathBuf,
+    holds: Holds,
 }
 
 #[async_trait::async_trait]
@@ -135,6 +148,9 @@ impl S3Access for Access {
             && !self.root.join(bucket).is_dir()
         {
             return Err(s3_error!(NoSuchBucket, "The specified bucket does not exist"));
+        }
+        if let Some((bucket, key)) = request.s3_path().as_object() {
+            self.holds.pass(request.s3_op().name(), bucket, key).await;
         }
         Ok(())
     }

@@ -218,3 +218,30 @@ async fn wrong_credentials_and_missing_buckets_say_so() {
     assert!(matches!(missing, Error::NotFound { .. }), "{missing:?}");
     assert!(format!("{missing:?}").contains("NoSuchKey"), "{missing:?}");
 }
+
+#[tokio::test]
+async fn held_requests_go_on_when_they_are_let_go() {
+    let fixture = fixture().await;
+    let store = Arc::new(fixture.logs());
+    store.put(&Path::from("a/1"), "one".into()).await.unwrap();
+    store.put(&Path::from("b/1"), "other".into()).await.unwrap();
+    let hold = fixture.server.hold("logs", 1, |operation, key| operation == "GetObject" && key.starts_with("a/"));
+    let read = |key: &'static str| {
+        let store = store.clone();
+        async move { store.get(&Path::from(key)).await.unwrap().bytes().await.unwrap() }
+    };
+    assert_eq!(read("a/1").await, "one", "the first is free");
+    let (held, given_up) = (tokio::spawn(read("a/1")), tokio::spawn(read("a/1")));
+    while hold.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    given_up.abort();
+    while hold.waiting() > 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read("b/1").await, "other", "others are not held");
+    assert!(!held.is_finished());
+    drop(hold);
+    assert_eq!(held.await.unwrap(), "one");
+    assert_eq!(read("a/1").await, "one");
+}

@@ -22,7 +22,7 @@ mod storage;
 pub use installation::{Installation, SYSTEM_NAMESPACE};
 pub use job::{condition, merge, sql_job};
 pub use namespace::Namespace;
-pub use storage::SECRET_KEY;
+pub use storage::{ACCESS_KEY, SECRET_KEY, put, serve as serve_s3};
 
 /// Client, S3 server and all else that tests share live on one runtime: a test's own would take them down with it.
 static RUNTIME: LazyLock<Runtime> =

@@ -19,9 +19,14 @@ pub const SECRET_KEY: &str = "sesame-4711-of-the-tests";
 pub async fn start(host: IpAddr) -> S3Server {
     let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
     forget_ended_runs(scratch);
+    serve(host, &scratch.join(format!("s3-{}", std::process::id()))).await
+}
+
+/// A server of its own, with the credentials of all of them.
+pub async fn serve(host: IpAddr, root: &Path) -> S3Server {
     let settings = Settings {
         listen: SocketAddr::new(host, 0),
-        root: scratch.join(format!("s3-{}", std::process::id())),
+        root: root.to_owned(),
         access_key: ACCESS_KEY.into(),
         secret_key: SECRET_KEY.into(),
     };
@@ -51,6 +56,11 @@ pub fn bucket(server: &S3Server, name: &str) -> AmazonS3 {
         .with_secret_access_key(SECRET_KEY)
         .build()
         .unwrap()
+}
+
+/// Puts one object into a bucket.
+pub async fn put(server: &S3Server, name: &str, key: &str, text: String) {
+    bucket(server, name).put(&key.into(), text.into_bytes().into()).await.unwrap();
 }
 
 /// Puts the files below `folder`, hidden ones left out, under `prefix`.
