@@ -23,7 +23,16 @@ use super::{
 };
 
 #[derive(Debug)]
-pub struct JoinOrder;
+pub struct JoinOrder {
+    /// What it costs to bring a row to the task that joins it, against looking it up there: both inputs of a join travel
+    /// unless one of them is small enough to be given to every task.
+    pub move_cost: f64,
+}
+
+/// Through memory of the same process.
+pub const MOVED_IN_MEMORY: f64 = 0.5;
+/// Encoded, compressed, written, fetched and decoded.
+pub const MOVED_BY_SHUFFLE: f64 = 4.0;
 
 /// Above it the search takes longer than it saves.
 const MOST_BY_SEARCH: usize = 10;
@@ -41,15 +50,28 @@ impl OptimizerRule for JoinOrder {
         Some(ApplyOrder::TopDown)
     }
 
-    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if !matches!(&plan, LogicalPlan::Join(join) if joins_freely(join)) {
             return Ok(Transformed::no(plan));
         }
-        Ok(match reordered(&plan)? {
+        let options = config.options();
+        let costs = Costs {
+            moved: self.move_cost,
+            broadcast_rows: options.optimizer.hash_join_single_partition_threshold_rows as f64,
+        };
+        Ok(match reordered(&plan, costs)? {
             Some(reordered) => Transformed::yes(reordered),
             None => Transformed::no(plan),
         })
     }
+}
+
+/// What a join costs beside the rows that it looks at.
+#[derive(Debug, Clone, Copy, Default)]
+struct Costs {
+    moved: f64,
+    /// An input of no more rows is given to every task, and the other one stays where it is.
+    broadcast_rows: f64,
 }
 
 /// A set of relations, a bit each.
@@ -62,6 +84,7 @@ struct Graph {
     sizes: Vec<Estimate>,
     keys: Vec<Keys>,
     others: Vec<Other>,
+    costs: Costs,
 }
 
 /// `left = right`, each of one relation.
@@ -83,14 +106,14 @@ enum Tree {
     Join(Box<Tree>, Box<Tree>),
 }
 
-fn reordered(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+fn reordered(plan: &LogicalPlan, costs: Costs) -> Result<Option<LogicalPlan>> {
     let mut relations = Vec::new();
     let mut predicates = Vec::new();
     let written = flatten(&Arc::new(plan.clone()), &mut relations, &mut predicates);
     if relations.len() < 3 || relations.len() > Set::BITS as usize {
         return Ok(None);
     }
-    let Some(graph) = Graph::new(relations, predicates) else { return Ok(None) };
+    let Some(graph) = Graph::new(relations, predicates, costs) else { return Ok(None) };
     let best = if graph.relations.len() <= MOST_BY_SEARCH { graph.search() } else { graph.greedy() };
     let Some(best) = best else { return Ok(None) };
     if graph.cost(&best).1 >= graph.cost(&written).1 * WORTH {
@@ -153,7 +176,7 @@ enum Predicate {
 
 impl Graph {
     /// Nothing where a size is not known, or columns cannot be told apart by their names.
-    fn new(relations: Vec<Arc<LogicalPlan>>, predicates: Vec<Predicate>) -> Option<Self> {
+    fn new(relations: Vec<Arc<LogicalPlan>>, predicates: Vec<Predicate>, costs: Costs) -> Option<Self> {
         let mut owner: HashMap<Column, usize> = HashMap::new();
         for (index, relation) in relations.iter().enumerate() {
             for column in relation.schema().columns() {
@@ -170,7 +193,7 @@ impl Graph {
         };
         let single = |set: Set| (set.count_ones() == 1).then(|| set.trailing_zeros() as usize);
         let sizes = relations.iter().map(|r| Estimate::of(r)).collect::<Option<Vec<_>>>()?;
-        let mut graph = Self { relations, sizes, ..Self::default() };
+        let mut graph = Self { relations, sizes, costs, ..Self::default() };
         for predicate in predicates {
             let other = match predicate {
                 Predicate::Equal(left, right) => match (single(set(&left)?), single(set(&right)?)) {
@@ -231,7 +254,9 @@ impl Graph {
     }
 
     fn join_cost(&self, left: f64, right: f64, joined: f64) -> f64 {
-        BUILD_COST * left.min(right) + left.max(right) + joined
+        let (small, large) = (left.min(right), left.max(right));
+        let moved = if small > self.costs.broadcast_rows { self.costs.moved * (small + large) } else { 0.0 };
+        BUILD_COST * small + large + joined + moved
     }
 
     /// The cheapest order without cross products. Nothing if there is none.

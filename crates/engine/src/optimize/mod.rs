@@ -20,14 +20,21 @@ use datafusion::{
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
-use crate::{exchange::KeepAsked, source::FilesTable};
+use crate::{ExecutionMode, exchange::KeepAsked, source::FilesTable};
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
-pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
-    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] =
-        [Arc::new(views::CompareViews), Arc::new(semi_join::PushDownSemiJoin), Arc::new(join_order::JoinOrder)];
+    let move_cost = match mode {
+        ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,
+        ExecutionMode::Cluster => join_order::MOVED_BY_SHUFFLE,
+    };
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 3] = [
+        Arc::new(views::CompareViews),
+        Arc::new(semi_join::PushDownSemiJoin),
+        Arc::new(join_order::JoinOrder { move_cost }),
+    ];
     rules.splice(at..at, ours);
     rules
 }

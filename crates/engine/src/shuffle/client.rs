@@ -24,7 +24,10 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 
-/// Fetches blocks of executors, over one connection to each. Cheap to clone; clones share connections.
+/// Connections kept, to as many executors: each costs both ends a socket and some 50 KB.
+const MOST_CONNECTIONS: usize = 1024;
+
+/// Fetches blocks of executors, over one connection to each; the one used least lately is closed when there are too many. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct BlockClient(Arc<Inner>);
 
@@ -33,7 +36,33 @@ struct Inner {
     connect_timeout: Duration,
     /// Where connections live. `None`: on the runtime that first uses them.
     runtime: Option<Handle>,
-    channels: Mutex<HashMap<String, Channel>>,
+    channels: Mutex<Channels>,
+}
+
+/// By address, with the count of uses at its last use.
+#[derive(Default)]
+struct Channels {
+    by_address: HashMap<String, (u64, Channel)>,
+    uses: u64,
+}
+
+impl Channels {
+    fn get(&mut self, address: &str) -> Option<Channel> {
+        self.uses += 1;
+        let (used, channel) = self.by_address.get_mut(address)?;
+        *used = self.uses;
+        Some(channel.clone())
+    }
+
+    /// A connection that is closed here goes on for the streams that are open on it.
+    fn insert(&mut self, address: &str, channel: Channel) {
+        if self.by_address.len() >= MOST_CONNECTIONS
+            && let Some(idle) = self.by_address.iter().min_by_key(|(_, (used, _))| *used).map(|(at, _)| at.clone())
+        {
+            self.by_address.remove(&idle);
+        }
+        self.by_address.insert(address.to_owned(), (self.uses, channel));
+    }
 }
 
 #[derive(Clone)]
@@ -90,13 +119,13 @@ impl BlockClient {
 
     /// The next fetch of this address dials anew.
     pub fn forget(&self, address: &str) {
-        self.0.channels.lock().remove(address);
+        self.0.channels.lock().by_address.remove(address);
     }
 
     fn channel(&self, address: &str) -> Result<Channel, Status> {
         let mut channels = self.0.channels.lock();
         if let Some(channel) = channels.get(address) {
-            return Ok(channel.clone());
+            return Ok(channel);
         }
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|e| Status::invalid_argument(format!("{address} is no address: {e}")))?
@@ -114,7 +143,7 @@ impl BlockClient {
             }
             None => endpoint.connect_lazy(),
         };
-        channels.insert(address.to_owned(), channel.clone());
+        channels.insert(address, channel.clone());
         Ok(channel)
     }
 }

@@ -17,7 +17,7 @@ use datafusion::{
     physical_plan::ExecutionPlan,
     prelude::{DataFrame, SessionConfig, SessionContext, col, lit},
 };
-use firesteel_engine::optimize;
+use firesteel_engine::{ExecutionMode, optimize};
 use proptest::prelude::*;
 
 /// Two columns of small numbers, and what is said about them.
@@ -81,7 +81,7 @@ impl TableProvider for Table {
 fn context(ours: bool, tables: impl IntoIterator<Item = (String, Table)>) -> SessionContext {
     let builder =
         SessionStateBuilder::new().with_config(SessionConfig::new().with_target_partitions(2)).with_default_features();
-    let builder = if ours { builder.with_optimizer_rules(optimize::rules()) } else { builder };
+    let builder = if ours { builder.with_optimizer_rules(optimize::rules(ExecutionMode::Cluster)) } else { builder };
     let context = SessionContext::new_with_state(builder.build());
     for (name, table) in tables {
         context.register_table(name, Arc::new(table)).unwrap();
