@@ -134,6 +134,24 @@ conf_keys! {
     DECOMMISSION_MAX_FAILURES = "spark.storage.decommission.maxReplicationFailuresPerBlock", Int, "3", "Tries at handing one block over after which it is left behind.";
     FALLBACK_PATH = "spark.storage.decommission.fallbackStorage.path", Text, "", "Folder in object storage for map outputs that no other executor takes; empty: none.";
     FALLBACK_CLEAN_UP = "spark.storage.decommission.fallbackStorage.cleanUp", Bool, "true", "Whether they are removed once nobody reads them. Spark's default is false.";
+    DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled", Bool, "false", "Whether the number of executors follows the work (docs/executors.md).";
+    DYNAMIC_MIN = "spark.dynamicAllocation.minExecutors", Int, "0", "Never fewer executors than this.";
+    DYNAMIC_MAX = "spark.dynamicAllocation.maxExecutors", Int, "2147483647", "Never more; at most 10000.";
+    DYNAMIC_INITIAL = "spark.dynamicAllocation.initialExecutors", Int, "0", "Executors at the start; not fewer than minExecutors and spark.executor.instances.";
+    DYNAMIC_RATIO = "spark.dynamicAllocation.executorAllocationRatio", Double, "1.0", "Executors asked for, as share of those that would run all tasks at once.";
+    DYNAMIC_BACKLOG = "spark.dynamicAllocation.schedulerBacklogTimeout", Duration, "1s", "How long tasks wait before executors are asked for.";
+    DYNAMIC_SUSTAINED = "spark.dynamicAllocation.sustainedSchedulerBacklogTimeout", Duration, "1s", "How long they wait before more are; unless set, as schedulerBacklogTimeout.";
+    DYNAMIC_IDLE = "spark.dynamicAllocation.executorIdleTimeout", Duration, "60s", "How long an executor may do nothing before it is let go.";
+    DYNAMIC_CACHED_IDLE = "spark.dynamicAllocation.cachedExecutorIdleTimeout", Duration, "2147483647s", "The same for one that holds cached blocks.";
+    DYNAMIC_SHUFFLE_TRACKING = "spark.dynamicAllocation.shuffleTracking.enabled", Bool, "true", "Whether executors are kept for the map outputs that they hold.";
+    DYNAMIC_SHUFFLE_TIMEOUT = "spark.dynamicAllocation.shuffleTracking.timeout", Millis, "9223372036854775807ms", "How long they are kept for that.";
+    ALLOCATION_BATCH = "spark.kubernetes.allocation.batch.size", Int, "20", "Executor pods asked for at a time.";
+    ALLOCATION_DELAY = "spark.kubernetes.allocation.batch.delay", Millis, "1s", "Time between two such batches.";
+    ALLOCATION_TIMEOUT = "spark.kubernetes.allocation.executor.timeout", Millis, "600s", "A pod that was asked for and not seen for so long is asked for again.";
+    ALLOCATION_PENDING = "spark.kubernetes.allocation.maxPendingPods", Int, "2147483647", "Executor pods that may wait at the same time.";
+    ALLOCATION_MAXIMUM = "spark.kubernetes.allocation.maximum", Int, "2147483647", "Executor pods that may be made in all.";
+    TERMINATION_GRACE = "spark.kubernetes.executor.terminationGracePeriodSeconds", Duration, "60s", "Time after which the kubelet kills an executor that must end. Spark's default is 30s.";
+    DECOMMISSION_TIMEOUT = "spark.executor.decommission.forceKillTimeout", Duration, "55s", "Time for an executor that must leave to end its tasks and hand over what it stores; unless set, five seconds less than the pod has. Spark has no default.";
     NETWORK_TIMEOUT = "spark.network.timeout", Duration, "120s", "Silence after which the other side is taken for lost.";
 }
 

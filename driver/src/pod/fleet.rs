@@ -260,7 +260,8 @@ impl Fleet {
     pub fn registered(&mut self, ids: &BTreeSet<u64>, now: Instant) -> Vec<u64> {
         let mut given_up = Vec::new();
         for (id, member) in &mut self.members {
-            if matches!(member.pod, Pod::Ended) {
+            // The end of a pod that is being deleted is told by the pod.
+            if matches!(member.pod, Pod::Ended | Pod::Seen(PodState::Leaving)) {
                 continue;
             }
             if ids.contains(id) {
@@ -535,6 +536,15 @@ mod tests {
         let loss = fleet.gone(2, "a-1-exec-2", now).unwrap();
         assert!(matches!(loss.why, ExecutorLossReason::TakenByCluster { .. }));
         assert!(fleet.next_pods(now).is_empty());
+    }
+
+    #[test]
+    fn an_executor_that_left_in_good_order_is_not_given_up() {
+        let now = Instant::now();
+        let mut fleet = running(2, now);
+        fleet.seen(1, PodState::Leaving, now);
+        assert!(fleet.registered(&ids([2]), now).is_empty(), "it has said goodbye, and its pod ends");
+        assert_eq!((fleet.status(1).failed, fleet.status(1).last_failure_reason), (0, None));
     }
 
     #[test]

@@ -5,3 +5,4 @@
 mod memory;
 mod optimize;
 mod shuffle;
+mod transfer;

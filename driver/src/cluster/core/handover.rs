@@ -10,7 +10,7 @@ use firesteel_protocol::{
 use firesteel_scheduler::{Event, ExecutorLossReason, OutputHome, OutputRef};
 use parking_lot::Mutex;
 
-use super::{Core, State};
+use super::{Connection, Core, State};
 use crate::pod::demand::{Busy, Load};
 
 /// What executors that leave do with what they store.
@@ -72,9 +72,15 @@ impl Core {
                 attempts: outputs.iter().map(|output| output.attempt).collect(),
             });
         }
-        let peers = state.executors.iter().filter(|(peer, c)| *peer != id && !c.leaving && c.ended.is_none());
-        plan.peers =
-            peers.map(|(peer, c)| Peer { executor_id: peer.to_string(), address: c.address.clone() }).collect();
+        let node = state.executors.get(id).map(|c| c.node.as_str());
+        let stay = |(peer, c): &(&ExecutorId, &Connection)| *peer != id && !c.leaving && c.ended.is_none();
+        let (near, elsewhere): (Vec<_>, Vec<_>) =
+            state.executors.iter().filter(stay).partition(|(_, c)| Some(c.node.as_str()) == node);
+        // A node that ends takes all of its executors along.
+        let peers = if elsewhere.is_empty() { near } else { elsewhere };
+        let peer =
+            |(peer, c): (&ExecutorId, &Connection)| Peer { executor_id: peer.to_string(), address: c.address.clone() };
+        plan.peers = peers.into_iter().map(peer).collect();
         plan.store = self.handover.folder.clone();
         plan
     }
