@@ -188,10 +188,11 @@ impl Scheduler {
             return true;
         }
         stage.tasks.attempt_ended(task, id.attempt, Some(attempt.executor));
-        if let Some(rules) = &self.config.exclusion.stage {
+        let exclusion = &self.config.exclusion;
+        if exclusion.stage.is_some() || exclusion.application.is_some() {
             let node = self.executors.node(attempt.executor);
             let (now, executor, reason) = (self.now, attempt.executor, failure.to_string());
-            stage.failures.add(rules, Blamed { now, task, executor, node, reason });
+            stage.failures.add(exclusion.stage.as_ref(), Blamed { now, task, executor, node, reason });
         }
         let failures = stage.tasks.count_failure(task);
         if matches!(blame, Blame::Task) && failures < self.config.max_task_failures {

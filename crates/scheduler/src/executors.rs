@@ -171,6 +171,15 @@ impl Executors {
         !self.free.is_empty()
     }
 
+    pub(crate) fn is_excluded(&self, index: u32) -> bool {
+        self.all[index as usize].excluded
+    }
+
+    /// Of the executors that are there, in the order of their coming.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = u32> {
+        self.alive.iter().copied()
+    }
+
     /// Executors that take tasks, busy or not, in the order of their coming.
     pub(crate) fn takers(&self) -> impl Iterator<Item = u32> {
         self.alive.iter().copied().filter(|index| self.all[*index as usize].takes_tasks())

@@ -36,7 +36,8 @@ pub(crate) struct ExecutorFailures {
 }
 
 impl StageFailures {
-    pub fn add(&mut self, rules: &StageExclusion, blamed: Blamed<'_>) {
+    /// Without `rules` nobody is excluded by it: it is remembered for the application.
+    pub fn add(&mut self, rules: Option<&StageExclusion>, blamed: Blamed<'_>) {
         let Blamed { now, task, executor, node, reason } = blamed;
         self.last_reason = reason;
         let of_executor = self
@@ -48,6 +49,7 @@ impl StageFailures {
         let failed_tasks = of_executor.tasks.len() as u32;
         let on_node = self.on_node.entry(node.clone()).or_default();
         on_node.insert(executor);
+        let Some(rules) = rules else { return };
 
         let times = |executor: &u32| {
             let of_executor = self.of_executor.get(executor);

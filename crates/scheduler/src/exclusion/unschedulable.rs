@@ -48,6 +48,8 @@ impl Scheduler {
             self.unschedulable.until.clear();
         }
         if self.executors.is_empty() {
+            // That there is none at all is another matter, with a time of its own.
+            self.unschedulable.until.clear();
             return false;
         }
         let stuck: Vec<(StageId, u32)> = self
@@ -105,14 +107,19 @@ fn excluded_everywhere(
     if stage.tasks.pending() == 0 {
         return None;
     }
+    // One that is leaving is not excluded, and another one comes for it: that is waited for.
+    let may_run = |stage: &Stage, task| {
+        let open = |index: u32| !executors.is_excluded(index);
+        executors.indexes().any(|index| open(index) && stage.may_run(rules, task, index, executors.node(index)))
+    };
     let mut at = 0;
     while at < stage.tasks.retries().min(MAX_SCANNED) {
         let Some((task, _)) = stage.tasks.retry(at) else { continue };
-        if !executors.takers().any(|index| stage.may_run(rules, task, index, executors.node(index))) {
+        if !may_run(stage, task) {
             return Some(task);
         }
         at += 1;
     }
-    let any = executors.takers().any(|index| !stage.failures.excludes(index, executors.node(index)));
-    if any { None } else { stage.tasks.any_pending() }
+    let open = |index: u32| !executors.is_excluded(index) && !stage.failures.excludes(index, executors.node(index));
+    if executors.indexes().any(open) { None } else { stage.tasks.any_pending() }
 }

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId};
 use firesteel_scheduler::{
-    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSpec, OutputHome, OutputLocation, OutputRef,
-    QueryError, Scheduler, SchedulerConfig, StageSpec, TaskFailure, TaskOutput, TaskOutputHome,
+    Action, Event, ExecutorLossReason, FetchFailure, JobFailure, JobSelector, JobSpec, OutputHome, OutputLocation,
+    OutputRef, QueryError, Scheduler, SchedulerConfig, StageSpec, TaskFailure, TaskOutput, TaskOutputHome,
 };
 
 /// A test ends as hung after so many messages.
@@ -51,6 +51,10 @@ pub enum Fault {
     /// The next so many tasks to end fail like this.
     FailTasks(u32, TaskFailure),
     Cancel(usize),
+    /// Cancels the jobs with this tag.
+    CancelTag(usize),
+    /// The next so many tasks that are told to end go on to their own end.
+    DeafToKills(u32),
 }
 
 pub fn query_error(retryable: bool) -> TaskFailure {
@@ -113,6 +117,8 @@ pub struct Report {
     pub launches: BTreeMap<StageId, u32>,
     /// Launches of a second attempt beside the first.
     pub copies: u32,
+    /// Executors that the scheduler gave up of its own.
+    pub given_up: u32,
     pub events: usize,
 }
 
@@ -142,6 +148,7 @@ pub struct Cluster {
     launched_on: BTreeMap<u64, ExecutorId>,
     killed: BTreeSet<u64>,
     fail_next: Vec<TaskFailure>,
+    deaf_to_kills: u32,
     failures_told: u32,
     duplicate_every: u64,
     inline_every: u64,
@@ -173,6 +180,7 @@ impl Cluster {
             launched_on: BTreeMap::new(),
             killed: BTreeSet::new(),
             fail_next: Vec::new(),
+            deaf_to_kills: 0,
             failures_told: 0,
             duplicate_every: scenario.duplicate_every,
             inline_every: scenario.inline_every,
@@ -271,6 +279,7 @@ impl Cluster {
             Message::ToScheduler(event) => self.handle(event),
             Message::Start(executor, attempt) => self.start(&executor, attempt),
             Message::End(executor, attempt) => self.end(&executor, attempt),
+            Message::Kill(..) if self.deaf_to_kills > 0 => self.deaf_to_kills -= 1,
             Message::Kill(executor, attempt) => {
                 let node = self.nodes.get_mut(&executor).expect("an executor");
                 if let Some(running) = node.running.remove(&attempt) {
@@ -341,6 +350,11 @@ impl Cluster {
             Fault::LoseStore => self.store.clear(),
             Fault::AddExecutor(slots) => self.add_executor(slots),
             Fault::FailTasks(count, failure) => self.fail_next.extend(vec![failure; count as usize]),
+            Fault::DeafToKills(count) => self.deaf_to_kills += count,
+            Fault::CancelTag(number) => {
+                let jobs = JobSelector::Tag(format!("tag-{number}"));
+                self.handle(Event::JobsCancelled { jobs, reason: "by the user".into() });
+            }
             Fault::Cancel(index) => {
                 let job = *self.specs.keys().nth(index % self.specs.len()).expect("a job");
                 self.handle(Event::JobCancelled { job, reason: "by the user".into() });
@@ -569,6 +583,9 @@ impl Cluster {
             Action::EndExecutor { executor, .. } => {
                 let ended = std::mem::take(&mut self.nodes.get_mut(&executor).expect("an executor").occupied);
                 self.killed.extend(ended);
+                self.report.given_up += 1;
+                // The reaper's count as failures.
+                self.failures_told += 1;
                 self.stop(&executor);
             }
             Action::StageStarted { .. }

@@ -1,8 +1,9 @@
 //! Properties under random faults.
 
-use firesteel_protocol::{JobId, ShuffleId, StageId};
+use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Efficiency, ExecutorLossReason, JobFailure, JobProperties, JobSpec, SchedulerConfig, Speculation, StageOutput,
+    ApplicationExclusion, Efficiency, Exclusion, ExecutorLossReason, JobFailure, JobProperties, JobSpec, LocalityWaits,
+    PoolSchedule, PoolsConfig, Preference, SchedulerConfig, SchedulingMode, Speculation, StageExclusion, StageOutput,
     StageSpec, TaskFailure,
 };
 use proptest::{collection::vec, prelude::*, test_runner::Config};
@@ -126,6 +127,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => (1..4u32, task_failure()).prop_map(|(count, failure)| Fault::FailTasks(count, failure)),
         1 => (0..3usize).prop_map(Fault::Cancel),
         1 => Just(Fault::LoseStore),
+        1 => (0..4usize).prop_map(Fault::CancelTag),
+        1 => (1..4u32).prop_map(Fault::DeafToKills),
     ]
 }
 
@@ -161,10 +164,60 @@ fn mixed_scenario(
                 efficiency: (seed % 5 == 0).then(Efficiency::default),
                 decommission_kill_interval_ms: (seed % 7 == 0).then_some(5),
             });
-            let config = SchedulerConfig { max_executor_failures: limit, speculation, ..SchedulerConfig::default() };
+            let config = SchedulerConfig {
+                max_executor_failures: limit,
+                speculation,
+                exclusion: exclusion(seed),
+                locality: LocalityWaits { process_ms: seed % 13, node_ms: seed % 7, reset_on_launch: seed % 5 == 1 },
+                pools: pools(seed),
+                kill_timeout_ms: (seed % 4 == 1).then_some(9),
+                dynamic_allocation: seed % 2 == 1,
+                ..SchedulerConfig::default()
+            };
+            let jobs = jobs.into_iter().map(|(at, row)| (at, row.into_iter().map(|spec| placed(spec, seed)).collect()));
+            let jobs = jobs.collect();
             Scenario { jobs, executors, faults, config, duplicate_every, inline_every, seed }
         },
     )
+}
+
+/// Every level alone, both, or none; eager, so that little is left to run on.
+fn exclusion(seed: u64) -> Exclusion {
+    let stage = StageExclusion { max_failed_tasks_per_executor: 1 + (seed % 3) as u32, ..StageExclusion::default() };
+    let application = ApplicationExclusion {
+        max_failed_tasks_per_executor: 1 + (seed % 2) as u32,
+        timeout_ms: 40,
+        kill: seed % 11 < 4,
+        on_fetch_failure: seed % 13 < 4,
+        ..ApplicationExclusion::default()
+    };
+    Exclusion {
+        stage: (seed % 6 < 3).then_some(stage),
+        application: (seed % 5 < 2).then_some(application),
+        unschedulable_timeout_ms: 30,
+    }
+}
+
+fn pools(seed: u64) -> PoolsConfig {
+    let even = PoolSchedule { mode: SchedulingMode::Fair, weight: 2, min_share: (seed % 3) as u32 };
+    let mode = if seed % 2 == 0 { SchedulingMode::Fair } else { SchedulingMode::Fifo };
+    PoolsConfig { mode, pools: vec![("pool-0".into(), even), ("pool-1".into(), PoolSchedule::default())] }
+}
+
+/// With a pool and, some of them, places that their tasks prefer: executors and nodes, there or not.
+fn placed(mut spec: JobSpec, seed: u64) -> JobSpec {
+    spec.properties.pool = (spec.job.0 % 4 < 3).then(|| format!("pool-{}", spec.job.0 % 3).into());
+    spec.properties.tags = [format!("tag-{}", spec.job.0 % 2)].into();
+    // Stages that jobs share must be equal in all of them.
+    for stage in spec.stages.iter_mut().filter(|stage| u64::from(stage.output.shuffle().0) % 3 == seed % 3) {
+        let places = |task: u32| match (u64::from(task) + seed) % 4 {
+            0 => vec![],
+            1 => vec![Preference::Node(format!("node-{}", task % 3).into())],
+            _ => vec![Preference::Executor(ExecutorId::new(format!("exec-{}", (u64::from(task) + seed) % 5)))],
+        };
+        stage.preferences = (0..stage.num_tasks).map(places).collect();
+    }
+    spec
 }
 
 /// So many schedules, or as many as `PROPTEST_CASES` says.
@@ -216,6 +269,7 @@ proptest! {
     #[test]
     fn no_faults(mut scenario in scenario(Just(Fault::AddExecutor(2)), 3)) {
         scenario.config.speculation = None;
+        scenario.config.exclusion = Exclusion::default();
         // Nobody reads for a stage without tasks, so that what it would read need not be made.
         for job in scenario.jobs.iter_mut().flat_map(|(_, row)| row) {
             job.stages.iter_mut().for_each(|stage| stage.num_tasks = stage.num_tasks.max(1));
@@ -241,6 +295,7 @@ proptest! {
             scenario.faults.push((at + 5, Fault::AddExecutor(2)));
         }
         scenario.config.max_executor_failures = 100;
+        scenario.config.exclusion = Exclusion::default();
         for job in scenario.jobs.iter_mut().flat_map(|(_, row)| row) {
             job.stages.iter_mut().for_each(|stage| stage.indeterminate = false);
         }
@@ -259,7 +314,7 @@ fn the_mix_is_a_mix() {
     let mut runner = TestRunner::deterministic();
     let strategy = scenario(fault(), 12);
     let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
-    let (mut with_reruns, mut copies) = (0u32, 0u32);
+    let (mut with_reruns, mut copies, mut given_up) = (0u32, 0u32, 0u32);
     for _ in 0..2_000 {
         let scenario = strategy.new_tree(&mut runner).expect("a scenario").current();
         let report = Cluster::new(&scenario).run();
@@ -287,14 +342,24 @@ fn the_mix_is_a_mix() {
             .map(|stage| stage.num_tasks)
             .sum();
         copies += report.copies;
+        given_up += report.given_up;
         with_reruns += u32::from(report.launches.values().sum::<u32>() > tasks);
     }
-    println!("{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules, {copies} copies");
-    let kinds =
-        ["cancelled", "task failures", "fetch failures", "executor failures", "no executors", "cannot roll back"];
+    println!(
+        "{outcomes:?}; tasks ran again in {with_reruns} of 2000 schedules, {copies} copies, {given_up} executors given up"
+    );
+    let kinds = [
+        "cancelled",
+        "task failures",
+        "fetch failures",
+        "executor failures",
+        "no executors",
+        "cannot roll back",
+        "excluded everywhere",
+    ];
     for kind in kinds {
         assert!(outcomes.contains_key(kind), "{kind} not seen");
     }
     let all: u32 = outcomes.values().sum();
-    assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600 && copies > 300);
+    assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600 && copies > 300 && given_up > 100);
 }

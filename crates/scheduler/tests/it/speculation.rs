@@ -1,7 +1,7 @@
 //! Copies of slow tasks.
 
 use firesteel_protocol::ExecutorId;
-use firesteel_scheduler::{Action, KillReason, SchedulerConfig, Speculation};
+use firesteel_scheduler::{Action, Event, KillReason, SchedulerConfig, Speculation};
 
 use crate::hand::{Hand, Launch, crashed, disk_full, job, on, result};
 
@@ -113,4 +113,53 @@ fn few_tasks_are_slow_by_the_threshold_alone() {
     assert_eq!(copies.len(), 1);
     assert_ne!(copies[0].1, first[0].1);
     assert_ne!(copies[0].1, ExecutorId::new("elsewhere"));
+}
+
+#[test]
+fn a_slow_task_that_reads_as_fast_as_the_others_has_twice_the_time() {
+    let progress = |hand: &mut Hand, launch: &Launch, records| {
+        hand.tell(Event::TaskProgress { attempt: launch.0, records });
+    };
+    for (of_the_slow_one, copied_at_400) in [(4_000, 0), (1_000, 1)] {
+        let speculation = Some(Speculation::default());
+        let mut hand = Hand::with(SchedulerConfig { speculation, ..SchedulerConfig::default() });
+        hand.executor_on("node-a", "a", 5);
+        hand.executor_on("node-b", "b", 5);
+        hand.submit(job(1, vec![result(0, &[], 10)]));
+        let all = hand.launched();
+        hand.now = 100;
+        for launch in &all[..9] {
+            progress(&mut hand, launch, 1_000);
+            hand.finish(launch);
+        }
+        // By then it would have read 4,000 rows at the others' rate; three quarters of that are enough.
+        progress(&mut hand, &all[9], of_the_slow_one);
+        assert_eq!(at(&mut hand, 400).len(), copied_at_400, "{of_the_slow_one} rows");
+        assert_eq!(at(&mut hand, 601).len(), 1 - copied_at_400, "twice as long as makes it slow");
+    }
+}
+
+#[test]
+fn tasks_that_a_leaving_executor_will_not_end_are_copied() {
+    let rules = Speculation { decommission_kill_interval_ms: Some(150), ..Speculation::default() };
+    let (mut hand, slow) = nine_of_ten(rules);
+    // The usual time is 100 ms, it began at 0: the notice gives it time enough.
+    hand.tell(Event::ExecutorDraining { executor: slow.1.clone() });
+    assert_eq!(at(&mut hand, 250), []);
+
+    let rules = Speculation { decommission_kill_interval_ms: Some(0), ..Speculation::default() };
+    let mut hand = Hand::with(SchedulerConfig { speculation: Some(rules), ..SchedulerConfig::default() });
+    hand.executor_on("node-a", "a", 3);
+    hand.submit(job(1, vec![result(0, &[], 4)]));
+    let all = hand.launched();
+    hand.now = 100;
+    hand.finish(&all[0]);
+    hand.finish(&all[1]);
+    hand.executor_on("node-b", "b", 3);
+    let late: Vec<Launch> = hand.launched().into_iter().filter(|(_, at)| at.as_str() == "a").collect();
+    assert_eq!(late.len(), 1);
+    hand.now = 150;
+    hand.tell(Event::ExecutorDraining { executor: ExecutorId::new("a") });
+    let copies = at(&mut hand, 260);
+    assert_eq!(copies.iter().map(|(id, at)| (id.task, at.as_str())).collect::<Vec<_>>(), [(late[0].0.task, "b")]);
 }
