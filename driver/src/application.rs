@@ -66,6 +66,9 @@ impl QueryResult {
 
 impl Application {
     pub fn new(session: Session, runner: Arc<dyn PlanRunner>, progress: ProgressSender) -> Self {
+        for key in session.conf().unread() {
+            tracing::warn!(key, "this key of Spark's has no effect in Firesteel (docs/configuration.md)");
+        }
         Self { session, runner, progress }
     }
 

@@ -1,5 +1,7 @@
 //! Spark's configuration: string keys and values under Spark's own names, with typed access and Spark's defaults.
 
+pub mod spark;
+
 use std::collections::BTreeMap;
 
 use crate::{SparkError, SparkResult};
@@ -62,6 +64,11 @@ macro_rules! conf_keys {
 
 conf_keys! {
     ANSI_ENABLED = "spark.sql.ansi.enabled", Bool, "true", "Overflow, division by zero and bad casts are errors instead of nulls.";
+    DOUBLE_QUOTED_IDENTIFIERS = "spark.sql.ansi.doubleQuotedIdentifiers", Bool, "false", "In ANSI mode, whether double quotes enclose identifiers instead of strings.";
+    GROUP_BY_ORDINAL = "spark.sql.groupByOrdinal", Bool, "true", "Whether a number in GROUP BY is a position of the select list.";
+    ORDER_BY_ORDINAL = "spark.sql.orderByOrdinal", Bool, "true", "Whether a number in ORDER BY is a position of the select list.";
+    GROUP_BY_ALIASES = "spark.sql.groupByAliases", Bool, "true", "Whether GROUP BY finds the select list's aliases.";
+    LEAF_PARALLELISM = "spark.sql.leafNodeDefaultParallelism", Int, "", "Partitions of rows that are made and not read. Not set: spark.default.parallelism.";
     SESSION_TIME_ZONE = "spark.sql.session.timeZone", Text, "", "Zone that timestamps are read and shown in; empty: the machine's.";
     CASE_SENSITIVE = "spark.sql.caseSensitive", Bool, "false", "Whether names differ by case.";
     SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions", Int, "200", "Partitions of an exchange by key.";
@@ -120,6 +127,35 @@ conf_keys! {
     MEMORY_FRACTION = "spark.memory.fraction", Double, "0.6", "Share of an executor's memory for operators and cached blocks; the rest is for what neither accounts.";
     MEMORY_STORAGE_FRACTION = "spark.memory.storageFraction", Double, "0.5", "Share of that which cached blocks keep when operators need memory.";
     SHUFFLE_SPILL_COMPRESS = "spark.shuffle.spill.compress", Bool, "true", "Whether what operators spill to disk is compressed (lz4).";
+    DYNAMIC_ALLOCATION = "spark.dynamicAllocation.enabled", Bool, "false", "Whether the number of executors follows the work; as spec.executor.dynamicAllocation.";
+    DYNAMIC_MIN = "spark.dynamicAllocation.minExecutors", Int, "0", "Never fewer executors.";
+    DYNAMIC_MAX = "spark.dynamicAllocation.maxExecutors", Int, "10000", "Never more executors. Spark's default has no bound.";
+    DYNAMIC_INITIAL = "spark.dynamicAllocation.initialExecutors", Int, "", "Executors at the start. Not set: spark.dynamicAllocation.minExecutors.";
+    DYNAMIC_RATIO = "spark.dynamicAllocation.executorAllocationRatio", Double, "1.0", "Executors asked for, as a share of those that would run all tasks at once.";
+    DYNAMIC_BACKLOG = "spark.dynamicAllocation.schedulerBacklogTimeout", Duration, "1s", "How long tasks wait before executors are asked for.";
+    DYNAMIC_SUSTAINED = "spark.dynamicAllocation.sustainedSchedulerBacklogTimeout", Duration, "", "How long they wait before more are. Not set: as the one before.";
+    DYNAMIC_IDLE = "spark.dynamicAllocation.executorIdleTimeout", Duration, "60s", "How long an executor may do nothing before it is let go.";
+    DYNAMIC_CACHED_IDLE = "spark.dynamicAllocation.cachedExecutorIdleTimeout", Duration, "", "The same for one that holds cached blocks. Not set: for ever.";
+    DYNAMIC_TRACKING = "spark.dynamicAllocation.shuffleTracking.enabled", Bool, "true", "Whether executors are kept for the map outputs that they hold.";
+    DYNAMIC_TRACKING_TIMEOUT = "spark.dynamicAllocation.shuffleTracking.timeout", Millis, "", "How long they are. Not set: for ever.";
+    FORCE_KILL_TIMEOUT = "spark.executor.decommission.forceKillTimeout", Duration, "", "How long an executor may take to leave. Not set: what its pod's grace leaves.";
+    ALLOCATION_BATCH_SIZE = "spark.kubernetes.allocation.batch.size", Int, "20", "Pods asked for at once.";
+    ALLOCATION_BATCH_DELAY = "spark.kubernetes.allocation.batch.delay", Millis, "1s", "Time between such batches.";
+    ALLOCATION_TIMEOUT = "spark.kubernetes.allocation.executor.timeout", Millis, "600s", "After this a pod that Kubernetes took and that nobody has seen is asked for again.";
+    ALLOCATION_MAX_PENDING = "spark.kubernetes.allocation.maxPendingPods", Int, "2147483647", "Most pods that may wait to run.";
+    ALLOCATION_MAXIMUM = "spark.kubernetes.allocation.maximum", Int, "2147483647", "Most executor pods of an attempt in all its life.";
+    TERMINATION_GRACE = "spark.kubernetes.executor.terminationGracePeriodSeconds", Duration, "60s", "How long a pod has to end. Spark's default is 30s.";
+    DRIVER_REQUEST_CORES = "spark.kubernetes.driver.request.cores", Text, "", "CPU request of the driver's pod; as spec.driver.coreRequest.";
+    DRIVER_LIMIT_CORES = "spark.kubernetes.driver.limit.cores", Text, "", "CPU limit of the driver's pod; as spec.driver.coreLimit.";
+    EXECUTOR_REQUEST_CORES = "spark.kubernetes.executor.request.cores", Text, "", "CPU request of executor pods; as spec.executor.coreRequest.";
+    EXECUTOR_LIMIT_CORES = "spark.kubernetes.executor.limit.cores", Text, "", "CPU limit of executor pods; as spec.executor.coreLimit.";
+    DRIVER_CORES = "spark.driver.cores", Int, "1", "Cores of the driver's pod.";
+    DRIVER_OVERHEAD = "spark.driver.memoryOverhead", Text, "", "Memory of the driver's pod beyond what its program may use, without a unit in MiB. Not set: by the factor, at least 384m.";
+    DRIVER_OVERHEAD_FACTOR = "spark.driver.memoryOverheadFactor", Double, "", "The same as a share. Not set: spark.kubernetes.memoryOverheadFactor.";
+    EXECUTOR_OVERHEAD = "spark.executor.memoryOverhead", Text, "", "Memory of an executor's pod beyond what its program may use, without a unit in MiB. Not set: by the factor, at least 384m.";
+    EXECUTOR_OVERHEAD_FACTOR = "spark.executor.memoryOverheadFactor", Double, "", "The same as a share. Not set: spark.kubernetes.memoryOverheadFactor.";
+    OVERHEAD_FACTOR = "spark.kubernetes.memoryOverheadFactor", Double, "0.1", "Memory of a pod beyond what its program may use, as a share of that.";
+    MASTER = "spark.master", Text, "local[*]", "Where `firesteel run` and `firesteel sql` run plans: local, local[N], local[*] or local-cluster[executors,cores,MiB]. Refused in a SparkJob.";
     DRIVER_MEMORY = "spark.driver.memory", Bytes, "1g", "Memory of the driver.";
     MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";

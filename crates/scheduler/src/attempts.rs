@@ -89,7 +89,10 @@ impl Scheduler {
             self.attempt_failed(id, &attempt, failure, actions);
             return Offer::All;
         }
+        let empty = output.sizes.iter().all(|size| *size == 0);
         let home = match output.home {
+            // A result without rows is there with the message: there is nothing to fetch.
+            TaskOutputHome::Executor if outputs.is_result && empty => Home::DRIVER,
             TaskOutputHome::Executor => Home::executor(attempt.executor),
             TaskOutputHome::Driver => Home::DRIVER,
         };

@@ -10,9 +10,8 @@ use firesteel_scheduler::{
 
 use super::pools::pools;
 
-/// `executors`: how many the application asks for.
-pub fn scheduler_config(conf: &SparkConf, executors: u32) -> SparkResult<SchedulerConfig> {
-    let defaults = SchedulerConfig::default();
+/// `executors`: the most that the application asks for; `dynamic_allocation`: others may come when those do not serve.
+pub fn scheduler_config(conf: &SparkConf, executors: u32, dynamic_allocation: bool) -> SparkResult<SchedulerConfig> {
     let failures = conf.int_if_set(&keys::EXECUTOR_MAX_FAILURES).and_then(|limit| u32::try_from(limit).ok());
     let max_task_failures = positive(conf, &keys::TASK_MAX_FAILURES)?;
     Ok(SchedulerConfig {
@@ -28,7 +27,7 @@ pub fn scheduler_config(conf: &SparkConf, executors: u32) -> SparkResult<Schedul
         pools: pools(conf)?,
         kill_timeout_ms: kill_timeout(conf)?,
         cancelled_groups: positive(conf, &keys::CANCELLED_GROUPS)? as usize,
-        dynamic_allocation: defaults.dynamic_allocation,
+        dynamic_allocation,
     })
 }
 
@@ -129,7 +128,7 @@ mod tests {
         for (key, value) in keys {
             conf.set(*key, *value)?;
         }
-        scheduler_config(&conf, 2)
+        scheduler_config(&conf, 2, false)
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct ClusterOptions {
     pub token: String,
     /// Executors that the application asks for.
     pub executors: u32,
+    /// Whether their number follows the work.
+    pub dynamic_allocation: bool,
 }
 
 /// A driver's service and clock. Ends when dropped: executors are told to shut down.
@@ -52,7 +54,12 @@ impl Cluster {
     /// Listens and serves, on threads of its own. Call within a runtime: results are fetched there.
     pub async fn start(engine: EngineSession, progress: ProgressSender, options: ClusterOptions) -> SparkResult<Self> {
         let conf = engine.conf();
-        let core = Core::new(engine, progress, limits::scheduler_config(&conf, options.executors)?, &options.token)?;
+        let core = Core::new(
+            engine,
+            progress,
+            limits::scheduler_config(&conf, options.executors, options.dynamic_allocation)?,
+            &options.token,
+        )?;
         let control = Control::start()?;
         let listener = control
             .run(TcpListener::bind(options.listen))

@@ -61,7 +61,8 @@ impl driver_server::Driver for Service {
                     Some(Message::TaskFailed(failed)) => core.task_failed(&id, failed),
                     Some(Message::Leaving(leaving)) => core.leaving(&id, &leaving.reason),
                     Some(Message::OutputsMoved(moved)) => core.outputs_moved(&id, moved),
-                    Some(Message::Heartbeat(_) | Message::Register(_)) | None => {}
+                    Some(Message::Heartbeat(heartbeat)) => core.heartbeat(&heartbeat),
+                    Some(Message::Register(_)) | None => {}
                 }
             }
             core.stream_ended(&id);

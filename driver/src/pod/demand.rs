@@ -18,6 +18,8 @@ pub struct Load {
     pub pending: u64,
     /// Attempts that run.
     pub running: u64,
+    /// Stages with a task that may run on none of the executors: each needs another one.
+    pub unschedulable: u32,
     /// Executors that take tasks.
     pub executors: Vec<Busy>,
 }
@@ -93,11 +95,17 @@ impl Policy {
         Decision { target: self.target, release: self.release(overdue, load) }
     }
 
-    /// Executors that would run all tasks at once, times the ratio.
+    /// Executors that would run all tasks at once, times the ratio. For tasks that may run on none of those that are there,
+    /// others beside them.
     fn needed(&self, load: &Load) -> u32 {
-        let tasks = (load.pending + load.running) as f64 * self.rules.ratio;
         // A cast of a float saturates.
-        (tasks / f64::from(self.slots)).ceil() as u32
+        let for_tasks = |tasks: f64| (tasks * self.rules.ratio / f64::from(self.slots)).ceil() as u32;
+        let needed = for_tasks((load.pending + load.running) as f64);
+        if load.unschedulable == 0 {
+            return needed;
+        }
+        let there = u32::try_from(load.executors.len()).unwrap_or(u32::MAX);
+        needed.max(there).saturating_add(for_tasks(f64::from(load.unschedulable)))
     }
 
     fn aim(&mut self, now: Instant, load: &Load) {
@@ -182,10 +190,20 @@ mod tests {
         Load {
             pending,
             running: tasks.iter().sum::<usize>() as u64,
+            unschedulable: 0,
             executors: executors
                 .map(|(id, tasks)| Busy { id, tasks: *tasks, holds_outputs: false, holds_cached_blocks: false })
                 .collect(),
         }
+    }
+
+    #[test]
+    fn a_task_that_may_run_on_none_of_the_executors_gets_another_one() {
+        let start = Instant::now();
+        let mut policy = Policy::new(rules(0, 8), 4, 2);
+        let load = Load { unschedulable: 1, ..load(1, &[1, 0]) };
+        policy.decide(start, &load);
+        assert_eq!(policy.decide(after(start, 1), &load).target, 3);
     }
 
     #[test]
@@ -309,7 +327,7 @@ mod tests {
                     .map(|(id, (tasks, holds_outputs, holds_cached_blocks))| Busy { id, tasks, holds_outputs, holds_cached_blocks })
                     .collect();
                 let running = executors.iter().map(|e| e.tasks as u64).sum();
-                let load = Load { pending, running, executors };
+                let load = Load { pending, running, executors, ..Load::default() };
                 let decision = policy.decide(now, &load);
                 prop_assert!(decision.target >= min && decision.target <= max);
                 let left = load.executors.len() - decision.release.len();

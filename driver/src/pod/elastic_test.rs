@@ -49,7 +49,12 @@ impl Elastic {
         })
         .unwrap();
         let progress = ProgressSender::default();
-        let options = ClusterOptions { listen: ([127, 0, 0, 1], 0).into(), token: TOKEN.to_owned(), executors: 8 };
+        let options = ClusterOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: TOKEN.to_owned(),
+            executors: 8,
+            dynamic_allocation: true,
+        };
         let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
         let (allocation, status) = Allocation::new(&api.client(), cluster.core().clone(), &settings);
         let stop = CancellationToken::new();

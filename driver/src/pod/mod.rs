@@ -134,6 +134,7 @@ impl Parts {
                 listen: (settings.listen, DRIVER_RPC_PORT).into(),
                 token: settings.token.clone(),
                 executors: scaling.most(),
+                dynamic_allocation: scaling.dynamic.is_some(),
             },
         )
         .await?;

@@ -63,7 +63,12 @@ impl OnExecutors {
         })
         .unwrap();
         let progress = ProgressSender::default();
-        let options = ClusterOptions { listen: ([127, 0, 0, 1], 0).into(), token: TOKEN.to_owned(), executors };
+        let options = ClusterOptions {
+            listen: ([127, 0, 0, 1], 0).into(),
+            token: TOKEN.to_owned(),
+            executors,
+            dynamic_allocation: false,
+        };
         let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
         let application =
             Application::new(Session::new(engine, settings), Arc::new(cluster.runner()), progress.clone());
@@ -72,6 +77,21 @@ impl OnExecutors {
             all.add_executor();
         }
         all
+    }
+
+    /// Another session on the same executors.
+    pub fn another(&self, conf: &[(&str, &str)]) -> Application {
+        let settings = settings(conf);
+        let engine = EngineSession::new(EngineOptions {
+            conf: settings.clone(),
+            mode: ExecutionMode::Cluster,
+            slots: self.executors.len(),
+            memory_bytes: Some(1 << 30),
+            local_dirs: vec![self.dirs[0].path().to_owned()],
+        })
+        .unwrap();
+        let runner = Arc::new(self.cluster.runner_of(engine.clone()));
+        Application::new(Session::new(engine, settings), runner, ProgressSender::default())
     }
 
     pub fn core(&self) -> &Core {

@@ -7,4 +7,5 @@ mod damage;
 mod decommission;
 mod exchanges;
 mod losses;
+mod sharing;
 mod traces;

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use firesteel_functions::{FunctionContext, literal};
 use firesteel_plan::{
     Expr, ExprKind, SparkError, SparkResult,
-    conf::{ConfScope, keys},
+    conf::{ConfScope, keys, spark::is_unread},
     expr::{Literal, TimestampKind},
 };
 
@@ -40,6 +40,9 @@ pub(super) fn set(session: &Session, key: Option<&str>, value: Option<&str>) -> 
         (Some(key), Some(value)) => {
             check_modifiable(key)?;
             check_value(key, value)?;
+            if is_unread(key) {
+                tracing::warn!(key, "this key of Spark's has no effect in Firesteel");
+            }
             session.engine().set_conf(key, value)?;
             text_rows(&columns, vec![vec![key.into(), value.into()]])
         }

@@ -142,8 +142,13 @@ impl Core {
     /// Fetches the rows of one result task, then tells both the scheduler and the job.
     fn fetch(&self, state: &State, job: JobId, attempt: TaskAttemptId, location: OutputLocation) {
         // Results are never moved: an executor that leaves waits until the driver has them.
-        let OutputLocation::Executor(executor) = location else { return };
         let Some(entry) = state.jobs.get(&job) else { return };
+        let OutputLocation::Executor(executor) = location else {
+            // Without rows.
+            let partition = attempt.task.partition;
+            let _ = entry.messages.send(JobMessage::Partition { partition, batches: Vec::new() });
+            return;
+        };
         let Some(core) = self.me.upgrade() else { return };
         let address = state.executors.get(&executor).map(|c| c.address.clone());
         let output =

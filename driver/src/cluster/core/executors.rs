@@ -103,7 +103,23 @@ impl Core {
         if let Some(job) = state.stages.get(&id.task.stage).map(|stage| stage.job) {
             state.spans.task_ended(job, id, executor, metrics, failure);
         }
+        if let Some(metrics) = metrics.filter(|_| state.scheduler.config().speculation.is_some()) {
+            self.event_in(&mut state, progress_of(*id, metrics));
+        }
         self.event_in(&mut state, event);
+    }
+
+    /// How far the tasks of an executor are: what tells slow ones from large ones.
+    pub fn heartbeat(&self, message: &proto::Heartbeat) {
+        let mut state = self.state.lock();
+        if state.scheduler.config().speculation.is_none() {
+            return;
+        }
+        for task in &message.tasks {
+            if let (Some(id), Some(metrics)) = (&task.id, &task.metrics) {
+                self.event_in(&mut state, progress_of(id.into(), metrics));
+            }
+        }
     }
 
     /// The executor's stream ended. The clock counts it as lost after a while, unless its pod tells why before.
@@ -181,4 +197,8 @@ impl Core {
 /// Why an executor is gone that had said that it leaves.
 fn left(connection: &Connection, message: String) -> ExecutorLossReason {
     if connection.released { ExecutorLossReason::Released } else { ExecutorLossReason::Left { message } }
+}
+
+fn progress_of(attempt: TaskAttemptId, metrics: &proto::TaskMetrics) -> Event {
+    Event::TaskProgress { attempt, records: metrics.input_rows.saturating_add(metrics.shuffle_read_rows) }
 }

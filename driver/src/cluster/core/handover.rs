@@ -133,7 +133,8 @@ impl Core {
             })
         };
         let executors = state.scheduler.executors().alive().filter_map(busy).collect();
-        Load { pending: demand.pending_tasks, running: demand.running_attempts, executors }
+        let unschedulable = demand.unschedulable_stages;
+        Load { pending: demand.pending_tasks, running: demand.running_attempts, unschedulable, executors }
     }
 
     /// Lets an executor go that is not needed any more, or whose node is about to end (`taken`, with what is known of it).
