@@ -1,4 +1,5 @@
-//! How many task events a second the scheduler takes: one stage of many tasks on many executors, read by another.
+//! How many task events a second the scheduler takes, and how much memory a task with its map output needs: one stage of many
+//! tasks on many executors, read by another.
 //!
 //! `cargo run --release -p firesteel-scheduler --example throughput [TASKS] [EXECUTORS] [REDUCERS]`
 
@@ -46,6 +47,8 @@ fn main() -> Result<(), std::num::ParseIntError> {
         properties: JobProperties::default(),
     };
 
+    let memory_before = resident_bytes();
+    let mut memory_after_maps = memory_before;
     let begin = Instant::now();
     scheduler.handle(0, Event::JobSubmitted(job), &mut actions);
     let mut running = VecDeque::new();
@@ -76,6 +79,9 @@ fn main() -> Result<(), std::num::ParseIntError> {
         scheduler.handle(finished, Event::TaskFinished { attempt, executor, output }, &mut actions);
         longest = longest.max(at.elapsed().as_micros());
         finished += 1;
+        if finished == u64::from(tasks) {
+            memory_after_maps = resident_bytes();
+        }
     }
     let seconds = begin.elapsed().as_secs_f64();
     println!(
@@ -84,5 +90,18 @@ fn main() -> Result<(), std::num::ParseIntError> {
         finished as f64 / seconds,
         lost.unwrap_or_default(),
     );
+    let memory = memory_after_maps.saturating_sub(memory_before);
+    println!(
+        "memory of the tasks and their map outputs: {:.1} MiB, {} bytes a task",
+        memory as f64 / 1048576.0,
+        memory / u64::from(tasks.max(1))
+    );
     Ok(())
+}
+
+/// Of this process; 0 where the system does not tell.
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

@@ -2,6 +2,10 @@
 //!
 //! As Spark: a byte a block on a logarithmic scale; with more than 2,000 reducers, which blocks are empty, their mean
 //! size, and the sizes of the large ones.
+//!
+//! At 100,000 maps and 10,000 reducers there are a thousand million blocks: 8 GB as plain numbers. A summary has a bit a
+//! block and eight bytes for each large one, 1.25 KB a map without skew: 125 MB in all. Up to 2,000 reducers it is a byte a
+//! block: 200 MB for 100,000 maps. The rest of a map's entry is 16 bytes, and a task's some 50.
 
 use std::{f32::consts::LN_2, sync::LazyLock};
 

@@ -200,7 +200,7 @@ fn exclusion(seed: u64) -> Exclusion {
 
 fn pools(seed: u64) -> PoolsConfig {
     let even = PoolSchedule { mode: SchedulingMode::Fair, weight: 2, min_share: (seed % 3) as u32 };
-    let mode = if seed % 2 == 0 { SchedulingMode::Fair } else { SchedulingMode::Fifo };
+    let mode = if seed.is_multiple_of(2) { SchedulingMode::Fair } else { SchedulingMode::Fifo };
     PoolsConfig { mode, pools: vec![("pool-0".into(), even), ("pool-1".into(), PoolSchedule::default())] }
 }
 
