@@ -159,9 +159,7 @@ conf_keys! {
     DYNAMIC_MAX = "spark.dynamicAllocation.maxExecutors", Int, "2147483647", "Never more; at most 10000.";
     DYNAMIC_INITIAL = "spark.dynamicAllocation.initialExecutors", Int, "0", "Executors at the start; not fewer than minExecutors and spark.executor.instances.";
     DYNAMIC_RATIO = "spark.dynamicAllocation.executorAllocationRatio", Double, "1.0", "Executors asked for, as share of those that would run all tasks at once.";
-    DYNAMIC_BACKLOG = "spark.dynamicAllocation.schedulerBacklogTimeout", Duration, "1s", "How long tasks wait before executors are asked for.";
     DYNAMIC_SUSTAINED = "spark.dynamicAllocation.sustainedSchedulerBacklogTimeout", Duration, "1s", "How long they wait before more are; unless set, as schedulerBacklogTimeout.";
-    DYNAMIC_IDLE = "spark.dynamicAllocation.executorIdleTimeout", Duration, "60s", "How long an executor may do nothing before it is let go.";
     DYNAMIC_CACHED_IDLE = "spark.dynamicAllocation.cachedExecutorIdleTimeout", Duration, "2147483647s", "The same for one that holds cached blocks.";
     DYNAMIC_SHUFFLE_TRACKING = "spark.dynamicAllocation.shuffleTracking.enabled", Bool, "true", "Whether executors are kept for the map outputs that they hold.";
     DYNAMIC_SHUFFLE_TIMEOUT = "spark.dynamicAllocation.shuffleTracking.timeout", Millis, "9223372036854775807ms", "How long they are kept for that.";
