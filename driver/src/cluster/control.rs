@@ -49,11 +49,29 @@ impl Drop for Control {
         let Some(runtime) = self.0.take() else { return };
         // Not on this thread: it may belong to another runtime, which must not wait.
         let end = move || {
-            runtime.block_on(tokio::time::sleep(LAST_WORDS));
+            // A sleep is made within a runtime.
+            runtime.block_on(async { tokio::time::sleep(LAST_WORDS).await });
             runtime.shutdown_background();
         };
         if let Err(error) = thread::Builder::new().name("firesteel-end".to_owned()).spawn(end) {
             tracing::warn!(%error, "the driver's last messages may not go out");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_goes_out_when_it_ends() {
+        let control = Control::start().unwrap();
+        let (sent, received) = std::sync::mpsc::channel();
+        control.spawn(async move {
+            tokio::time::sleep(LAST_WORDS / 6).await;
+            let _ = sent.send("the last word");
+        });
+        drop(control);
+        assert_eq!(received.recv_timeout(Duration::from_secs(10)), Ok("the last word"));
     }
 }

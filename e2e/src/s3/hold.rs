@@ -66,15 +66,17 @@ impl Holds {
     /// Returns when no rule holds the request any more.
     pub(super) async fn pass(&self, operation: &str, bucket: &str, key: &str) {
         let meant = |rule: &&Arc<Rule>| rule.bucket == bucket && !*rule.open.borrow() && (rule.which)(operation, key);
-        let Some(rule) = self.0.lock().iter().find(meant).cloned() else { return };
-        if rule.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1)).is_ok() {
-            return;
+        let rules: Vec<Arc<Rule>> = self.0.lock().iter().filter(meant).cloned().collect();
+        for rule in rules {
+            if rule.free.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |free| free.checked_sub(1)).is_ok() {
+                continue;
+            }
+            // A client that gives up takes its request along: the count goes down however the wait ends.
+            let _counted = Counted::new(&rule.waiting);
+            let mut open = rule.open.clone();
+            // An error means that the hold is gone.
+            let _ = open.wait_for(|open| *open).await;
         }
-        // A client that gives up takes its request along: the count goes down however the wait ends.
-        let _counted = Counted::new(&rule.waiting);
-        let mut open = rule.open.clone();
-        // An error means that the hold is gone.
-        let _ = open.wait_for(|open| *open).await;
     }
 }
 

@@ -56,10 +56,10 @@ on_a_cluster! {
     fault_disk_filled: Nodes::Shared, machines::disk_filled;
     fault_node_lost: Nodes::Alone, machines::node_lost;
     fault_network_cut: Nodes::Alone, machines::network_cut;
+    fault_node_drained: Nodes::Alone, machines::node_drained;
 }
 
 // Waiting for what they need: named so that `make cluster` does not ask for them.
 on_a_cluster! {
-    awaits_decommission_node_drained: Nodes::Alone, machines::node_drained;
     awaits_recovery_driver_killed: Nodes::Shared, pods::driver_killed;
 }

@@ -31,13 +31,14 @@ pub struct OnCluster<'a> {
     namespace: &'a Namespace,
     /// To be put right when the test ends, however it does: arguments of the cluster's command.
     harm: Mutex<BTreeSet<Vec<String>>>,
+    cordoned: Mutex<BTreeSet<String>>,
     /// Logs of drivers that are gone.
     kept: Mutex<Vec<(String, String)>>,
 }
 
 impl<'a> OnCluster<'a> {
     pub fn new(namespace: &'a Namespace) -> Self {
-        Self { namespace, harm: Mutex::default(), kept: Mutex::default() }
+        Self { namespace, harm: Mutex::default(), cordoned: Mutex::default(), kept: Mutex::default() }
     }
 
     fn image(&self) -> String {
@@ -212,6 +213,7 @@ impl Backend for OnCluster<'_> {
     }
 
     async fn drain(&self, node: &str) {
+        self.cordoned.lock().insert(node.to_owned());
         succeed(&mut self.namespace.installation.kubectl(&["cordon", node])).await;
         for pod in self.namespace.pods_of("executor").await {
             if pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node) {
@@ -222,6 +224,7 @@ impl Backend for OnCluster<'_> {
 
     async fn uncordon(&self, node: &str) {
         succeed(&mut self.namespace.installation.kubectl(&["uncordon", node])).await;
+        self.cordoned.lock().remove(node);
     }
 
     async fn break_images(&self) {
@@ -254,6 +257,9 @@ impl Drop for OnCluster<'_> {
         let program = root().join("e2e/cluster/cluster");
         for cure in self.harm.lock().iter() {
             let _ = std::process::Command::new(&program).args(cure).stdin(Stdio::null()).status();
+        }
+        for node in self.cordoned.lock().iter() {
+            let _ = self.namespace.installation.kubectl(&["uncordon", node]).as_std_mut().status();
         }
         for node in NODES {
             let (node, image) = (number(node), self.image());

@@ -47,7 +47,6 @@ on_processes! {
     disk_filled: machines::disk_filled;
     image_missing_for_a_replacement: pods::images_missing;
     quota_exhausted: pods::quota_exhausted;
-    #[ignore = "an executor that leaves does not hand its map outputs over yet"]
     node_drained: machines::node_drained;
     #[ignore = "a driver that takes over begins from the first stage yet"]
     driver_killed: pods::driver_killed;

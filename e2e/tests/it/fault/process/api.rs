@@ -1,5 +1,5 @@
-//! What the driver needs of Kubernetes: pods that can be created, listed, watched and deleted, and that run: as processes on
-//! two nodes that differ by name only. Events and status are taken and forgotten.
+//! What the driver needs of Kubernetes: its job, whose status it writes, and pods that can be created, listed, watched and
+//! deleted, and that run: as processes on two nodes that differ by name only. Events are taken and forgotten.
 
 use std::{
     collections::BTreeMap,
@@ -57,8 +57,9 @@ struct Cluster {
     unschedulable: Vec<String>,
     images_broken: bool,
     quota_exhausted: bool,
-    /// What the driver last wrote.
-    job_status: Value,
+    /// The one SparkJob.
+    job: Value,
+    job_version: u64,
     /// Logs of pods that are gone.
     gone: Vec<PodView>,
 }
@@ -89,7 +90,8 @@ impl Api {
             .route("/api/v1/namespaces/{namespace}/pods", pods)
             .route("/api/v1/namespaces/{namespace}/pods/{name}", get(read).delete(delete))
             .route("/api/v1/namespaces/{namespace}/events", get(no_events))
-            .route("/apis/firesteel.dev/v1alpha1/namespaces/{namespace}/sparkjobs/{name}/status", patch(keep_status))
+            .route("/apis/firesteel.dev/v1alpha1/namespaces/{namespace}/sparkjobs/{name}", get(read_job))
+            .route("/apis/firesteel.dev/v1alpha1/namespaces/{namespace}/sparkjobs/{name}/status", patch(write_status))
             .fallback(any(taken_and_forgotten))
             .with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -129,7 +131,11 @@ impl Api {
     }
 
     pub fn status(&self) -> Value {
-        self.state.lock().job_status.clone()
+        self.state.lock().job["status"].clone()
+    }
+
+    pub fn set_job(&self, job: Value) {
+        self.state.lock().job = job;
     }
 
     pub fn signal(&self, pod: &str, signal: &str) {
@@ -279,6 +285,12 @@ impl Api {
 }
 
 impl Cluster {
+    fn job_as_read(&self) -> Value {
+        let mut job = self.job.clone();
+        job["metadata"]["resourceVersion"] = json!(self.job_version.to_string());
+        job
+    }
+
     fn record(&mut self, change: &str, mut object: Value) {
         object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
         self.events.push(json!({ "type": change, "object": object }));
@@ -466,12 +478,24 @@ async fn no_events() -> Response {
         .into_response()
 }
 
-/// The only one that writes it is the driver.
-async fn keep_status(State(api): State<Arc<Api>>, body: String) -> Response {
-    let mut object: Value = serde_json::from_str(&body).unwrap_or_default();
-    api.state.lock().job_status = object["status"].clone();
-    object["spec"] = json!({});
-    Json(object).into_response()
+async fn read_job(State(api): State<Arc<Api>>) -> Response {
+    let state = api.state.lock();
+    Json(state.job_as_read()).into_response()
+}
+
+/// Each part of the status is as its last writer left it. A write that names an older version of the job is refused.
+async fn write_status(State(api): State<Arc<Api>>, body: String) -> Response {
+    let change: Value = serde_json::from_str(&body).unwrap_or_default();
+    let mut state = api.state.lock();
+    let expected = change["metadata"]["resourceVersion"].as_str();
+    if expected.is_some_and(|expected| expected != state.job_version.to_string()) {
+        return failure(409, "Conflict", "the object has been modified");
+    }
+    for (part, value) in change["status"].as_object().into_iter().flatten() {
+        state.job["status"][part] = value.clone();
+    }
+    state.job_version += 1;
+    Json(state.job_as_read()).into_response()
 }
 
 /// Events, answered with what was sent.

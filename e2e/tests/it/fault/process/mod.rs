@@ -103,6 +103,8 @@ impl Processes {
             (env::BIND_ADDRESS, &ip),
             (env::NODE_NAME, "node1"),
             (env::ATTEMPT, &attempt.to_string()),
+            // It goes on with the work of the first.
+            ("FIRESTEEL_FIRST_ATTEMPT", "1"),
             (env::AUTH_TOKEN, TOKEN),
             (env::MEMORY_BYTES, "536870912"),
             (env::LOCAL_DIRS, local.to_str().unwrap()),
@@ -153,6 +155,7 @@ impl Backend for Processes {
                 "spec": { "image": "none", "sparkConf": { "spark.hadoop.fs.s3a.endpoint": self.s3.endpoint() } },
             }),
         );
+        self.api.set_job(job.clone());
         self.driver.lock().job = Some(job);
         self.start_driver();
     }

@@ -76,6 +76,7 @@ pub async fn killed_twice(backend: &dyn Backend, conf: Conf) {
 pub async fn slow(backend: &dyn Backend, conf: Conf) {
     work::upload(backend).await;
     let hold = work::hold_reads(backend, HELD_FACTS);
+    let writes = work::hold_writes(backend, 0);
     let speculation = json!({ "sparkConf": { "spark.speculation": "true", "spark.speculation.quantile": "0.5" } });
     start(backend, conf, speculation).await;
     // Its tasks are held, and slow from now on.
@@ -93,6 +94,7 @@ pub async fn slow(backend: &dyn Backend, conf: Conf) {
     })
     .await;
     backend.speed_up(&victim.id).await;
+    drop(writes);
     let (_, counts) = ends_well(backend, "slow executor", conf, 0).await;
     assert!(counts.speculative_won > 0, "{counts:?}");
 }

@@ -82,17 +82,24 @@ pub async fn disk_filled(backend: &dyn Backend, conf: Conf) {
 pub async fn node_drained(backend: &dyn Backend, conf: Conf) {
     work::upload(backend).await;
     let hold = work::hold_reads(backend, HELD_DIMS);
+    let writes = work::hold_writes(backend, 0);
     start(backend, conf, away_from_the_driver()).await;
     let executors = after_the_maps(backend).await;
-    let victim = executors.iter().find(|e| e.node == NODE).expect("an executor on the node").clone();
-    // Only what it has done is at stake: the task that is held runs on the other.
+    let victim = executors.iter().find(|e| e.node == NODE).expect("an executor on the node");
+    assert!(victim.outputs > 0, "it has something to hand over: {victim:?}");
     backend.drain(NODE).await;
+    // From here on it is given no task that it would turn away.
+    until_logged(backend, "its leaving", |line| {
+        line["message"] == "executor is leaving" && line["executor"] == victim.id.as_str()
+    })
+    .await;
     drop(hold);
     until(backend, "without the drained executor", |_, executors| {
         executors.iter().all(|e| e.id != victim.id).then_some(())
     })
     .await;
     backend.uncordon(NODE).await;
+    drop(writes);
     ends_well(backend, "node drained", conf, 0).await;
 }
 

@@ -9,12 +9,21 @@ use serde_json::{Value, json};
 
 use super::{
     backend::{Backend, End, ExecutorView, StageView, end, lines, until, until_logged},
-    work::{self, Conf, DIMS, FACTS, NAMES},
+    work::{self, Conf, DIMS, FACTS, NAMES, SLOTS},
 };
 
-/// Submits the job.
+/// Submits the job. Its first tasks end no sooner than every slot of both executors has one.
 async fn start(backend: &dyn Backend, conf: Conf, changes: Value) {
+    let hold = work::hold_reads(
+        backend,
+        &["facts/part-1", "facts/part-2", "facts/part-3", "facts/part-4", "dims/part-1", "dims/part-2", "names/part-1"],
+    );
     backend.submit(work::job(backend.bucket(), conf, changes)).await;
+    until(backend, "two executors at work", |_, executors| {
+        (executors.len() == 2 && executors.iter().map(|e| e.running).sum::<u64>() == SLOTS).then_some(())
+    })
+    .await;
+    drop(hold);
 }
 
 /// Time-outs so short that the loss of a silent executor is noticed within seconds.
