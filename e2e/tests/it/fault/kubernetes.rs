@@ -9,7 +9,6 @@ use firesteel_e2e::s3::S3Server;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
-    api::DeleteParams,
     core::{Request, params::GetParams},
 };
 use parking_lot::Mutex;
@@ -93,11 +92,6 @@ impl<'a> OnCluster<'a> {
         self.namespace.jobs().get(JOB).await.unwrap()
     }
 
-    async fn delete(&self, pod: &str) {
-        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-        self.namespace.pods().delete(pod, &now).await.unwrap();
-    }
-
     async fn on_every_node(&self, command: &[&str]) {
         for node in NODES {
             let mut arguments = vec!["exec-node", number(node)];
@@ -165,15 +159,15 @@ impl Backend for OnCluster<'_> {
     }
 
     async fn kill_executor(&self, id: &str) {
-        let pod = self.executor(id).await;
-        self.delete(&pod.name_any()).await;
+        let uid = self.executor(id).await.uid().unwrap();
+        self.cluster(&["kill-pod", &uid]).await;
     }
 
     async fn kill_driver(&self) {
         // Its log goes with it.
         self.log().await;
         let driver = self.drivers().await.pop().expect("a driver");
-        self.delete(&driver.name_any()).await;
+        self.cluster(&["kill-pod", &driver.uid().unwrap()]).await;
     }
 
     async fn lose_node(&self, node: &str) {

@@ -77,7 +77,11 @@ pub async fn slow(backend: &dyn Backend, conf: Conf) {
     work::upload(backend).await;
     let hold = work::hold_reads(backend, HELD_FACTS);
     let writes = work::hold_writes(backend, 0);
-    let speculation = json!({ "sparkConf": { "spark.speculation": "true", "spark.speculation.quantile": "0.5" } });
+    let speculation = json!({ "sparkConf": {
+        "spark.speculation": "true",
+        "spark.speculation.quantile": "0.5",
+        "spark.speculation.multiplier": "1.5",
+    } });
     start(backend, conf, speculation).await;
     // Its tasks are held, and slow from now on.
     let executors = until(backend, "in the maps", |stages, executors| {
