@@ -4,6 +4,7 @@
 pub mod codec;
 pub mod error;
 pub mod exchange;
+pub mod join;
 pub mod memory;
 pub mod optimize;
 pub mod session;

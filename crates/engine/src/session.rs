@@ -10,6 +10,7 @@ use datafusion::{
         disk_manager::{DiskManagerBuilder, DiskManagerMode},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    physical_optimizer::PhysicalOptimizerRule,
     prelude::{SessionConfig, SessionContext},
 };
 use firesteel_plan::{SparkConf, SparkResult, conf::keys};
@@ -17,7 +18,7 @@ use parking_lot::RwLock;
 
 use crate::{
     error::from_datafusion,
-    memory::{ExecutorMemory, process_memory, runtime_with_pool},
+    memory::{BoundedMemory, ExecutorMemory, process_memory, runtime_with_pool},
     storage::Stores,
 };
 
@@ -59,6 +60,8 @@ struct Inner {
 
 /// Rows of a batch. DataFusion's own default is half of it; measured faster at twice that (docs/development.md).
 const BATCH_SIZE: usize = 16384;
+/// Spilled runs that are merged at a time: each is an open file and two batches.
+const SPILL_FAN_IN: usize = 64;
 /// A task that is sure of less than so much has batches of half or a quarter of that: operators that spill hold several.
 const MEMORY_FOR_WHOLE_BATCHES: usize = 64 << 20;
 
@@ -78,7 +81,9 @@ impl EngineSession {
         let disks = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(local_dirs.clone()));
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(memory.task("the session").pool())
-            .with_disk_manager_builder(disks.with_max_temp_directory_size(u64::MAX))
+            .with_disk_manager_builder(
+                disks.with_max_temp_directory_size(u64::MAX).with_max_spill_merge_fan_in(SPILL_FAN_IN),
+            )
             .with_object_store_registry(stores.clone())
             .build_arc()
             .map_err(|e| from_datafusion(&e))?;
@@ -169,7 +174,7 @@ impl EngineSession {
             .with_runtime_env(self.0.runtime.clone())
             .with_default_features()
             .with_optimizer_rules(crate::optimize::rules(self.0.mode))
-            .with_physical_optimizer_rules(crate::optimize::physical_rules())
+            .with_physical_optimizer_rules(self.physical_rules())
             .with_query_planner(Arc::new(crate::exchange::Planner))
             .build()
     }
@@ -183,8 +188,21 @@ impl EngineSession {
             .with_extension(Arc::new(self.clone()))
     }
 
+    fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        let mut rules = crate::optimize::physical_rules();
+        // Tasks put these joins in when they begin: up to then others look for DataFusion's.
+        if self.0.mode == ExecutionMode::InProcess {
+            rules.push(Arc::new(BoundedMemory));
+        }
+        rules
+    }
+
     fn batch_rows(&self) -> usize {
-        match self.0.memory.sure_share() {
+        let threads = match self.0.mode {
+            ExecutionMode::InProcess => self.0.slots,
+            ExecutionMode::Cluster => 1,
+        };
+        match self.0.memory.sure_share() / threads {
             share if share >= MEMORY_FOR_WHOLE_BATCHES => BATCH_SIZE,
             share if share >= MEMORY_FOR_WHOLE_BATCHES / 4 => BATCH_SIZE / 2,
             _ => BATCH_SIZE / 4,
@@ -221,6 +239,9 @@ impl EngineSession {
         }
         let merge = &mut options.execution.sort_spill_reservation_bytes;
         *merge = (*merge).min(self.0.memory.sure_share() / 16);
+        // A sort in place asks for the memory of its copy when there may be none.
+        let in_place = &mut options.execution.sort_in_place_threshold_bytes;
+        *in_place = (*in_place).min(self.0.memory.sure_share() / 64);
         options
     }
 }

@@ -126,6 +126,11 @@ conf_keys! {
     EXECUTOR_MEMORY = "spark.executor.memory", Bytes, "1g", "Memory of an executor for its tasks.";
     MEMORY_FRACTION = "spark.memory.fraction", Double, "0.6", "Share of an executor's memory for operators and cached blocks; the rest is for what neither accounts.";
     MEMORY_STORAGE_FRACTION = "spark.memory.storageFraction", Double, "0.5", "Share of that which cached blocks keep when operators need memory.";
+    REDUCER_MAX_SIZE_IN_FLIGHT = "spark.reducer.maxSizeInFlight", Bytes, "48m", "Most bytes of shuffle blocks that a task has on their way to it.";
+    REDUCER_MAX_REQS_IN_FLIGHT = "spark.reducer.maxReqsInFlight", Int, "2147483647", "Most requests for shuffle blocks that a task has open.";
+    REDUCER_MAX_BLOCKS_PER_ADDRESS = "spark.reducer.maxBlocksInFlightPerAddress", Int, "2147483647", "Most shuffle blocks that a task asks one executor for at a time.";
+    SHUFFLE_IO_MAX_RETRIES = "spark.shuffle.io.maxRetries", Int, "3", "How often a fetch that failed is tried again.";
+    SHUFFLE_IO_RETRY_WAIT = "spark.shuffle.io.retryWait", Duration, "5s", "Longest wait between two attempts to fetch; the first waits are shorter.";
     SHUFFLE_SPILL_COMPRESS = "spark.shuffle.spill.compress", Bool, "true", "Whether what operators spill to disk is compressed (lz4).";
     DYNAMIC_BACKLOG = "spark.dynamicAllocation.schedulerBacklogTimeout", Duration, "1s", "How long tasks wait before executors are asked for.";
     DYNAMIC_IDLE = "spark.dynamicAllocation.executorIdleTimeout", Duration, "60s", "How long an executor may do nothing before it is let go.";

@@ -11,7 +11,7 @@ use firesteel_driver::{
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_executor::{ExecutorOptions, InProcessExecutor, start_in_process};
-use firesteel_plan::SparkConf;
+use firesteel_plan::{SparkConf, SparkResult};
 use firesteel_protocol::ExecutorId;
 use tempfile::TempDir;
 
@@ -47,11 +47,17 @@ pub struct OnExecutors {
     pub progress: ProgressSender,
     pub cluster: Cluster,
     dirs: Vec<TempDir>,
+    memory_bytes: u64,
 }
 
 impl OnExecutors {
     /// With executors of one slot each.
     pub async fn start(executors: u32, conf: &[(&str, &str)]) -> Self {
+        Self::start_with(executors, conf, 1 << 30).await
+    }
+
+    /// With executors of one slot and so much memory each.
+    pub async fn start_with(executors: u32, conf: &[(&str, &str)], memory_bytes: u64) -> Self {
         let settings = settings(conf);
         let driver_dir = TempDir::new().unwrap();
         let engine = EngineSession::new(EngineOptions {
@@ -72,7 +78,8 @@ impl OnExecutors {
         let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
         let application =
             Application::new(Session::new(engine, settings), Arc::new(cluster.runner()), progress.clone());
-        let mut all = Self { application, executors: Vec::new(), progress, cluster, dirs: vec![driver_dir] };
+        let dirs = vec![driver_dir];
+        let mut all = Self { application, executors: Vec::new(), progress, cluster, dirs, memory_bytes };
         for _ in 0..executors {
             all.add_executor();
         }
@@ -100,7 +107,10 @@ impl OnExecutors {
 
     pub fn add_executor(&mut self) {
         let dir = TempDir::new().unwrap();
-        let options = Self::executor_options(self.cluster.address(), self.dirs.len(), dir.path());
+        let options = ExecutorOptions {
+            memory_bytes: Some(self.memory_bytes),
+            ..Self::executor_options(self.cluster.address(), self.dirs.len(), dir.path())
+        };
         self.dirs.push(dir);
         self.executors.push(start_in_process(options).unwrap());
     }
@@ -124,18 +134,22 @@ impl OnExecutors {
 
     /// The first value of the last statement's result.
     pub async fn value(&self, sql: &str) -> String {
-        let mut last = None;
-        self.application
-            .run_script(sql, |result| {
-                if let Outcome::Rows(rows) = result.outcome {
-                    last = Some(rows);
-                }
-                true
-            })
-            .await
-            .unwrap();
-        let rows = last.expect("a statement with rows");
-        let batch = rows.batches.iter().find(|b| b.num_rows() > 0).expect("a row");
-        array_value_to_string(batch.column(0), 0).unwrap()
+        row(&self.application, sql).await.unwrap().swap_remove(0)
     }
+}
+
+/// The first row of the last statement's result.
+pub async fn row(application: &Application, sql: &str) -> SparkResult<Vec<String>> {
+    let mut last = None;
+    application
+        .run_script(sql, |result| {
+            if let Outcome::Rows(rows) = result.outcome {
+                last = Some(rows);
+            }
+            true
+        })
+        .await?;
+    let rows = last.expect("a statement with rows");
+    let batch = rows.batches.iter().find(|b| b.num_rows() > 0).expect("a row");
+    Ok(batch.columns().iter().map(|column| array_value_to_string(column, 0).unwrap()).collect())
 }

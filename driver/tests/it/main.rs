@@ -8,4 +8,5 @@ mod decommission;
 mod exchanges;
 mod losses;
 mod sharing;
+mod spill;
 mod traces;

@@ -15,11 +15,11 @@ use super::{
     task::TaskMemory,
 };
 
-/// What a consumer gets although its share is used up, as long as the part of the budget kept back for it lasts: enough
-/// to spill what it was given last.
-pub const FIRST_GRANT: usize = 1 << 20;
-/// One part in so many of the budget is kept back for first grants.
-const KEPT_BACK: usize = 16;
+/// What a reservation gets although its consumer's share is used up, as long as the part of the budget kept back for it
+/// lasts: enough to spill what it was given last, or to read back what was spilled.
+pub const FIRST_GRANT: usize = 4 << 20;
+/// One part in so many of the budget is kept back, for first grants and for those who ask again.
+const KEPT_BACK: usize = 12;
 
 /// One executor's memory, shared by its tasks. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
@@ -57,6 +57,15 @@ struct Consumer {
     name: String,
     can_spill: bool,
     used: usize,
+    /// What was refused last: size of the reservation, and bytes more.
+    refused: Option<(usize, usize)>,
+}
+
+impl Consumer {
+    /// Whether it does with a share: by spilling, or as a sort's merge of its runs, which takes fewer at a time.
+    fn shares(&self) -> bool {
+        self.can_spill || self.name.starts_with("ExternalSorterMerge")
+    }
 }
 
 /// Bytes of the budget in use.
@@ -150,7 +159,7 @@ impl ExecutorMemory {
 
     pub(super) fn register(&self, task: u64, consumer: usize, name: &str, can_spill: bool) {
         if let Some(task) = self.0.state.lock().tasks.get_mut(&task) {
-            task.consumers.insert(consumer, Consumer { name: name.to_owned(), can_spill, used: 0 });
+            task.consumers.insert(consumer, Consumer { name: name.to_owned(), can_spill, used: 0, refused: None });
         }
     }
 
@@ -175,9 +184,9 @@ impl ExecutorMemory {
         state.execution = state.execution.saturating_sub(bytes);
     }
 
-    /// Grows what the consumer has, if the rules let it.
-    pub(super) fn try_grow(&self, task: u64, consumer: usize, bytes: usize) -> Result<(), String> {
-        match self.grow_or_refuse(task, consumer, bytes, true) {
+    /// Grows what the consumer has, if the rules let it. Of that, `reserved` bytes are in the reservation that grows.
+    pub(super) fn try_grow(&self, task: u64, consumer: usize, reserved: usize, bytes: usize) -> Result<(), String> {
+        match self.grow_or_refuse(task, consumer, reserved, bytes, true) {
             Ok(()) => Ok(()),
             Err(Refusal::Share(why)) => Err(why),
             Err(Refusal::Evict(missing)) => {
@@ -185,7 +194,7 @@ impl ExecutorMemory {
                 if let Some(evictor) = self.0.evictor.read().as_ref().and_then(Weak::upgrade) {
                     evictor.evict(missing);
                 }
-                match self.grow_or_refuse(task, consumer, bytes, false) {
+                match self.grow_or_refuse(task, consumer, reserved, bytes, false) {
                     Ok(()) => Ok(()),
                     Err(Refusal::Share(why)) => Err(why),
                     Err(Refusal::Evict(_)) => Err("cached blocks could not be evicted".to_owned()),
@@ -194,27 +203,30 @@ impl ExecutorMemory {
         }
     }
 
-    fn grow_or_refuse(&self, task_id: u64, id: usize, bytes: usize, may_evict: bool) -> Result<(), Refusal> {
+    fn grow_or_refuse(
+        &self,
+        task_id: u64,
+        id: usize,
+        reserved: usize,
+        bytes: usize,
+        may_evict: bool,
+    ) -> Result<(), Refusal> {
         let budget = &*self.0;
         let mut state = budget.state.lock();
         let Some(task) = state.tasks.get(&task_id) else {
             return Err(Refusal::Share("the task has ended".to_owned()));
         };
-        let own = task.consumers.get(&id).map_or(0, |c| c.used);
         // What execution may have once storage is evicted as far as it may be.
         let most = budget.total.saturating_sub(budget.kept_back + state.storage.min(budget.protected));
-        let active = state.tasks.iter().filter(|(other, t)| **other == task_id || t.used > 0).count();
-        let task_cap = share(most, active, budget.slots);
-        let left = task_cap.saturating_sub(task.used).min(most.saturating_sub(state.execution));
-        let mut wanted = left;
-        if task.consumers.get(&id).is_some_and(|c| c.can_spill) {
-            let spillers = task.consumers.values().filter(|c| c.can_spill).count();
-            let active =
-                task.consumers.iter().filter(|(other, c)| c.can_spill && (**other == id || c.used > 0)).count();
-            // Shares are of what those that cannot spill leave.
-            let fixed: usize = task.consumers.values().filter(|c| !c.can_spill).map(|c| c.used).sum();
-            let cap = share(task_cap.saturating_sub(fixed), active, spillers);
-            wanted = wanted.min(cap.saturating_sub(own));
+        let tasks = state.tasks.iter().map(|(other, t)| (*other == task_id, t.used));
+        let mut wanted = may_grow(most, budget.slots, tasks);
+        let task_cap = task.used + wanted;
+        if task.consumers.get(&id).is_some_and(Consumer::shares) {
+            // Shares are of what those that cannot do with less leave.
+            let fixed: usize = task.consumers.values().filter(|c| !c.shares()).map(|c| c.used).sum();
+            let spillers = || task.consumers.iter().filter(|(_, c)| c.shares());
+            let used = spillers().map(|(other, c)| (*other == id, c.used));
+            wanted = wanted.min(may_grow(task_cap.saturating_sub(fixed), spillers().count(), used));
         }
         if bytes <= wanted {
             let free = budget.total.saturating_sub(budget.kept_back + state.execution + state.storage);
@@ -226,10 +238,22 @@ impl ExecutorMemory {
                 return Ok(());
             }
         }
-        let first = own + bytes <= FIRST_GRANT.min(budget.kept_back);
-        if first && state.execution + state.storage + bytes <= budget.total {
+        let in_use = state.execution + state.storage + bytes;
+        let first = reserved + bytes <= FIRST_GRANT.min(budget.kept_back);
+        // Whoever asks for the very same again has spilled what it can, and holds the memory already: tables keep their
+        // room when they are emptied.
+        let before = state.tasks.get(&task_id).and_then(|t| t.consumers.get(&id)).map(|c| (c.can_spill, c.refused));
+        // A merge takes as many runs at a time as it is given memory for, and needs a little more later.
+        let again = before.is_some_and(|(can_spill, refused)| match can_spill {
+            true => refused == Some((reserved, bytes)),
+            false => refused.is_some() && bytes <= FIRST_GRANT,
+        });
+        if (first || again) && in_use <= budget.total {
             state.add(task_id, id, bytes);
             return Ok(());
+        }
+        if let Some(consumer) = state.tasks.get_mut(&task_id).and_then(|t| t.consumers.get_mut(&id)) {
+            consumer.refused = Some((reserved, bytes));
         }
         let task = state.tasks.get(&task_id);
         Err(Refusal::Share(refused(task, id, bytes, task_cap, budget.total, state.execution, state.storage)))
@@ -244,11 +268,22 @@ impl ExecutorMemory {
     }
 }
 
-/// The most that one of `active` may have of `total`, so that each of `all` is sure of half an equal part.
-fn share(total: usize, active: usize, all: usize) -> usize {
-    let (active, all) = (active.max(1), all.max(active).max(1));
-    let others = total / (2 * all) * (all - active);
-    (total / active).min(total - others)
+/// By how much one of several may grow, of whom `used` says which is the one and what each has, and whose number may
+/// become `all`: to an equal part of `total` among those that have something, and so that each is left half an equal part
+/// of all.
+fn may_grow(total: usize, all: usize, used: impl Iterator<Item = (bool, usize)> + Clone) -> usize {
+    let active = used.clone().filter(|(own, used)| *own || *used > 0).count().max(1);
+    let all = all.max(active);
+    let sure = total / (2 * all);
+    let (mut own, mut others) = (0, (all - active) * sure);
+    for (is_own, used) in used {
+        if is_own {
+            own = used;
+        } else if used > 0 {
+            others += used.max(sure);
+        }
+    }
+    (total / active).min(total.saturating_sub(others)).saturating_sub(own)
 }
 
 impl State {
@@ -292,16 +327,26 @@ fn refused(
 
 #[cfg(test)]
 mod tests {
-    use super::share;
+    use super::may_grow;
 
     #[test]
     fn a_share_is_between_half_and_a_whole_part() {
-        assert_eq!(share(100, 1, 1), 100);
-        assert_eq!(share(100, 1, 2), 75);
-        assert_eq!(share(100, 2, 2), 50);
-        assert_eq!(share(800, 1, 4), 500);
-        assert_eq!(share(800, 4, 4), 200);
-        // More than there are slots: equal parts.
-        assert_eq!(share(800, 8, 4), 100);
+        let table: [(usize, &[usize], usize); 8] = [
+            // Alone, of one and of two.
+            (1, &[0], 800),
+            (2, &[0], 600),
+            (2, &[300], 300),
+            // The other has less than it is sure of, or more.
+            (2, &[0, 100], 400),
+            (2, &[0, 600], 200),
+            (4, &[0, 500], 100),
+            (4, &[0, 500, 100], 100),
+            // More than there are slots: equal parts.
+            (1, &[0, 1, 1, 1, 1, 1, 1, 1], 100),
+        ];
+        for (all, used, expected) in table {
+            let used = used.iter().enumerate().map(|(i, used)| (i == 0, *used));
+            assert_eq!(may_grow(800, all, used.clone()), expected, "{all}: {:?}", used.collect::<Vec<_>>());
+        }
     }
 }

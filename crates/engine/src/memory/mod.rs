@@ -21,6 +21,9 @@
 //! needs to spill, a small part of the budget is kept back for first grants ([`FIRST_GRANT`]).
 
 mod budget;
+mod compact;
+mod plan;
+mod prepaid;
 mod storage;
 mod task;
 
@@ -29,18 +32,37 @@ use std::sync::Arc;
 use datafusion::{
     common::Result,
     execution::{
+        TaskContext,
         memory_pool::MemoryPool,
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
 };
 
 pub use budget::{ExecutorMemory, FIRST_GRANT, MemoryUse};
+pub use compact::CompactExec;
+pub use plan::{BoundedMemory, bounded};
+pub(crate) use prepaid::PrepaidPool;
 pub use storage::{EvictStorage, StorageGrant};
 pub use task::TaskMemory;
 
 /// `runtime` with another pool; all else is shared.
 pub(crate) fn runtime_with_pool(runtime: &RuntimeEnv, pool: Arc<dyn MemoryPool>) -> Result<Arc<RuntimeEnv>> {
     RuntimeEnvBuilder::from_runtime_env(runtime).with_memory_pool(pool).build_arc()
+}
+
+/// `context` with another pool.
+pub(crate) fn context_with_pool(context: &TaskContext, pool: Arc<dyn MemoryPool>) -> Result<Arc<TaskContext>> {
+    let runtime = runtime_with_pool(&context.runtime_env(), pool)?;
+    Ok(Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone(),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        runtime,
+    )))
 }
 
 /// Bytes of memory that this process may use in all: its cgroup's limit, or the machine's memory.

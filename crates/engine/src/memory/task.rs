@@ -72,7 +72,7 @@ impl MemoryPool for TaskMemory {
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         self.memory
-            .try_grow(self.id, reservation.consumer().id(), additional)
+            .try_grow(self.id, reservation.consumer().id(), reservation.size(), additional)
             .map_err(DataFusionError::ResourcesExhausted)
     }
 

@@ -24,18 +24,16 @@ use tonic::{Code, Status};
 use super::{
     block::{BlockDecoder, BlockError},
     error::FetchFailedError,
+    limits::FetchLimits,
     reader::ShuffleReadMetrics,
     source::{BlockSources, MapOutputLocations},
     store::{BlockStore, MapOutputId, StoreError, StoredBlock},
 };
 
-/// How often a fetch is tried before it counts as failed, and the wait after the first failure; it doubles.
-const ATTEMPTS: u32 = 4;
+/// The wait after the first failure; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// An executor that sends nothing for so long is taken for lost.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Blocks named in one request.
-const BLOCKS_PER_REQUEST: usize = 4096;
 /// How often the blocks of one group may be followed to another place.
 const MAX_MOVES: u32 = 16;
 /// Bytes read from a local block at a time.
@@ -75,9 +73,11 @@ pub(super) fn fetch_remote(
     group: BlockGroup,
     schema: SchemaRef,
     metrics: ShuffleReadMetrics,
+    limits: FetchLimits,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
     let wanted = group.outputs.iter().copied().collect();
     let start = BlockDecoder::new(schema).map(|decoder| Remote {
+        limits,
         sources,
         group,
         rest: VecDeque::new(),
@@ -104,6 +104,7 @@ pub(super) fn fetch_remote(
 }
 
 struct Remote {
+    limits: FetchLimits,
     sources: BlockSources,
     group: BlockGroup,
     /// Where the blocks after those of `group` are, once they were found to have moved.
@@ -171,7 +172,7 @@ impl Remote {
         let stream = match &mut self.stream {
             Some(stream) => stream,
             none => {
-                self.asked = self.wanted.len().min(BLOCKS_PER_REQUEST);
+                self.asked = self.wanted.len().min(self.limits.blocks);
                 let asked = self.wanted.iter().take(self.asked);
                 let (map_indexes, attempts) = asked.copied().unzip();
                 let request = FetchBlocksRequest {
@@ -248,14 +249,15 @@ impl Remote {
             Broken::Connection(status) => {
                 self.failures += 1;
                 // An executor that leaves has handed its outputs over before it went.
-                if (self.failures == 1 || self.failures >= ATTEMPTS) && self.follow().await {
+                if (self.failures == 1 || self.failures >= self.limits.attempts) && self.follow().await {
                     return Ok(());
                 }
-                if self.failures >= ATTEMPTS {
+                if self.failures >= self.limits.attempts {
                     let maps = self.wanted.iter().map(|(map, _)| *map).collect();
                     let message = format!(
-                        "{} did not answer in {ATTEMPTS} attempts: {}",
+                        "{} did not answer in {} attempts: {}",
                         self.group.address,
+                        self.limits.attempts,
                         root_message(&status)
                     );
                     return Err(self.group.failed(maps, false, message).into());
@@ -263,7 +265,8 @@ impl Remote {
                 tracing::debug!(address = self.group.address, error = %status, "fetching blocks again");
                 self.sources.client.forget(&self.group.address);
                 self.skip = self.yielded;
-                tokio::time::sleep(FIRST_WAIT * 2u32.pow(self.failures - 1)).await;
+                let wait = FIRST_WAIT * 2u32.saturating_pow(self.failures - 1).min(1 << 16);
+                tokio::time::sleep(wait.min(self.limits.longest_wait)).await;
                 Ok(())
             }
         }
@@ -436,6 +439,7 @@ pub fn fetch_result(
         outputs: vec![(output.map, output.attempt)],
         partition: 0,
     };
-    let stream = fetch_remote(sources.clone(), group, schema.clone(), ShuffleReadMetrics::default());
+    let stream =
+        fetch_remote(sources.clone(), group, schema.clone(), ShuffleReadMetrics::default(), FetchLimits::default());
     Box::pin(RecordBatchStreamAdapter::new(schema, stream.boxed()))
 }

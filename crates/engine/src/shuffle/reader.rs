@@ -26,15 +26,13 @@ use rand::seq::SliceRandom;
 use super::{
     error::FetchFailedError,
     fetch::{BlockGroup, fetch_remote, read_local},
+    limits::FetchLimits,
     source::{MapOutputLocations, ShuffleAccess},
 };
 use crate::{
     codec::{DecodeContext, EncodeContext, NodeCodec},
     stage::InputKind,
 };
-
-/// Executors that one reader fetches from at a time.
-const CONCURRENT_EXECUTORS: usize = 5;
 
 /// Reads the outputs of a stage. Its task's session configuration must hold a [`ShuffleAccess`].
 #[derive(Debug, Clone)]
@@ -182,6 +180,7 @@ fn read(
     ordered: bool,
     schema: SchemaRef,
     metrics: ShuffleReadMetrics,
+    limits: FetchLimits,
 ) -> BoxStream<'static, Result<RecordBatch>> {
     if !ordered {
         groups.shuffle(&mut rand::rng());
@@ -191,10 +190,10 @@ fn read(
             Some((id, store)) if group.executor.as_ref() == Some(id) => {
                 read_local(store.clone(), group, schema.clone(), metrics.clone()).boxed()
             }
-            _ => fetch_remote(access.sources(), group, schema.clone(), metrics.clone()).boxed(),
+            _ => fetch_remote(access.sources(), group, schema.clone(), metrics.clone(), limits).boxed(),
         }
     });
-    if ordered { streams.flatten().boxed() } else { streams.flatten_unordered(CONCURRENT_EXECUTORS).boxed() }
+    if ordered { streams.flatten().boxed() } else { streams.flatten_unordered(limits.streams).boxed() }
 }
 
 impl DisplayAs for ShuffleReaderExec {
@@ -231,6 +230,7 @@ impl ExecutionPlan for ShuffleReaderExec {
         let Some(access) = context.session_config().get_extension::<ShuffleAccess>() else {
             return internal_err!("shuffle {} is read outside of an executor's task", self.shuffle);
         };
+        let limits = context.session_config().get_extension::<FetchLimits>().map_or_else(FetchLimits::default, |l| *l);
         let reader = self.clone();
         let schema = self.schema();
         let metrics = self.read_metrics(partition);
@@ -238,7 +238,7 @@ impl ExecutionPlan for ShuffleReaderExec {
             let locations = access.source.locations(reader.shuffle, 0).await?;
             let groups = reader.groups(&locations, partition)?;
             let schema = reader.schema();
-            Ok::<_, datafusion::error::DataFusionError>(read(access, groups, reader.ordered, schema, metrics))
+            Ok::<_, datafusion::error::DataFusionError>(read(access, groups, reader.ordered, schema, metrics, limits))
         }
         .into_stream()
         .try_flatten();

@@ -29,8 +29,10 @@ use crate::{
     EngineSession,
     codec::{PlanCodec, ReceivedStage, apply_splits},
     error::from_datafusion,
-    memory::{TaskMemory, runtime_with_pool},
-    shuffle::{BlockStore, MapOutputId, ShuffleAccess, ShuffleWriter, ShuffleWriterOptions, WrittenOutput},
+    memory::{TaskMemory, bounded, runtime_with_pool},
+    shuffle::{
+        BlockStore, FetchLimits, MapOutputId, ShuffleAccess, ShuffleWriter, ShuffleWriterOptions, WrittenOutput,
+    },
 };
 
 /// Which task an operator runs in: an extension of its session configuration. Only in a task on an executor.
@@ -168,6 +170,7 @@ fn task_context(
         .config_for(conf)
         .with_extension(Arc::new(env.session.clone()))
         .with_extension(Arc::new(task.shuffles.clone()))
+        .with_extension(Arc::new(FetchLimits::new(conf, env.session.memory().sure_share())))
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }));
     // Functions come from the plan's codec, so the context needs none.
     let none = (Default::default(), Default::default(), Default::default(), Default::default());
@@ -199,7 +202,7 @@ fn prepare(env: &TaskEnvironment, task: &TaskSpec, context: &TaskContext) -> Res
             task.num_partitions
         );
     }
-    Ok((plan, stage.output))
+    Ok((bounded(plan)?, stage.output))
 }
 
 /// A plan that cannot be had from its bytes is the query's error: it fails the same way everywhere.
