@@ -27,6 +27,8 @@ def main():
     parser.add_argument("what", nargs="?", default="all", choices=["all", "server-health", "tpch"])
     parser.add_argument("--scale", default="0.01", help="of TPC-H")
     parser.add_argument("--firesteel", default=os.environ["CARGO_TARGET_DIR"] + "/debug/firesteel")
+    parser.add_argument("--master", help="for TPC-H: where it runs, such as local-cluster[2,1,2048]; else in one process")
+    parser.add_argument("-c", "--conf", action="append", default=[], help="key=value, for TPC-H")
     parser.add_argument("--output", type=pathlib.Path, help="keep what Firesteel answered in this folder")
     options = parser.parse_args()
 
@@ -36,7 +38,7 @@ def main():
         if options.what in ("all", "server-health"):
             good &= server_health(options.firesteel, pathlib.Path(scratch), out / "server-health")
         if options.what in ("all", "tpch"):
-            good &= tpch_queries(options.firesteel, options.scale, pathlib.Path(scratch), out / f"tpch-sf{options.scale}")
+            good &= tpch_queries(options, pathlib.Path(scratch), out / f"tpch-sf{options.scale}")
     sys.exit(0 if good else 1)
 
 
@@ -61,7 +63,8 @@ def server_health(firesteel, scratch, out):
     return compare(expected, out / "job", only="table-") and good
 
 
-def tpch_queries(firesteel, scale, scratch, out):
+def tpch_queries(options, scratch, out):
+    scale = options.scale
     expected = HERE / f"expected/tpch-sf{scale}"
     if not expected.exists():
         expected = tpch.CACHE / f"expected/tpch-sf{scale}"
@@ -71,17 +74,18 @@ def tpch_queries(firesteel, scale, scratch, out):
     script.write_text(tpch.script(scale, tpch.data(scale)))
     first = len(tpch.TABLES) + 1
     names = {first + i: tpch.result_file(number) for i, number in enumerate(tpch.queries(scale))}
-    good = run_script(firesteel, script.read_text(), script, [], expected, out, names)
+    master = ["--master", options.master] if options.master else []
+    good = run_script(options.firesteel, script.read_text(), script, options.conf, expected, out, names, master)
     return compare(expected, out) and good
 
 
-def run_script(firesteel, text, script, conf, expected, out, names=None):
+def run_script(firesteel, text, script, conf, expected, out, names=None, more=()):
     """Runs a script with `firesteel sql` and writes the rows of its queries to `out` in canonical form.
 
     Rows come as JSON lines; how many belong to which statement is told by --timing json on standard error.
     """
     out.mkdir(parents=True, exist_ok=True)
-    command = [firesteel, "sql", "-f", script, "--output", "json", "--timing", "json"]
+    command = [firesteel, "sql", "-f", script, "--output", "json", "--timing", "json", *more]
     for pair in conf:
         command += ["-c", pair]
     ended = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True)

@@ -30,6 +30,11 @@ pub trait PlanRunner: Send + Sync {
 
     /// The plan as this runner would run it, for EXPLAIN.
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String>;
+
+    /// The plan of the last query as it ran, beside what it was at first, where it may have changed on the way.
+    fn executed_plan(&self) -> Option<String> {
+        None
+    }
 }
 
 pub struct Application {

@@ -1,6 +1,7 @@
 //! The engine below the plan: sessions, storage, file sources and sinks, and everything that makes one DataFusion plan
 //! run as the stages of a distributed job.
 
+pub mod adaptive;
 pub mod codec;
 pub mod error;
 pub mod exchange;

@@ -152,6 +152,8 @@ impl EngineSession {
                 let conf = self.0.conf.read();
                 let default = i64::try_from(self.0.slots * 2).unwrap_or(i64::MAX);
                 let set = conf.get_raw(keys::SHUFFLE_PARTITIONS.name).map(|_| conf.int(&keys::SHUFFLE_PARTITIONS));
+                let initial = conf.int_if_set(&keys::INITIAL_PARTITION_NUM);
+                let set = initial.filter(|_| conf.bool(&keys::ADAPTIVE_ENABLED)).or(set);
                 usize::try_from(set.unwrap_or(default)).unwrap_or(1).max(1)
             }
         }

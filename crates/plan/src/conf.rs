@@ -75,6 +75,19 @@ conf_keys! {
     DEFAULT_PARALLELISM = "spark.default.parallelism", Int, "0", "Partitions of a scan's tasks; 0: the number of task slots.";
     MAX_PARTITION_BYTES = "spark.sql.files.maxPartitionBytes", Bytes, "134217728", "Most bytes of files that one scan task reads.";
     AUTO_BROADCAST_THRESHOLD = "spark.sql.autoBroadcastJoinThreshold", Bytes, "10485760", "A join side of at most this size is broadcast; -1: never.";
+    ADAPTIVE_ENABLED = "spark.sql.adaptive.enabled", Bool, "true", "Whether queries on a cluster are planned further while they run, by the sizes of what is there.";
+    ADVISORY_PARTITION_SIZE = "spark.sql.adaptive.advisoryPartitionSizeInBytes", Bytes, "67108864", "Bytes of a shuffle that a task should read.";
+    COALESCE_PARTITIONS = "spark.sql.adaptive.coalescePartitions.enabled", Bool, "true", "Whether small neighbouring partitions are read by one task.";
+    COALESCE_PARALLELISM_FIRST = "spark.sql.adaptive.coalescePartitions.parallelismFirst", Bool, "true", "Whether partitions are only coalesced as far as all task slots stay in use.";
+    COALESCE_MIN_PARTITION_SIZE = "spark.sql.adaptive.coalescePartitions.minPartitionSize", Bytes, "1048576", "Smaller partitions are coalesced although slots stay empty.";
+    INITIAL_PARTITION_NUM = "spark.sql.adaptive.coalescePartitions.initialPartitionNum", Int, "", "Partitions of an exchange by key before any are coalesced; not set: spark.sql.shuffle.partitions.";
+    ADAPTIVE_BROADCAST_THRESHOLD = "spark.sql.adaptive.autoBroadcastJoinThreshold", Bytes, "", "A join side that turns out to be of at most this size is broadcast; not set: spark.sql.autoBroadcastJoinThreshold; -1: never.";
+    SKEW_JOIN = "spark.sql.adaptive.skewJoin.enabled", Bool, "true", "Whether a join's partition that is much larger than the others is joined by several tasks.";
+    SKEW_FACTOR = "spark.sql.adaptive.skewJoin.skewedPartitionFactor", Double, "5.0", "A partition is skewed when it is this many times as large as the median.";
+    SKEW_THRESHOLD = "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", Bytes, "268435456", "No smaller partition is skewed.";
+    LOCAL_SHUFFLE_READER = "spark.sql.adaptive.localShuffleReader.enabled", Bool, "true", "Whether tasks read whole map outputs where rows need not be in partitions by key any more.";
+    LOCAL_MAP_THRESHOLD = "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold", Bytes, "0", "A sort-merge join one side of which has no larger partition becomes a hash join, if this is not below the advisory partition size.";
+    NON_EMPTY_PARTITION_RATIO = "spark.sql.adaptive.nonEmptyPartitionRatioForBroadcastJoin", Double, "0.2", "A side that has rows in a smaller share of its partitions is not broadcast, whatever its size.";
     PARTITION_OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode", Text, "STATIC", "What INSERT OVERWRITE of a partitioned table replaces: STATIC or DYNAMIC.";
     WAREHOUSE_DIR = "spark.sql.warehouse.dir", Text, "spark-warehouse", "Folder of the tables that have no location of their own.";
     DEFAULT_SOURCE = "spark.sql.sources.default", Text, "parquet", "Format of tables and paths that name none.";
@@ -228,7 +241,12 @@ impl SparkConf {
 
     /// Bytes; negative values (Spark's "never") are kept.
     pub fn bytes(&self, key: &ConfKey) -> i64 {
-        parse_bytes(self.text(key)).unwrap_or_default()
+        self.bytes_if_set(key).unwrap_or_default()
+    }
+
+    /// `None` when it is not set and has no default.
+    pub fn bytes_if_set(&self, key: &ConfKey) -> Option<i64> {
+        parse_bytes(self.text(key))
     }
 
     pub fn millis(&self, key: &ConfKey) -> u64 {

@@ -78,6 +78,13 @@ impl BlockSizes {
 
     /// Adds each block's size to its reducer's total.
     pub fn add_to(&self, totals: &mut [u64]) {
+        if let Self::Exact(sizes) = self {
+            let known = &*SIZES;
+            for (total, size) in totals.iter_mut().zip(sizes) {
+                *total = total.saturating_add(known[usize::from(*size)]);
+            }
+            return;
+        }
         for (reducer, total) in totals.iter_mut().enumerate() {
             *total = total.saturating_add(self.get(reducer as u32));
         }
@@ -102,11 +109,12 @@ fn compress(log2: &[f32; 256], size: u64) -> u8 {
 }
 
 fn decompress(size: u8) -> u64 {
-    match size {
-        0 => 0,
-        _ => BASE.powi(i32::from(size)) as u64,
-    }
+    SIZES[usize::from(size)]
 }
+
+/// The size that each byte stands for.
+static SIZES: LazyLock<[u64; 256]> =
+    LazyLock::new(|| std::array::from_fn(|size| if size == 0 { 0 } else { BASE.powi(size as i32) as u64 }));
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use arrow::util::display::array_value_to_string;
 use firesteel_analyzer::Session;
 use firesteel_driver::{
-    Application, Outcome, ProgressSender,
+    Application, Outcome, PlanRunner, ProgressSender,
     cluster::{Cluster, ClusterOptions, Core},
     local::LocalRunner,
 };
@@ -130,6 +130,16 @@ impl OnExecutors {
             reconnect_for: Duration::from_secs(2),
             grace: Duration::from_secs(20),
         }
+    }
+
+    /// How the last query ran, if its plan could change.
+    pub fn executed_plan(&self) -> Option<String> {
+        self.cluster.runner().executed_plan()
+    }
+
+    /// Where executors keep their files.
+    pub fn executor_dirs(&self) -> Vec<std::path::PathBuf> {
+        self.dirs.iter().skip(1).map(|dir| dir.path().to_owned()).collect()
     }
 
     /// The first value of the last statement's result.

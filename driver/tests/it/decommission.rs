@@ -12,7 +12,9 @@ use crate::application::OnExecutors;
 const ROWS: u64 = 100_000;
 const MAPS: u64 = 8;
 /// So many that the job is in their middle for seconds.
-const REDUCERS: &str = "1500";
+const REDUCERS: (&str, &str) = ("spark.sql.shuffle.partitions", "1500");
+/// They stay as many, however small.
+const ALL: (&str, &str) = ("spark.sql.adaptive.coalescePartitions.enabled", "false");
 
 fn query() -> String {
     format!("SELECT sum(n) FROM (SELECT id % 5000 k, count(*) n FROM range(0, {ROWS}, 1, {MAPS}) GROUP BY 1)")
@@ -56,13 +58,13 @@ async fn nothing_is_made_again(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outputs_go_to_those_who_stay() {
-    let app = OnExecutors::start(3, &[("spark.sql.shuffle.partitions", REDUCERS)]).await;
+    let app = OnExecutors::start(3, &[REDUCERS, ALL]).await;
     nothing_is_made_again(app, |_, leaver| leaver.terminate()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_driver_can_tell_an_executor_to_leave() {
-    let app = OnExecutors::start(2, &[("spark.sql.shuffle.partitions", REDUCERS)]).await;
+    let app = OnExecutors::start(2, &[REDUCERS, ALL]).await;
     let app = nothing_is_made_again(app, |app, leaver| app.cluster.core().decommission(leaver.id(), None)).await;
     assert_eq!(app.cluster.core().registered_ids(), [ExecutorId::new("2")]);
 }
@@ -72,7 +74,8 @@ async fn outputs_that_nobody_takes_go_to_the_store() {
     let store = TempDir::new().unwrap();
     let path = format!("file://{}", store.path().display());
     let conf = [
-        ("spark.sql.shuffle.partitions", REDUCERS),
+        REDUCERS,
+        ALL,
         ("spark.storage.decommission.fallbackStorage.path", path.as_str()),
         // No executor has room for those of others.
         ("spark.storage.decommission.shuffleBlocks.maxDiskSize", "1"),
@@ -96,7 +99,7 @@ fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_only_executor_waits_for_one_that_takes_over() {
-    let mut app = OnExecutors::start(1, &[("spark.sql.shuffle.partitions", REDUCERS)]).await;
+    let mut app = OnExecutors::start(1, &[REDUCERS, ALL]).await;
     let leaver = app.executors.remove(0);
     let progress = app.progress.clone();
     let sql = query();
@@ -123,7 +126,7 @@ async fn the_only_executor_waits_for_one_that_takes_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_not_moved_in_time_is_made_again() {
-    let mut app = OnExecutors::start(3, &[("spark.sql.shuffle.partitions", REDUCERS)]).await;
+    let mut app = OnExecutors::start(3, &[REDUCERS, ALL]).await;
     let leaver = app.executors.remove(0);
     let sql = query();
     let leaving = async {
@@ -140,7 +143,7 @@ async fn what_was_not_moved_in_time_is_made_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_decommission_an_executor_leaves_at_once_and_its_outputs_are_made_again() {
-    let conf = [("spark.sql.shuffle.partitions", REDUCERS), ("spark.decommission.enabled", "false")];
+    let conf = [REDUCERS, ALL, ("spark.decommission.enabled", "false")];
     let mut app = OnExecutors::start(2, &conf).await;
     let leaver = app.executors.remove(0);
     let sql = query();

@@ -18,8 +18,10 @@ const ASKED: [(&str, &str, usize); 7] = [
     ("", "DISTRIBUTE BY id % 2", 2),
 ];
 
-async fn check(application: &Application, folder: &Path) {
+/// `by_key`: files where the query says by what, and not how many.
+async fn check(application: &Application, folder: &Path, by_key: usize) {
     for (hint, end, files) in ASKED {
+        let files = if end.is_empty() { files } else { by_key };
         let table = folder.join("t");
         let rows = format!("SELECT {hint} id, CAST(id AS STRING) AS s FROM range(0, 100000, 1, 4) WHERE id > 9 {end}");
         let write = format!("INSERT OVERWRITE DIRECTORY '{}' USING parquet {rows}", table.display());
@@ -47,12 +49,16 @@ async fn check(application: &Application, folder: &Path) {
 async fn in_one_process() {
     let folder = TempDir::new().unwrap();
     let application = in_process(&folder.path().join("scratch"), &[("spark.sql.shuffle.partitions", "2")]);
-    check(&application, folder.path()).await;
+    check(&application, folder.path(), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_executors() {
     let folder = TempDir::new().unwrap();
-    let app = OnExecutors::start(2, &[("spark.sql.shuffle.partitions", "2")]).await;
-    check(&app.application, folder.path()).await;
+    // Partitions that are small and that nobody counted become one, as in Spark.
+    for (adaptive, by_key) in [("true", 1), ("false", 2)] {
+        let conf = [("spark.sql.shuffle.partitions", "2"), ("spark.sql.adaptive.enabled", adaptive)];
+        let app = OnExecutors::start(2, &conf).await;
+        check(&app.application, folder.path(), by_key).await;
+    }
 }

@@ -11,7 +11,13 @@ async fn only_the_map_tasks_that_a_lost_executor_held_run_again() {
     const MAPS: u64 = 8;
     // So many that the job is in their middle for seconds.
     const REDUCERS: u64 = 1500;
-    let mut app = OnExecutors::start(2, &[("spark.sql.shuffle.partitions", &REDUCERS.to_string())]).await;
+    let reducers = REDUCERS.to_string();
+    // They stay as many, however small.
+    let conf = [
+        ("spark.sql.shuffle.partitions", reducers.as_str()),
+        ("spark.sql.adaptive.coalescePartitions.enabled", "false"),
+    ];
+    let mut app = OnExecutors::start(2, &conf).await;
     let victim = app.executors.remove(0);
     let progress = app.progress.clone();
     let lost = tokio::spawn(async move {

@@ -1,6 +1,7 @@
 //! The driver with real executors on threads of this process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod adaptive;
 mod application;
 mod control;
 mod damage;
@@ -9,4 +10,5 @@ mod exchanges;
 mod losses;
 mod sharing;
 mod spill;
+mod tpch;
 mod traces;

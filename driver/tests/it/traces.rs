@@ -56,7 +56,9 @@ impl Collector {
 async fn spans_tell_statements_jobs_stages_and_tasks() {
     let collector = Collector::default();
     let sent = Traces::to(&collector.serve().await, Vec::new()).unwrap();
-    let app = OnExecutors::start(2, &[("spark.sql.shuffle.partitions", "3")]).await;
+    // One job of stages that are known before.
+    let conf = [("spark.sql.shuffle.partitions", "3"), ("spark.sql.adaptive.enabled", "false")];
+    let app = OnExecutors::start(2, &conf).await;
     let root = traces::span("test".to_owned(), Vec::new(), &Context::new());
     let sql = "SELECT count(*) FROM (SELECT id % 7 FROM range(0, 1000, 1, 4) GROUP BY 1); SELECT nothing";
     let failed = async {

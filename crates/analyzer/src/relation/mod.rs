@@ -319,7 +319,7 @@ impl Analyzer<'_> {
             (true, true) => Exchange::Even(count),
             (true, false) => Exchange::ByKeys(keys.into_iter().map(|k| k.expr).collect(), count),
         };
-        Ok(Planned { plan: ExchangeNode::plan(planned.plan, exchange), scope: planned.scope })
+        Ok(Planned { plan: ExchangeNode::plan(planned.plan, exchange, partitions.is_some()), scope: planned.scope })
     }
 
     fn tables_partitions(&self) -> usize {

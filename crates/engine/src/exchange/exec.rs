@@ -14,21 +14,29 @@ use datafusion::{
 
 /// A repartition that the planner leaves alone. In one process it runs as one; on a cluster the plan is cut at it.
 #[derive(Debug, Clone)]
-pub struct ExchangeExec(Arc<RepartitionExec>);
+pub struct ExchangeExec {
+    repartition: Arc<RepartitionExec>,
+    counted: bool,
+}
 
 impl ExchangeExec {
-    pub fn try_new(input: Arc<dyn ExecutionPlan>, partitioning: Partitioning) -> Result<Self> {
-        Ok(Self(Arc::new(RepartitionExec::try_new(input, partitioning)?)))
+    /// `counted`: the query says how many partitions there shall be; otherwise few small ones may become one.
+    pub fn try_new(input: Arc<dyn ExecutionPlan>, partitioning: Partitioning, counted: bool) -> Result<Self> {
+        Ok(Self { repartition: Arc::new(RepartitionExec::try_new(input, partitioning)?), counted })
     }
 
     pub fn as_repartition(&self) -> &RepartitionExec {
-        &self.0
+        &self.repartition
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.counted
     }
 }
 
 impl DisplayAs for ExchangeExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExchangeExec: partitioning={}", self.0.partitioning())
+        write!(f, "ExchangeExec: partitioning={}", self.repartition.partitioning())
     }
 }
 
@@ -38,11 +46,11 @@ impl ExecutionPlan for ExchangeExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        self.0.properties()
+        self.repartition.properties()
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        self.0.children()
+        self.repartition.children()
     }
 
     fn benefits_from_input_partitioning(&self) -> Vec<bool> {
@@ -53,21 +61,23 @@ impl ExecutionPlan for ExchangeExec {
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        self.0.apply_expressions(f)
+        self.repartition.apply_expressions(f)
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         match children.as_slice() {
-            [input] => Ok(Arc::new(Self::try_new(input.clone(), self.0.partitioning().clone())?)),
+            [input] => {
+                Ok(Arc::new(Self::try_new(input.clone(), self.repartition.partitioning().clone(), self.counted)?))
+            }
             _ => internal_err!("an exchange has one input"),
         }
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.0.execute(partition, context)
+        self.repartition.execute(partition, context)
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
-        self.0.metrics()
+        self.repartition.metrics()
     }
 }

@@ -22,12 +22,14 @@ pub enum Exchange {
 pub struct ExchangeNode {
     pub input: Arc<LogicalPlan>,
     pub exchange: Exchange,
+    /// The query says how many partitions there shall be; it is not a default.
+    pub counted: bool,
 }
 
 impl ExchangeNode {
     /// A plan that spreads the rows of `input` so.
-    pub fn plan(input: LogicalPlan, exchange: Exchange) -> LogicalPlan {
-        LogicalPlan::Extension(Extension { node: Arc::new(Self { input: Arc::new(input), exchange }) })
+    pub fn plan(input: LogicalPlan, exchange: Exchange, counted: bool) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(Self { input: Arc::new(input), exchange, counted }) })
     }
 }
 
@@ -81,7 +83,7 @@ impl UserDefinedLogicalNodeCore for ExchangeNode {
             Exchange::ByKeys(_, n) => Exchange::ByKeys(exprs, *n),
             other => other.clone(),
         };
-        Ok(Self { input: Arc::new(input), exchange })
+        Ok(Self { input: Arc::new(input), exchange, counted: self.counted })
     }
 
     /// The columns asked for, and those of the keys.

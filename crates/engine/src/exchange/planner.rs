@@ -54,6 +54,6 @@ impl ExtensionPlanner for Exchanges {
                 Partitioning::Hash(keys.iter().map(key).collect::<Result<_>>()?, *n)
             }
         };
-        Ok(Some(Arc::new(ExchangeExec::try_new(input.clone(), partitioning)?)))
+        Ok(Some(Arc::new(ExchangeExec::try_new(input.clone(), partitioning, node.counted)?)))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,8 +52,8 @@ pub(super) struct BlockGroup {
     pub epoch: u64,
     /// Map index and attempt, in the order wanted.
     pub outputs: Vec<(u32, u64)>,
-    /// The reduce partition.
-    pub partition: u32,
+    /// The reduce partitions, of each output.
+    pub partitions: Range<u32>,
 }
 
 impl BlockGroup {
@@ -76,6 +77,7 @@ pub(super) fn fetch_remote(
     limits: FetchLimits,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send {
     let wanted = group.outputs.iter().copied().collect();
+    let next_partition = group.partitions.start;
     let start = BlockDecoder::new(schema).map(|decoder| Remote {
         limits,
         sources,
@@ -89,7 +91,9 @@ pub(super) fn fetch_remote(
         yielded: 0,
         skip: 0,
         checksum: 0,
-        block_done: false,
+        within_block: false,
+        next_partition,
+        output_done: false,
         stream: None,
         failures: 0,
     });
@@ -112,16 +116,20 @@ struct Remote {
     moves: u32,
     decoder: BlockDecoder,
     metrics: ShuffleReadMetrics,
-    /// What is still to come of the group, the block that is under way first.
+    /// The outputs of the group whose blocks are still to come, the one that is under way first.
     wanted: VecDeque<(u32, u64)>,
     /// How many of `wanted` the open stream was asked for.
     asked: usize,
-    /// Batches of the first wanted block that were passed on; after a new start as many are skipped.
+    /// Batches of the first wanted output that were passed on; after a new start as many are skipped.
     yielded: usize,
     skip: usize,
     checksum: u32,
-    /// All of the first wanted block was received; its last batches may still be in the decoder.
-    block_done: bool,
+    /// A block was begun and its end has not come yet.
+    within_block: bool,
+    /// The first partition of the first wanted output that has not come yet.
+    next_partition: u32,
+    /// All blocks of the first wanted output were received; its last batches may still be in the decoder.
+    output_done: bool,
     stream: Option<BoxStream<'static, Result<BlockChunk, Status>>>,
     failures: u32,
 }
@@ -147,10 +155,8 @@ impl Remote {
                 self.metrics.rows.add(batch.num_rows());
                 return Ok(Some(batch));
             }
-            if self.block_done {
-                self.wanted.pop_front();
-                self.asked -= 1;
-                (self.yielded, self.skip, self.checksum, self.block_done) = (0, 0, 0, false);
+            if self.output_done {
+                self.next_output();
             }
             if self.wanted.is_empty() {
                 let Some(group) = self.rest.pop_front() else { return Ok(None) };
@@ -167,6 +173,14 @@ impl Remote {
         }
     }
 
+    /// All of the first wanted output is there.
+    fn next_output(&mut self) {
+        self.wanted.pop_front();
+        self.asked -= 1;
+        (self.yielded, self.skip, self.output_done) = (0, 0, false);
+        self.next_partition = self.group.partitions.start;
+    }
+
     /// Takes the next chunk.
     async fn step(&mut self) -> Result<(), Broken> {
         let stream = match &mut self.stream {
@@ -179,8 +193,8 @@ impl Remote {
                     shuffle_id: self.group.shuffle.0,
                     map_indexes,
                     attempts,
-                    first_partition: self.group.partition,
-                    last_partition: self.group.partition + 1,
+                    first_partition: self.group.partitions.start,
+                    last_partition: self.group.partitions.end,
                 };
                 let opening = self.sources.open(self.group.executor.as_ref(), &self.group.address, request);
                 let answer = tokio::time::timeout(SILENCE, opening).await;
@@ -192,26 +206,34 @@ impl Remote {
             // The end: blocks that were not sent are empty.
             self.stream = None;
             self.decoder.end_of_block().map_err(damaged)?;
-            if self.yielded > 0 {
+            if self.within_block || self.skip > 0 {
                 return Err(Broken::Connection(Status::unavailable("the stream ended within a block")));
             }
-            self.wanted.drain(..self.asked);
-            self.asked = 0;
+            while self.asked > 0 {
+                self.next_output();
+            }
             return Ok(());
         };
         self.metrics.bytes.add(chunk.data.len());
         while let Some((map, _)) = self.wanted.front()
             && *map != chunk.map_index
             && self.asked > 0
-            && self.yielded == 0
+            && !self.within_block
+            && self.skip == 0
         {
-            // Not sent: empty.
-            self.wanted.pop_front();
-            self.asked -= 1;
+            // What is left of it was not sent: empty.
+            self.next_output();
         }
-        if self.asked == 0 || self.wanted.front().is_none_or(|(map, _)| *map != chunk.map_index) {
-            return Err(Broken::Damaged(format!("block {} was sent and not asked for", chunk.map_index)));
+        let (map, partition) = (chunk.map_index, chunk.partition);
+        let expected = self.next_partition..self.group.partitions.end;
+        if self.asked == 0
+            || self.wanted.front().is_none_or(|(wanted, _)| *wanted != map)
+            || !expected.contains(&partition)
+            || (self.within_block && partition != self.next_partition)
+        {
+            return Err(Broken::Damaged(format!("block {partition} of map {map} was sent and not asked for")));
         }
+        (self.within_block, self.next_partition) = (true, partition);
         self.checksum = crc32c::crc32c_append(self.checksum, &chunk.data);
         self.decoder.push(chunk.data).map_err(damaged)?;
         if let Some(checksum) = chunk.checksum {
@@ -219,7 +241,8 @@ impl Remote {
             if checksum != self.checksum {
                 return Err(Broken::Damaged("the checksum of a block does not match".to_owned()));
             }
-            self.block_done = true;
+            (self.within_block, self.checksum, self.next_partition) = (false, 0, partition + 1);
+            self.output_done = self.next_partition == self.group.partitions.end;
             self.failures = 0;
         }
         Ok(())
@@ -228,7 +251,7 @@ impl Remote {
     async fn recover(&mut self, broken: Broken) -> Result<()> {
         self.stream = None;
         self.decoder.reset();
-        self.checksum = 0;
+        (self.checksum, self.within_block, self.next_partition) = (0, false, self.group.partitions.start);
         let first = self.wanted.front().map(|(map, _)| *map);
         match broken {
             Broken::Damaged(message) => Err(self.group.failed(first.into_iter().collect(), true, message).into()),
@@ -359,6 +382,7 @@ pub(super) fn read_local(
         decoder,
         metrics,
         wanted,
+        blocks: VecDeque::new(),
         block: None,
         checksum: 0,
     });
@@ -375,6 +399,8 @@ struct Local {
     decoder: BlockDecoder,
     metrics: ShuffleReadMetrics,
     wanted: VecDeque<(u32, u64)>,
+    /// Of the output that is under way.
+    blocks: VecDeque<StoredBlock>,
     block: Option<StoredBlock>,
     checksum: u32,
 }
@@ -410,14 +436,17 @@ impl Local {
                 }
                 continue;
             }
+            self.block = self.blocks.pop_front();
+            if self.block.is_some() {
+                continue;
+            }
             let Some((map, attempt)) = self.wanted.pop_front() else { return Ok(None) };
             let id = MapOutputId { shuffle: self.group.shuffle, map, attempt };
-            let partition = self.group.partition;
-            let mut blocks = self.store.blocks(id, partition..partition + 1).map_err(|error| {
+            let blocks = self.store.blocks(id, self.group.partitions.clone()).map_err(|error| {
                 let corrupt = matches!(error, StoreError::Damaged { .. });
                 self.group.failed(vec![map], corrupt, error.to_string())
             })?;
-            self.block = blocks.pop();
+            self.blocks = blocks.into();
         }
     }
 }
@@ -437,7 +466,7 @@ pub fn fetch_result(
         address: address.to_owned(),
         epoch: 0,
         outputs: vec![(output.map, output.attempt)],
-        partition: 0,
+        partitions: 0..1,
     };
     let stream =
         fetch_remote(sources.clone(), group, schema.clone(), ShuffleReadMetrics::default(), FetchLimits::default());

@@ -25,7 +25,7 @@ pub use client::{BlockClient, MAX_MESSAGE_BYTES};
 pub use error::FetchFailedError;
 pub use fetch::fetch_result;
 pub use limits::FetchLimits;
-pub use reader::{METRIC_BYTES, METRIC_WAIT, ShuffleReadMetrics, ShuffleReaderCodec, ShuffleReaderExec};
+pub use reader::{BlockRange, METRIC_BYTES, METRIC_WAIT, ShuffleReadMetrics, ShuffleReaderCodec, ShuffleReaderExec};
 pub use source::{BlockSources, MapOutputLocation, MapOutputLocations, MapOutputSource, ShuffleAccess};
 pub use store::{BlockStore, MapOutputId, StoreError, StoredBlock};
 pub use tier::ShuffleTier;

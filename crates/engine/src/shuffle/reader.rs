@@ -1,6 +1,6 @@
 //! The reading side of an exchange: a leaf of the plan of the stage after it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -34,15 +34,35 @@ use crate::{
     stage::InputKind,
 };
 
+/// Ranges of blocks that a plan's text names.
+const SHOWN_RANGES: usize = 8;
+
 /// Reads the outputs of a stage. Its task's session configuration must hold a [`ShuffleAccess`].
 #[derive(Debug, Clone)]
 pub struct ShuffleReaderExec {
     shuffle: ShuffleId,
     kind: InputKind,
+    /// What each partition reads, where it is not what the kind says.
+    ranges: Option<Arc<[BlockRange]>>,
     /// Fetch by map index, one executor after the other, so that rows come in the same order every time.
     ordered: bool,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
+}
+
+/// Some blocks of a shuffle: these partitions of these map outputs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BlockRange {
+    pub maps: Range<u32>,
+    pub partitions: Range<u32>,
+}
+
+impl fmt::Display for BlockRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { maps, partitions } = self;
+        write!(f, "{}..{}", partitions.start, partitions.end)?;
+        if maps.start > 0 || maps.end < u32::MAX { write!(f, " of maps {}..{}", maps.start, maps.end) } else { Ok(()) }
+    }
 }
 
 /// What a reader has had so far.
@@ -86,7 +106,23 @@ impl ShuffleReaderExec {
             PlanProperties::new(equivalences, partitioning, EmissionType::Incremental, Boundedness::Bounded)
                 .with_scheduling_type(SchedulingType::Cooperative);
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { shuffle, kind, ordered: false, properties: Arc::new(properties), metrics }
+        Self { shuffle, kind, ranges: None, ordered: false, properties: Arc::new(properties), metrics }
+    }
+
+    /// A reader of the same shuffle whose partition `p` reads `ranges[p]`. Together they must be every block once, or
+    /// rows are lost or doubled. `partitioning` is how the rows lie then.
+    pub fn with_ranges(&self, kind: InputKind, ranges: Vec<BlockRange>, partitioning: Partitioning) -> Self {
+        let mut equivalences = self.properties.equivalence_properties().clone();
+        equivalences.clear_orderings();
+        equivalences.clear_per_partition_constants();
+        let ordered = self.ordered;
+        let reader = Self::with_properties(self.shuffle, kind, equivalences, partitioning);
+        Self { ranges: Some(ranges.into()), ordered, ..reader }
+    }
+
+    /// What each partition reads, where it is not what the kind says.
+    pub fn ranges(&self) -> Option<&[BlockRange]> {
+        self.ranges.as_deref()
     }
 
     pub(crate) fn with_kind(mut self, kind: InputKind) -> Self {
@@ -118,10 +154,13 @@ impl ShuffleReaderExec {
 
     /// The blocks that `partition` consists of, by executor.
     fn groups(&self, locations: &MapOutputLocations, partition: usize) -> Result<Vec<BlockGroup>, FetchFailedError> {
-        let (maps, reduce) = match self.kind {
-            InputKind::Partitioned => (0..locations.num_maps, partition as u32),
-            InputKind::Gather | InputKind::Broadcast => (0..locations.num_maps, 0),
-            InputKind::PerMap => (partition as u32..partition as u32 + 1, 0),
+        let index = partition as u32;
+        let range = self.ranges.as_ref().and_then(|ranges| ranges.get(partition)).cloned();
+        let (maps, partitions) = match (range, self.kind) {
+            (Some(range), _) => (range.maps.start..range.maps.end.min(locations.num_maps), range.partitions),
+            (None, InputKind::Partitioned) => (0..locations.num_maps, index..index + 1),
+            (None, InputKind::Gather | InputKind::Broadcast) => (0..locations.num_maps, 0..1),
+            (None, InputKind::PerMap) => (index..index + 1, 0..1),
         };
         let mut missing: Vec<u32> = maps.clone().collect();
         let mut groups = Vec::new();
@@ -135,7 +174,7 @@ impl ShuffleReaderExec {
                     address: location.address.clone(),
                     epoch: locations.epoch,
                     outputs,
-                    partition: reduce,
+                    partitions: partitions.clone(),
                 });
             }
         }
@@ -198,7 +237,15 @@ fn read(
 
 impl DisplayAs for ShuffleReaderExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShuffleReaderExec: shuffle={}, kind={:?}, {}", self.shuffle, self.kind, self.properties.partitioning)
+        write!(
+            f,
+            "ShuffleReaderExec: shuffle={}, kind={:?}, {}",
+            self.shuffle, self.kind, self.properties.partitioning
+        )?;
+        let Some(ranges) = &self.ranges else { return Ok(()) };
+        let shown: Vec<String> = ranges.iter().take(SHOWN_RANGES).map(ToString::to_string).collect();
+        let more = if ranges.len() > SHOWN_RANGES { ", …" } else { "" };
+        write!(f, ", blocks=[{}{more}]", shown.join(", "))
     }
 }
 
@@ -270,6 +317,38 @@ struct ReaderNode {
     schema: Option<datafusion_proto::protobuf::Schema>,
     #[prost(message, optional, tag = "5")]
     partitioning: Option<protobuf::Partitioning>,
+    /// Empty: what the kind says.
+    #[prost(message, repeated, tag = "6")]
+    ranges: Vec<RangeNode>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct RangeNode {
+    #[prost(uint32, tag = "1")]
+    first_map: u32,
+    #[prost(uint32, tag = "2")]
+    last_map: u32,
+    #[prost(uint32, tag = "3")]
+    first_partition: u32,
+    #[prost(uint32, tag = "4")]
+    last_partition: u32,
+}
+
+impl From<&BlockRange> for RangeNode {
+    fn from(BlockRange { maps, partitions }: &BlockRange) -> Self {
+        Self {
+            first_map: maps.start,
+            last_map: maps.end,
+            first_partition: partitions.start,
+            last_partition: partitions.end,
+        }
+    }
+}
+
+impl From<&RangeNode> for BlockRange {
+    fn from(node: &RangeNode) -> Self {
+        Self { maps: node.first_map..node.last_map, partitions: node.first_partition..node.last_partition }
+    }
 }
 
 const KINDS: [InputKind; 4] = [InputKind::Partitioned, InputKind::Gather, InputKind::PerMap, InputKind::Broadcast];
@@ -287,6 +366,7 @@ impl NodeCodec for ShuffleReaderCodec {
             ordered: reader.ordered,
             schema: Some(reader.schema().as_ref().try_into()?),
             partitioning: Some(cx.encode_partitioning(&reader.properties.partitioning)?),
+            ranges: reader.ranges().unwrap_or_default().iter().map(RangeNode::from).collect(),
         };
         Ok(Some(message.encode_to_vec()))
     }
@@ -305,6 +385,11 @@ impl NodeCodec for ShuffleReaderCodec {
         let partitioning = cx.decode_partitioning(message.partitioning.as_ref(), &schema)?;
         let equivalences = EquivalenceProperties::new(schema);
         let reader = ShuffleReaderExec::with_properties(ShuffleId(message.shuffle), *kind, equivalences, partitioning);
-        Ok(Arc::new(reader.ordered(message.ordered)))
+        let ranges: Vec<BlockRange> = message.ranges.iter().map(BlockRange::from).collect();
+        if !ranges.is_empty() && ranges.len() != reader.properties.partitioning.partition_count() {
+            return internal_err!("a shuffle reader with ranges for {} partitions", ranges.len());
+        }
+        let ranges = (!ranges.is_empty()).then(|| ranges.into());
+        Ok(Arc::new(ShuffleReaderExec { ranges, ..reader }.ordered(message.ordered)))
     }
 }

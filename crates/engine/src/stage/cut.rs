@@ -31,44 +31,76 @@ use crate::{exchange::ExchangeExec, shuffle::ShuffleReaderExec};
 /// Cuts `plan`, whose scalar subqueries are inlined ([`super::inline_scalar_subqueries`]), at its exchanges. Stage `i`
 /// of the graph writes the shuffle that `shuffle_id(i)` names; ids must not repeat within an application attempt.
 pub fn cut(plan: Arc<dyn ExecutionPlan>, shuffle_id: &mut dyn FnMut(usize) -> ShuffleId) -> Result<StageGraph> {
-    let mut cutter = Cutter { stages: Vec::new(), shuffle_id };
+    let mut stages = Vec::new();
+    cut_ready(plan, &mut stages, shuffle_id, &AllAtOnce)?;
+    Ok(StageGraph { stages })
+}
+
+/// How far the stages of a plan are, for a plan that is cut while it runs.
+pub trait Progress {
+    /// Whether all outputs of this shuffle are there: only then is what reads it cut off as a stage.
+    fn is_complete(&self, shuffle: ShuffleId) -> bool;
+
+    /// `plan`, whose shuffles are complete and which is about to become a stage or the input of a gathering one, as it
+    /// shall run: other ranges of its shuffles, the same rows. To be called again with its answer.
+    fn finish(&self, plan: Arc<dyn ExecutionPlan>, stages: &[Stage]) -> Result<Arc<dyn ExecutionPlan>>;
+}
+
+/// Every stage is cut before the first one runs.
+struct AllAtOnce;
+
+impl Progress for AllAtOnce {
+    fn is_complete(&self, _: ShuffleId) -> bool {
+        true
+    }
+
+    fn finish(&self, plan: Arc<dyn ExecutionPlan>, _: &[Stage]) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(plan)
+    }
+}
+
+/// Cuts off all stages of `plan` whose inputs are complete and appends them to `stages`, which holds those cut before.
+/// Answers what is left: a plan over the readers of their shuffles, or `None` when the last stage appended is the result
+/// stage.
+pub fn cut_ready(
+    plan: Arc<dyn ExecutionPlan>,
+    stages: &mut Vec<Stage>,
+    shuffle_id: &mut dyn FnMut(usize) -> ShuffleId,
+    progress: &dyn Progress,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let mut cutter = Cutter { stages, shuffle_id, progress };
     let root = cutter.rewrite(plan)?;
-    cutter.end_stage(root, Partitioning::UnknownPartitioning(1))?;
-    Ok(StageGraph { stages: cutter.stages })
+    if !root.complete {
+        return Ok(Some(root.plan));
+    }
+    cutter.end_stage(root.plan, Partitioning::UnknownPartitioning(1), false)?;
+    Ok(None)
 }
 
 /// Rewrites a plan from its leaves up. What it returns is the plan of a stage still open at the top; the stages below
 /// are done.
 pub(super) struct Cutter<'a> {
-    stages: Vec<Stage>,
+    stages: &'a mut Vec<Stage>,
     shuffle_id: &'a mut dyn FnMut(usize) -> ShuffleId,
+    progress: &'a dyn Progress,
+}
+
+/// A part of a plan, without the stages that were cut off below.
+struct Open {
+    plan: Arc<dyn ExecutionPlan>,
+    /// All shuffles that it reads are complete, so that what is above can be cut.
+    complete: bool,
 }
 
 impl Cutter<'_> {
-    pub(super) fn rewrite(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn rewrite(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Open> {
         grow_stack(|| self.rewrite_node(plan))
     }
 
-    fn rewrite_node(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
-            return self.repartition(repartition);
-        }
-        if let Some(exchange) = plan.downcast_ref::<ExchangeExec>() {
-            return self.repartition(exchange.as_repartition());
-        }
-        if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>() {
-            let input = self.rewrite(without_round_robin(coalesce.input())?)?;
-            return self.gather(input, coalesce.fetch());
-        }
-        if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>() {
-            let input = self.rewrite(without_round_robin(merge.input())?)?;
-            return self.merge(input, merge.expr().clone(), merge.fetch());
-        }
-        if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-            return self.hash_join(&plan, join);
-        }
-        if plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>() {
-            return self.loop_join(&plan);
+    fn rewrite_node(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Open> {
+        if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
+            let complete = self.progress.is_complete(reader.shuffle());
+            return Ok(Open { plan, complete });
         }
         if plan.is::<ScalarSubqueryExec>() {
             return internal_err!("scalar subqueries must be inlined before a plan is cut");
@@ -76,13 +108,62 @@ impl Cutter<'_> {
         if plan.is::<RecursiveQueryExec>() {
             return not_impl_err!("recursive queries that run on executors");
         }
-        let children: Vec<_> = plan.children().into_iter().cloned().collect();
-        if children.is_empty() {
+        if plan.children().is_empty() {
             // A scan without files has no partition, but every stage has a task.
-            return Ok(if partitions(&plan) == 0 { Arc::new(EmptyExec::new(plan.schema())) } else { plan });
+            let plan = if partitions(&plan) == 0 { Arc::new(EmptyExec::new(plan.schema())) } else { plan };
+            return Ok(Open { plan, complete: true });
         }
-        let children = children.into_iter().map(|child| self.rewrite(child)).collect::<Result<Vec<_>>>()?;
-        self.replace(plan, children)
+        let plan = super::join::with_exchanged_sides(plan)?;
+        let below = inputs(&plan)?.into_iter().map(|input| self.rewrite(input)).collect::<Result<Vec<_>>>()?;
+        let cut = self.stages.len();
+        if below.iter().all(|input| input.complete) {
+            let plan = self.connect(&plan, below.into_iter().map(|input| input.plan).collect())?;
+            let complete = self.stages[cut..].iter().all(|stage| self.progress.is_complete(stage.shuffle));
+            return Ok(Open { plan, complete });
+        }
+        let mut children = Vec::with_capacity(below.len());
+        for (index, input) in below.into_iter().enumerate() {
+            // Nothing that the other side may turn out to be changes this one.
+            let read_whole = input.complete && super::join::is_broadcast(&plan, index);
+            children.push(if read_whole { self.broadcast(input.plan)? } else { input.plan });
+        }
+        Ok(Open { plan: over(plan, children)?, complete: false })
+    }
+
+    /// `plan` over `children`, which are complete: an exchange becomes a reader of the stage cut off below it.
+    fn connect(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let [input] = children.as_slice() {
+            let input = input.clone();
+            if let Some(repartition) = plan.downcast_ref::<RepartitionExec>() {
+                return self.repartition(repartition, input, false);
+            }
+            if let Some(exchange) = plan.downcast_ref::<ExchangeExec>() {
+                return self.repartition(exchange.as_repartition(), input, exchange.is_counted());
+            }
+            if let Some(coalesce) = plan.downcast_ref::<CoalescePartitionsExec>() {
+                return self.gather(input, coalesce.fetch());
+            }
+            if let Some(merge) = plan.downcast_ref::<SortPreservingMergeExec>()
+                && !reads_each_map(&input)
+            {
+                return self.merge(input, merge.expr().clone(), merge.fetch());
+            }
+        }
+        if let Some(join) = plan.downcast_ref::<HashJoinExec>()
+            && let [left, right] = children.as_slice()
+        {
+            return self.hash_join(join, left.clone(), right.clone());
+        }
+        if (plan.is::<CrossJoinExec>() || plan.is::<NestedLoopJoinExec>())
+            && let [left, right] = children.as_mut_slice()
+        {
+            self.loop_join(plan, left, right)?;
+        }
+        self.replace(plan.clone(), children)
     }
 
     /// `plan` over `children`, each brought to one partition where `plan` needs that.
@@ -97,41 +178,43 @@ impl Cutter<'_> {
                 *child = self.one_partition(child.clone())?;
             }
         }
-        let same = plan.children().into_iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new));
-        if same {
-            return Ok(plan);
-        }
-        plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+        over(plan, children)
     }
 
-    fn repartition(&mut self, repartition: &RepartitionExec) -> Result<Arc<dyn ExecutionPlan>> {
+    fn repartition(
+        &mut self,
+        repartition: &RepartitionExec,
+        input: Arc<dyn ExecutionPlan>,
+        counted: bool,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let partitioning = repartition.partitioning().clone();
         if let Partitioning::UnknownPartitioning(n) = partitioning {
             return internal_err!("a repartition to {n} unknown partitions");
         }
-        let input = self.rewrite(without_round_robin(repartition.input())?)?;
+        let ordering = repartition.preserve_order().then(|| input.output_ordering().cloned()).flatten();
         if partitioning.partition_count() <= 1 {
-            return match repartition.preserve_order().then(|| input.output_ordering().cloned()).flatten() {
+            return match ordering {
                 Some(ordering) => self.merge(input, ordering, None),
                 None => self.gather(input, None),
             };
         }
         // The blocks of a reduce partition come from many tasks, so an order must be made anew.
-        let ordering = repartition.preserve_order().then(|| input.output_ordering().cloned()).flatten();
-        let reader = self.exchange(input, partitioning)?;
+        let reader = self.exchange(input, partitioning, counted)?;
         Ok(match ordering {
             Some(ordering) => Arc::new(SortExec::new(ordering, reader).with_preserve_partitioning(true)),
             None => reader,
         })
     }
 
-    /// Ends the stage `input`, its rows spread by `partitioning`, and reads them.
-    pub(super) fn exchange(
+    /// Ends the stage `input`, its rows spread by `partitioning`, and reads them. `counted`: into as many partitions as
+    /// the query says.
+    fn exchange(
         &mut self,
         input: Arc<dyn ExecutionPlan>,
         partitioning: Partitioning,
+        counted: bool,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let shuffle = self.end_stage(input.clone(), partitioning.clone())?;
+        let shuffle = self.end_stage(input.clone(), partitioning.clone(), counted)?;
         let reader = ShuffleReaderExec::new(shuffle, InputKind::Partitioned, &input, partitioning);
         Ok(Arc::new(reader))
     }
@@ -142,10 +225,11 @@ impl Cutter<'_> {
         input: Arc<dyn ExecutionPlan>,
         fetch: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = self.progress.finish(input, self.stages)?;
         let single = if partitions(&input) > 1 {
             let input = limited(input, fetch);
-            let shuffle = self.end_stage(input.clone(), Partitioning::UnknownPartitioning(1))?;
             let one = Partitioning::UnknownPartitioning(1);
+            let shuffle = self.end_stage(input.clone(), one.clone(), true)?;
             Arc::new(ShuffleReaderExec::new(shuffle, InputKind::Gather, &input, one))
         } else {
             input
@@ -163,10 +247,11 @@ impl Cutter<'_> {
         ordering: LexOrdering,
         fetch: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = self.progress.finish(input, self.stages)?;
         let tasks = partitions(&input);
         let input = if tasks > 1 {
             let input = limited(input, fetch);
-            let shuffle = self.end_stage(input.clone(), Partitioning::UnknownPartitioning(1))?;
+            let shuffle = self.end_stage(input.clone(), Partitioning::UnknownPartitioning(1), true)?;
             let per_map = Partitioning::UnknownPartitioning(tasks);
             Arc::new(ShuffleReaderExec::new(shuffle, InputKind::PerMap, &input, per_map))
         } else {
@@ -197,17 +282,18 @@ impl Cutter<'_> {
             return Ok(input);
         }
         let one = Partitioning::UnknownPartitioning(1);
-        let shuffle = self.end_stage(input.clone(), one.clone())?;
+        let shuffle = self.end_stage(input.clone(), one.clone(), true)?;
         Ok(Arc::new(ShuffleReaderExec::new(shuffle, InputKind::Broadcast, &input, one)))
     }
 
-    fn end_stage(&mut self, plan: Arc<dyn ExecutionPlan>, output: Partitioning) -> Result<ShuffleId> {
+    fn end_stage(&mut self, plan: Arc<dyn ExecutionPlan>, output: Partitioning, counted: bool) -> Result<ShuffleId> {
+        let plan = self.progress.finish(plan, self.stages)?;
         let index = self.stages.len();
         let shuffle = (self.shuffle_id)(index);
         let inputs = self.inputs(&plan)?;
         let indeterminate = is_indeterminate(&plan, &output, !inputs.is_empty())?;
         let num_tasks = partitions(&plan).max(1);
-        self.stages.push(Stage { index, plan, num_tasks, shuffle, output, inputs, indeterminate });
+        self.stages.push(Stage { index, plan, num_tasks, shuffle, output, inputs, indeterminate, counted });
         Ok(shuffle)
     }
 
@@ -229,11 +315,37 @@ impl Cutter<'_> {
     }
 }
 
-/// A shuffle that is gathered is on disk already: if at most cheap row-wise work follows, every task can read it and do
-/// that work itself.
+/// What of a node is cut on its own: its children, without repartitions that the node's exchange undoes.
+fn inputs(plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<Arc<dyn ExecutionPlan>>> {
+    let exchanges = plan.is::<RepartitionExec>()
+        || plan.is::<ExchangeExec>()
+        || plan.is::<CoalescePartitionsExec>()
+        || plan.is::<SortPreservingMergeExec>();
+    let children = plan.children().into_iter();
+    children.map(|child| if exchanges { without_round_robin(child) } else { Ok(child.clone()) }).collect()
+}
+
+/// `plan` over other children.
+pub(crate) fn over(
+    plan: Arc<dyn ExecutionPlan>,
+    children: Vec<Arc<dyn ExecutionPlan>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    if plan.children().into_iter().zip(&children).all(|(old, new)| Arc::ptr_eq(old, new)) {
+        return Ok(plan);
+    }
+    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+/// Whether the partitions of `plan` are the outputs of single map tasks: there is nothing to be cut above it again.
+fn reads_each_map(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.downcast_ref::<ShuffleReaderExec>().is_some_and(|reader| reader.kind() == InputKind::PerMap)
+}
+
+/// A shuffle that is read in one partition is on disk already: if at most cheap row-wise work follows, every task can
+/// read it and do that work itself.
 fn gathered_as_broadcast(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
-        let gathers = reader.kind() == InputKind::Gather;
+        let gathers = partitions(plan) == 1;
         return Ok(gathers.then(|| Arc::new(reader.clone().with_kind(InputKind::Broadcast)) as _));
     }
     if !plan.is::<ProjectionExec>() && !plan.is::<FilterExec>() {
@@ -241,10 +353,10 @@ fn gathered_as_broadcast(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn
     }
     let [child] = plan.children()[..] else { return Ok(None) };
     let Some(child) = gathered_as_broadcast(child)? else { return Ok(None) };
-    plan.clone().replace_children(vec![child], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute)).map(Some)
+    over(plan.clone(), vec![child]).map(Some)
 }
 
-pub(super) fn partitions(plan: &Arc<dyn ExecutionPlan>) -> usize {
+pub(crate) fn partitions(plan: &Arc<dyn ExecutionPlan>) -> usize {
     plan.output_partitioning().partition_count()
 }
 
@@ -286,10 +398,7 @@ fn without_round_robin(plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Executio
         return Ok(plan.clone());
     }
     let new = without_round_robin(child)?;
-    if Arc::ptr_eq(&new, child) {
-        return Ok(plan.clone());
-    }
-    plan.clone().replace_children(vec![new], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    over(plan.clone(), vec![new])
 }
 
 /// Whether a task run again may write other rows or put them into other blocks. Rows that come from other stages come

@@ -11,31 +11,71 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan, Partitioning,
         coalesce_partitions::CoalescePartitionsExec,
-        joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode},
+        joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, PartitionMode},
+        repartition::RepartitionExec,
     },
 };
 
 use super::cut::{Cutter, partitions};
 
 /// Whether the join decides what to output of a build row only when it has seen the whole probe side.
-fn outputs_build_rows(join_type: JoinType) -> bool {
+pub(crate) fn outputs_build_rows(join_type: JoinType) -> bool {
     match join_type {
         JoinType::Left | JoinType::Full | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => true,
         JoinType::Inner | JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => false,
     }
 }
 
+/// A join that must see all rows of both sides that can match each other, and whose probe side has several partitions,
+/// gets an exchange on either side. Other plans stay as they are.
+pub(super) fn with_exchanged_sides(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    let Some(join) = plan.downcast_ref::<HashJoinExec>() else { return Ok(plan) };
+    let n = partitions(join.right());
+    if *join.partition_mode() != PartitionMode::CollectLeft
+        || n <= 1
+        || join.null_aware
+        || !outputs_build_rows(*join.join_type())
+    {
+        return Ok(plan);
+    }
+    let left = match join.left().downcast_ref::<CoalescePartitionsExec>() {
+        Some(coalesce) if coalesce.fetch().is_none() => coalesce.input(),
+        _ => join.left(),
+    };
+    let (left_keys, right_keys) = join.on().iter().cloned().unzip();
+    let left = RepartitionExec::try_new(left.clone(), Partitioning::Hash(left_keys, n))?;
+    let right = RepartitionExec::try_new(join.right().clone(), Partitioning::Hash(right_keys, n))?;
+    join.builder()
+        .reset_state()
+        .with_partition_mode(PartitionMode::Partitioned)
+        .with_new_children(vec![Arc::new(left), Arc::new(right)])?
+        .build_exec()
+}
+
+/// Whether every task of a join with several partitions reads this side of it whole.
+pub(super) fn is_broadcast(plan: &Arc<dyn ExecutionPlan>, side: usize) -> bool {
+    let [_, right] = plan.children()[..] else { return false };
+    if side != 0 || partitions(right) <= 1 {
+        return false;
+    }
+    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+        return *join.partition_mode() == PartitionMode::CollectLeft && !outputs_build_rows(*join.join_type());
+    }
+    let nested = plan.downcast_ref::<NestedLoopJoinExec>();
+    plan.is::<CrossJoinExec>() || nested.is_some_and(|join| !outputs_build_rows(*join.join_type()))
+}
+
 impl Cutter<'_> {
+    /// The join over its sides, all of whose shuffles are complete.
     pub(super) fn hash_join(
         &mut self,
-        plan: &Arc<dyn ExecutionPlan>,
         join: &HashJoinExec,
+        left: Arc<dyn ExecutionPlan>,
+        right: Arc<dyn ExecutionPlan>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // A filter that a join fills while it runs waits for all probe partitions, which are tasks of their own here.
         let without_filter = join.builder().reset_state();
         if *join.partition_mode() == PartitionMode::Partitioned {
-            let left = self.rewrite(join.left().clone())?;
-            let right = self.rewrite(join.right().clone())?;
             if partitions(&left) != partitions(&right) {
                 return internal_err!(
                     "a partitioned join of {} and {} partitions",
@@ -45,25 +85,7 @@ impl Cutter<'_> {
             }
             return without_filter.recompute_properties().with_new_children(vec![left, right])?.build_exec();
         }
-        let right = self.rewrite(join.right().clone())?;
-        let spread = partitions(&right) > 1;
-        if spread && outputs_build_rows(*join.join_type()) && !join.null_aware {
-            let left = match join.left().downcast_ref::<CoalescePartitionsExec>() {
-                Some(coalesce) if coalesce.fetch().is_none() => coalesce.input(),
-                _ => join.left(),
-            };
-            let left = self.rewrite(left.clone())?;
-            let (left_keys, right_keys) = join.on().iter().cloned().unzip();
-            let n = partitions(&right);
-            let left = self.exchange(left, Partitioning::Hash(left_keys, n))?;
-            let right = self.exchange(right, Partitioning::Hash(right_keys, n))?;
-            return without_filter
-                .with_partition_mode(PartitionMode::Partitioned)
-                .with_new_children(vec![left, right])?
-                .build_exec();
-        }
-        let left = self.rewrite(join.left().clone())?;
-        let (left, right) = if !spread {
+        let (left, right) = if partitions(&right) <= 1 {
             (self.one_partition(left)?, right)
         } else if outputs_build_rows(*join.join_type()) {
             // A null on the probe side empties the whole result, so one task must see all of it.
@@ -71,7 +93,6 @@ impl Cutter<'_> {
         } else {
             (self.broadcast(left)?, right)
         };
-        debug_assert_eq!(plan.children().len(), 2);
         without_filter
             .with_partition_mode(PartitionMode::CollectLeft)
             .recompute_properties()
@@ -79,19 +100,21 @@ impl Cutter<'_> {
             .build_exec()
     }
 
-    /// Cross joins and nested-loop joins.
-    pub(super) fn loop_join(&mut self, plan: &Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-        let [left, right] = plan.children()[..] else { return internal_err!("a join has two children") };
-        let left = self.rewrite(left.clone())?;
-        let mut right = self.rewrite(right.clone())?;
-        if partitions(&right) <= 1 {
-            return self.replace(plan.clone(), vec![left, right]);
+    /// Brings the sides of a cross join or a nested-loop join where it can be had.
+    pub(super) fn loop_join(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        left: &mut Arc<dyn ExecutionPlan>,
+        right: &mut Arc<dyn ExecutionPlan>,
+    ) -> Result<()> {
+        if partitions(right) <= 1 {
+            return Ok(());
         }
         if plan.downcast_ref::<NestedLoopJoinExec>().is_some_and(|join| outputs_build_rows(*join.join_type())) {
-            right = self.one_partition(right)?;
-            return self.replace(plan.clone(), vec![left, right]);
+            *right = self.one_partition(right.clone())?;
+        } else {
+            *left = self.broadcast(left.clone())?;
         }
-        let left = self.broadcast(left)?;
-        self.replace(plan.clone(), vec![left, right])
+        Ok(())
     }
 }

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use datafusion::physical_plan::{ExecutionPlan, Partitioning};
 use firesteel_protocol::ShuffleId;
 
-pub use cut::cut;
-pub(crate) use cut::{each_node, grow_stack};
+pub use cut::{Progress, cut, cut_ready};
+pub(crate) use cut::{each_node, grow_stack, over, partitions};
+pub(crate) use join::outputs_build_rows;
 pub(crate) use scans::file_scan;
 pub use scans::{ScanPartition, scan_partitions};
 pub use subquery::inline_scalar_subqueries;
@@ -52,6 +53,8 @@ pub struct Stage {
     /// Running a task again may give other rows, or the same rows in another split (round-robin over rows that come
     /// in no fixed order, limits, volatile functions).
     pub indeterminate: bool,
+    /// Its readers must see as many reduce partitions as it writes: the query says how many, or there is one.
+    pub counted: bool,
 }
 
 impl Stage {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod join;
+mod adaptive;
 mod memory;
 mod optimize;
 mod shuffle;

@@ -23,7 +23,7 @@ use datafusion::{
 use firesteel_engine::{
     error::find,
     shuffle::{
-        BlockClient, BlockCompression, BlockStore, FetchFailedError, MapOutputId, MapOutputLocation,
+        BlockClient, BlockCompression, BlockRange, BlockStore, FetchFailedError, MapOutputId, MapOutputLocation,
         MapOutputLocations, MapOutputSource, ShuffleAccess, ShuffleReaderExec, ShuffleTier, ShuffleWriter,
         ShuffleWriterOptions, StoreError, WrittenOutput,
     },
@@ -83,7 +83,12 @@ impl Here {
     async fn read(&self, maps: u32, kind: InputKind, schema: Arc<Schema>, n: usize) -> Result<Vec<Vec<RecordBatch>>> {
         let input: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(schema));
         let partitioning = Partitioning::UnknownPartitioning(n);
-        let reader = Arc::new(ShuffleReaderExec::new(SHUFFLE, kind, &input, partitioning));
+        self.read_with(maps, ShuffleReaderExec::new(SHUFFLE, kind, &input, partitioning)).await
+    }
+
+    async fn read_with(&self, maps: u32, reader: ShuffleReaderExec) -> Result<Vec<Vec<RecordBatch>>> {
+        let n = reader.properties().partitioning.partition_count();
+        let reader = Arc::new(reader);
         let access = ShuffleAccess {
             source: Arc::new(Maps(maps)),
             client: BlockClient::new("", std::time::Duration::from_secs(1)).unwrap(),
@@ -200,6 +205,41 @@ async fn one_partition_keeps_the_order_of_rows() {
     assert!(per_map[0].len() > 10, "{}", per_map[0].len());
     let gathered = here.read(2, InputKind::Gather, batches[0].schema(), 1).await.unwrap();
     assert_eq!(ids(&gathered[0]).len(), 5100);
+}
+
+/// Neighbouring partitions put together, one partition in parts, one map's output alone.
+#[tokio::test]
+async fn readers_read_any_range_of_blocks() {
+    let batches: Vec<_> = (0..3).map(|i| batch(i * 1000, 1000)).collect();
+    let schema = batches[0].schema();
+    let hash = Partitioning::Hash(vec![col("id", &schema).unwrap()], 5);
+    let here = Here::new();
+    for (map, rows) in batches.iter().enumerate() {
+        here.write(map as u32, &hash, Default::default(), &unbounded(), std::slice::from_ref(rows)).unwrap();
+    }
+    let single = here.read(3, InputKind::Partitioned, schema.clone(), 5).await.unwrap();
+    let sorted = |batches: &[RecordBatch]| {
+        let mut ids = ids(batches);
+        ids.sort_unstable();
+        ids
+    };
+    let input: Arc<dyn ExecutionPlan> = Arc::new(EmptyExec::new(schema));
+    let reader = ShuffleReaderExec::new(SHUFFLE, InputKind::Partitioned, &input, hash);
+    let range = |maps, partitions| BlockRange { maps, partitions };
+    let ranges = vec![range(0..3, 0..2), range(0..1, 2..3), range(1..3, 2..3), range(0..3, 3..5)];
+    let n = Partitioning::UnknownPartitioning(4);
+    let got = here.read_with(3, reader.with_ranges(InputKind::Partitioned, ranges, n)).await.unwrap();
+    assert_eq!(sorted(&got[0]), sorted(&[single[0].clone(), single[1].clone()].concat()));
+    let first = sorted(&got[1]);
+    assert!(!first.is_empty() && first.iter().all(|id| *id < 1000), "{first:?}");
+    assert_eq!(sorted(&[got[1].clone(), got[2].clone()].concat()), sorted(&single[2]));
+    assert_eq!(sorted(&got[3]), sorted(&[single[3].clone(), single[4].clone()].concat()));
+    let ranges = (0..3).map(|map| range(map..map + 1, 0..5)).collect();
+    let n = Partitioning::UnknownPartitioning(3);
+    let got = here.read_with(3, reader.with_ranges(InputKind::Partitioned, ranges, n)).await.unwrap();
+    for (map, rows) in batches.iter().enumerate() {
+        assert_eq!(texts(&got[map]), texts(std::slice::from_ref(rows)));
+    }
 }
 
 #[tokio::test]

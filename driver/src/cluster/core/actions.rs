@@ -11,7 +11,7 @@ use firesteel_protocol::{
 use firesteel_scheduler::{Action, Event, OutputLocation, TaskFailure};
 use futures::TryStreamExt;
 
-use super::{AttemptCounts, Core, Counts, State, job_cancelled, spans::StageEnd};
+use super::{AttemptCounts, Core, JobEntry, State, Wanted, job_cancelled, spans::StageEnd};
 use crate::cluster::{failure, job::JobMessage};
 
 impl Core {
@@ -50,7 +50,11 @@ impl Core {
                 if speculative {
                     tracing::info!(%attempt, %executor, attempt_number, "a copy of a slow task is launched");
                 }
-                state.tally.launched(attempt, &executor, attempt_number, speculative);
+                // A job counts its own attempts; an earlier one may have run the task and lost what it made.
+                let stage = state.stages.get(&attempt.task.stage);
+                let again = stage.and_then(|stage| stage.rows.get(attempt.task.partition as usize)).copied().flatten();
+                let before = attempt_number.max(u32::from(again.is_some()));
+                state.tally.launched(attempt, &executor, before, speculative);
                 let message = self.launch(state, attempt, job);
                 let sent = message.is_some_and(|m| self.send(state, &executor, Message::LaunchTask(m)));
                 if !sent {
@@ -93,6 +97,9 @@ impl Core {
             Action::StageFinished { stage, stage_attempt } => {
                 let AttemptCounts { launched, failed, rerun, .. } = state.tally.stage(stage);
                 tracing::info!(stage = stage.0, stage_attempt, launched, failed, rerun, "stage finished");
+                if let Some(entry) = state.stages.get_mut(&stage) {
+                    entry.tasks_done = entry.num_tasks;
+                }
                 state.spans.stage_ended(stage, StageEnd::Finished);
             }
             Action::ResultReady { job, attempt, location } => self.fetch(state, job, attempt, location),
@@ -107,7 +114,14 @@ impl Core {
                     self.send(state, &id, Message::RemoveShuffle(remove));
                 }
             }
-            Action::JobSucceeded { job } => self.job_ended(state, job, JobMessage::Succeeded),
+            Action::JobSucceeded { job } => {
+                let message = match state.jobs.get(&job).map(|entry| &entry.wanted) {
+                    // Now, while all outputs are there: an executor may be lost before the query looks.
+                    Some(Wanted::MapOutputs(shuffle)) => JobMessage::Mapped(Self::shuffle_statistics(state, *shuffle)),
+                    _ => JobMessage::Succeeded,
+                };
+                self.job_ended(state, job, message);
+            }
             Action::JobFailed { job, failure } => {
                 let error = failure::to_error(&failure);
                 self.job_ended(state, job, JobMessage::Failed(error));
@@ -142,18 +156,19 @@ impl Core {
     /// Fetches the rows of one result task, then tells both the scheduler and the job.
     fn fetch(&self, state: &State, job: JobId, attempt: TaskAttemptId, location: OutputLocation) {
         // Results are never moved: an executor that leaves waits until the driver has them.
-        let Some(entry) = state.jobs.get(&job) else { return };
+        let Some(JobEntry { wanted: Wanted::Result { schema, shuffle }, messages, .. }) = state.jobs.get(&job) else {
+            return;
+        };
         let OutputLocation::Executor(executor) = location else {
             // Without rows.
             let partition = attempt.task.partition;
-            let _ = entry.messages.send(JobMessage::Partition { partition, batches: Vec::new() });
+            let _ = messages.send(JobMessage::Partition { partition, batches: Vec::new() });
             return;
         };
         let Some(core) = self.me.upgrade() else { return };
         let address = state.executors.get(&executor).map(|c| c.address.clone());
-        let output =
-            MapOutputId { shuffle: entry.result_shuffle, map: attempt.task.partition, attempt: attempt.attempt };
-        let schema = entry.result_schema.clone();
+        let output = MapOutputId { shuffle: *shuffle, map: attempt.task.partition, attempt: attempt.attempt };
+        let schema = schema.clone();
         self.work.spawn(async move {
             let Some(address) = address else {
                 core.event(Event::ResultFetchFailed {
@@ -183,26 +198,18 @@ impl Core {
     }
 
     fn job_ended(&self, state: &mut State, job: JobId, message: JobMessage) {
+        self.see_progress(state);
         let Some(entry) = state.jobs.remove(&job) else { return };
-        let succeeded = matches!(message, JobMessage::Succeeded);
+        let succeeded = !matches!(message, JobMessage::Failed(_));
         let error = if let JobMessage::Failed(error) = &message { Some(error.class().to_owned()) } else { None };
         state.spans.job_ended(job, &entry.stages, error);
         let _ = entry.messages.send(message);
-        let mut stages = Counts { stages: entry.stages.len() as u64, ..Counts::default() };
-        let mut tasks = Vec::with_capacity(entry.stages.len());
-        for stage in &entry.stages {
-            if let Some(ended) = state.stages.remove(stage) {
-                stages.tasks += u64::from(ended.num_tasks);
-                tasks.push((*stage, ended.num_tasks));
-            }
-        }
-        let AttemptCounts { launched, failed, rerun, speculative, speculative_won } =
-            state.tally.job_ended(job, &tasks, succeeded);
+        let mine = entry.stages.iter().filter(|stage| state.stages.get(stage).is_some_and(|entry| entry.job == job));
+        let AttemptCounts { launched, failed, rerun, speculative, speculative_won } = state.tally.stages(mine);
         tracing::info!(
             job = job.0,
             succeeded,
-            stages = stages.stages,
-            tasks = stages.tasks,
+            stages = entry.stages.len(),
             launched,
             failed,
             rerun,
@@ -210,21 +217,6 @@ impl Core {
             speculative_won,
             "job ended"
         );
-        (stages.stages_done, stages.tasks_done) = if succeeded {
-            (stages.stages, stages.tasks)
-        } else {
-            // The scheduler has forgotten the job: what was last seen of it has to do.
-            let seen = self.progress.get();
-            let done = |seen: u64, before: u64, all: u64| seen.saturating_sub(before).min(all);
-            (
-                done(seen.stages_done, state.ended.stages_done, stages.stages),
-                done(seen.tasks_done, state.ended.tasks_done, stages.tasks),
-            )
-        };
-        state.ended.stages += stages.stages;
-        state.ended.stages_done += stages.stages_done;
-        state.ended.tasks += stages.tasks;
-        state.ended.tasks_done += stages.tasks_done;
         self.publish(state);
     }
 }

@@ -152,6 +152,13 @@ impl Tally {
         lost.values().sum()
     }
 
+    /// Of all these stages.
+    pub fn stages<'a>(&self, stages: impl Iterator<Item = &'a StageId>) -> AttemptCounts {
+        let mut sum = AttemptCounts::default();
+        stages.for_each(|stage| sum.add(self.stage(*stage)));
+        sum
+    }
+
     /// The stages of a job that is over, with their tasks. Answers what they came to.
     pub fn job_ended(&mut self, job: JobId, stages: &[(StageId, u32)], succeeded: bool) -> AttemptCounts {
         let mut sum = AttemptCounts::default();

@@ -77,9 +77,11 @@ impl Core {
 
     pub fn task_finished(&self, executor: &ExecutorId, message: proto::TaskFinished) {
         let Some(id) = message.id.as_ref().map(TaskAttemptId::from) else { return };
-        let output = TaskOutput::on_executor(message.output.map(|o| o.sizes).unwrap_or_default());
+        let output = message.output.unwrap_or_default();
+        let rows = output.rows;
+        let output = TaskOutput::on_executor(output.sizes);
         let event = Event::TaskFinished { attempt: id, executor: executor.clone(), output };
-        self.task_ended(&id, executor, message.metrics.as_ref(), None, event);
+        self.task_ended(&id, executor, message.metrics.as_ref(), Ok(rows), event);
     }
 
     pub fn task_failed(&self, executor: &ExecutorId, message: proto::TaskFailed) {
@@ -87,7 +89,7 @@ impl Core {
         let failure = failure::from_wire(message.failure);
         tracing::warn!(attempt = %id, executor = %executor, %failure, "task attempt failed");
         let event = Event::TaskFailed { attempt: id, executor: executor.clone(), failure: failure.clone() };
-        self.task_ended(&id, executor, message.metrics.as_ref(), Some(&failure), event);
+        self.task_ended(&id, executor, message.metrics.as_ref(), Err(&failure), event);
     }
 
     fn task_ended(
@@ -95,13 +97,18 @@ impl Core {
         id: &TaskAttemptId,
         executor: &ExecutorId,
         metrics: Option<&proto::TaskMetrics>,
-        failure: Option<&TaskFailure>,
+        rows: Result<u64, &TaskFailure>,
         event: Event,
     ) {
         self.count(metrics);
         let mut state = self.state.lock();
-        if let Some(job) = state.stages.get(&id.task.stage).map(|stage| stage.job) {
-            state.spans.task_ended(job, id, executor, metrics, failure);
+        let State { stages, spans, .. } = &mut *state;
+        if let Some(stage) = stages.get_mut(&id.task.stage) {
+            // Of several attempts at a task any will do: they write the same rows.
+            if let (Ok(rows), Some(known)) = (rows, stage.rows.get_mut(id.task.partition as usize)) {
+                *known = Some(rows);
+            }
+            spans.task_ended(stage.job, id, executor, metrics, rows.err());
         }
         if let Some(metrics) = metrics.filter(|_| state.scheduler.config().speculation.is_some()) {
             self.event_in(&mut state, progress_of(*id, metrics));
@@ -190,7 +197,7 @@ impl Core {
             self.lose(&mut state, executor, reason);
         }
         self.event_in(&mut state, Event::Tick);
-        self.publish(&state);
+        self.publish(&mut state);
     }
 }
 

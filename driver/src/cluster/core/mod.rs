@@ -21,6 +21,7 @@ use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use firesteel_engine::{
     EngineSession,
+    adaptive::{AdaptivePlan, ShuffleStatistics},
     codec::{EncodedStage, PlanCodec},
     shuffle::{BlockClient, BlockSources, ShuffleTier},
 };
@@ -69,13 +70,14 @@ struct State {
     executors: BTreeMap<ExecutorId, Connection>,
     stages: HashMap<StageId, StageEntry>,
     jobs: HashMap<JobId, JobEntry>,
-    /// Counts of ended jobs.
+    /// Counts of ended queries.
     ended: Counts,
     /// Answers to [`Core::map_outputs`], with their epoch: a stage's first tasks ask on every executor at once.
     told_outputs: HashMap<ShuffleId, (u64, Bytes)>,
     tally: Tally,
     /// Why no further job is run.
     stopped: Option<String>,
+    executed_plan: Option<Arc<AdaptivePlan>>,
     spans: Spans,
 }
 
@@ -85,6 +87,15 @@ struct Counts {
     stages_done: u64,
     tasks: u64,
     tasks_done: u64,
+}
+
+impl Counts {
+    fn add(&mut self, stage: &StageEntry) {
+        self.stages += 1;
+        self.stages_done += u64::from(stage.tasks_done == stage.num_tasks);
+        self.tasks += u64::from(stage.num_tasks);
+        self.tasks_done += u64::from(stage.tasks_done);
+    }
 }
 
 struct Connection {
@@ -109,23 +120,34 @@ pub struct JobView {
     pub stages: Vec<StageProgress>,
 }
 
-/// A stage of a running job.
+/// A stage of a query that runs. It is known until the query ends ([`Core::forget`]), however many jobs list it.
 pub struct StageEntry {
+    /// The last job that listed it.
     pub job: JobId,
     pub encoded: Arc<EncodedStage>,
     pub num_tasks: u32,
     pub shuffle: ShuffleId,
     pub num_reducers: u32,
     pub inputs: Vec<ShuffleId>,
+    /// Rows that each task wrote, once it was done.
+    pub rows: Vec<Option<u64>>,
+    /// Tasks that were done when last looked at.
+    pub tasks_done: u32,
 }
 
 pub struct JobEntry {
     pub properties: JobProperties,
     pub messages: mpsc::UnboundedSender<JobMessage>,
-    pub result_schema: SchemaRef,
-    pub result_stage: StageId,
-    pub result_shuffle: ShuffleId,
+    pub wanted: Wanted,
     pub stages: Vec<StageId>,
+}
+
+/// What a job is for.
+pub enum Wanted {
+    /// Rows for the driver.
+    Result { schema: SchemaRef, shuffle: ShuffleId },
+    /// Outputs that stages of later jobs read.
+    MapOutputs(ShuffleId),
 }
 
 impl Core {
@@ -160,6 +182,7 @@ impl Core {
                 told_outputs: HashMap::new(),
                 tally: Tally::default(),
                 stopped: None,
+                executed_plan: None,
                 spans: Spans::default(),
             }),
         }))
@@ -195,9 +218,28 @@ impl Core {
             return;
         }
         state.spans.job_started(spec.job, entry.stages.len());
+        for stage in &entry.stages {
+            if let Some(listed) = state.stages.get_mut(stage) {
+                listed.job = spec.job;
+            }
+        }
         state.jobs.insert(spec.job, entry);
         state.stages.extend(stages);
         self.event_in(&mut state, Event::JobSubmitted(spec));
+    }
+
+    /// A query has ended: its stages and what they left behind go.
+    pub fn forget(&self, stages: &[StageId]) {
+        let mut state = self.state.lock();
+        self.see_progress(&mut state);
+        for stage in stages {
+            let Some(entry) = state.stages.remove(stage) else { continue };
+            state.ended.add(&entry);
+            let done = entry.tasks_done == entry.num_tasks;
+            state.tally.job_ended(entry.job, &[(*stage, entry.num_tasks)], done);
+            self.event_in(&mut state, Event::ShuffleReleased { shuffle: entry.shuffle });
+        }
+        self.publish(&mut state);
     }
 
     /// Cancels what runs and refuses what would come.
@@ -233,6 +275,46 @@ impl Core {
         if state.jobs.contains_key(&job) {
             self.event_in(&mut state, Event::JobCancelled { job, reason: reason.to_owned() });
         }
+    }
+
+    // ---- questions of queries
+
+    /// Remembers the plan that a query ran in the end.
+    pub fn keep_plan(&self, plan: AdaptivePlan) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            tracing::debug!("{}", plan.explain());
+        }
+        let before = self.state.lock().executed_plan.replace(Arc::new(plan));
+        // A plan is large: it goes when nobody waits.
+        drop(before);
+    }
+
+    /// What was kept last, as text.
+    pub fn kept_plan(&self) -> Option<String> {
+        let plan = self.state.lock().executed_plan.clone();
+        plan.map(|plan| plan.explain())
+    }
+
+    /// The sizes of a shuffle's reduce partitions; `None` while outputs are missing.
+    fn shuffle_statistics(state: &State, shuffle: ShuffleId) -> Option<ShuffleStatistics> {
+        let outputs = state.scheduler.map_outputs(shuffle).filter(|outputs| outputs.is_complete())?;
+        let entry = state.stages.get(&StageId(shuffle.0))?;
+        Some(ShuffleStatistics {
+            bytes: outputs.reducer_sizes(),
+            rows: entry.rows.iter().flatten().sum(),
+            maps: outputs.num_maps(),
+        })
+    }
+
+    /// Bytes of one reduce partition in each map output; 0 of those that are missing.
+    pub fn block_sizes(&self, shuffle: ShuffleId, partition: u32) -> Vec<u64> {
+        let state = self.state.lock();
+        let Some(outputs) = state.scheduler.map_outputs(shuffle) else { return Vec::new() };
+        let mut sizes = vec![0; outputs.num_maps() as usize];
+        for output in outputs.iter() {
+            sizes[output.map_index as usize] = output.size(partition);
+        }
+        sizes
     }
 
     // ---- questions of executors

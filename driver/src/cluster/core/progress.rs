@@ -1,27 +1,36 @@
 //! Counts for people, from the scheduler's and the executors' numbers.
 
-use firesteel_protocol::proto::TaskMetrics;
+use firesteel_protocol::{StageId, proto::TaskMetrics};
 use firesteel_scheduler::StageState;
 
 use super::{Core, State};
 
 impl Core {
-    pub(super) fn publish(&self, state: &State) {
-        let mut counts = state.ended;
-        let mut running = 0;
-        let mut active = None;
-        for job in state.jobs.keys() {
-            for stage in state.scheduler.job_progress(*job).unwrap_or_default() {
-                counts.stages += 1;
-                counts.tasks += u64::from(stage.tasks);
-                counts.tasks_done += u64::from(stage.done);
-                counts.stages_done += u64::from(stage.done == stage.tasks);
-                running += u64::from(stage.running);
+    /// Takes over from the scheduler how far the stages of running jobs are. Answers how many tasks run, and a stage that
+    /// does.
+    pub(super) fn see_progress(&self, state: &mut State) -> (u64, Option<StageId>) {
+        let State { scheduler, jobs, stages, .. } = state;
+        let (mut running, mut active) = (0, None);
+        for job in jobs.keys() {
+            for stage in scheduler.job_progress(*job).unwrap_or_default() {
+                let Some(entry) = stages.get_mut(&stage.stage) else { continue };
+                entry.tasks_done = stage.done;
+                // Of jobs that share a stage the last one counts it.
+                if entry.job == *job {
+                    running += u64::from(stage.running);
+                }
                 if stage.state == StageState::Running {
                     active = Some(stage.stage);
                 }
             }
         }
+        (running, active)
+    }
+
+    pub(super) fn publish(&self, state: &mut State) {
+        let (running, active) = self.see_progress(state);
+        let mut counts = state.ended;
+        state.stages.values().for_each(|stage| counts.add(stage));
         let attempts = state.tally.total();
         let slots = state.scheduler.demand().slots;
         self.progress.update(|p| {

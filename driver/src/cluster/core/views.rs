@@ -1,12 +1,12 @@
 //! Stages and executors as people see them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use firesteel_protocol::ExecutorId;
+use firesteel_protocol::{ExecutorId, StageId};
 use firesteel_scheduler::{OutputLocation, StageState};
 use serde::Serialize;
 
-use super::{Core, StageView, State};
+use super::{Core, StageEntry, StageView, State};
 
 /// An executor that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,30 +48,28 @@ impl Core {
             .collect()
     }
 
-    /// The last stages of ended jobs, then those of running ones.
+    /// The last stages of ended queries, then those of running ones.
     pub fn stages(&self) -> Vec<StageView> {
         let state = self.state.lock();
         let mut views: Vec<StageView> = state.tally.ended().cloned().collect();
-        let mut jobs: Vec<_> = state.jobs.keys().copied().collect();
-        jobs.sort_unstable();
-        for job in jobs {
-            for stage in state.scheduler.job_progress(job).unwrap_or_default() {
-                views.push(StageView {
-                    stage: stage.stage.0,
-                    job: job.0,
-                    state: match stage.state {
-                        StageState::Idle => "idle",
-                        StageState::Waiting => "waiting",
-                        StageState::Running => "running",
-                    },
-                    stage_attempt: stage.stage_attempt,
-                    tasks: stage.tasks,
-                    running: stage.running,
-                    done: stage.done,
-                    attempts: state.tally.stage(stage.stage),
-                });
-            }
+        // Those that no running job lists have their outputs ready for a later one.
+        let between_jobs = |(id, entry): (&StageId, &StageEntry)| {
+            let (tasks, done, attempts) = (entry.num_tasks, entry.tasks_done, state.tally.stage(*id));
+            let (stage, job) = (id.0, entry.job.0);
+            let view = StageView { stage, job, state: "idle", stage_attempt: 0, tasks, running: 0, done, attempts };
+            (*id, view)
+        };
+        let mut running: BTreeMap<StageId, StageView> = state.stages.iter().map(between_jobs).collect();
+        for stage in state.jobs.keys().flat_map(|job| state.scheduler.job_progress(*job).unwrap_or_default()) {
+            let Some(view) = running.get_mut(&stage.stage) else { continue };
+            view.state = match stage.state {
+                StageState::Idle => "idle",
+                StageState::Waiting => "waiting",
+                StageState::Running => "running",
+            };
+            (view.stage_attempt, view.running, view.done) = (stage.stage_attempt, stage.running, stage.done);
         }
+        views.extend(running.into_values());
         views
     }
 }

@@ -1,9 +1,10 @@
-//! One plan's way through the cluster: prepared ([`prepare`]), cut and encoded into stages ([`stages`]), submitted
-//! ([`submit`]), its result put in order ([`result`]).
+//! One plan's way through the cluster: prepared ([`prepare`]), cut at once or while it runs ([`submit`]), its stages encoded
+//! ([`stages`]) and kept as long as jobs may list them ([`query`]), its result put in order ([`result`]).
 
 mod describe;
 mod prepare;
 mod properties;
+mod query;
 mod result;
 mod stages;
 mod submit;
@@ -39,10 +40,14 @@ impl ClusterRunner {
 impl PlanRunner for ClusterRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
         let plan = prepared(&self.core, &self.engine, plan).await?;
-        Ok(submit(&self.core, &self.engine, plan)?.batches())
+        Ok(submit(&self.core, &self.engine, plan).await?.batches())
     }
 
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {
-        describe::stages_of(plan)
+        describe::plan(&self.engine, plan)
+    }
+
+    fn executed_plan(&self) -> Option<String> {
+        self.core.kept_plan()
     }
 }

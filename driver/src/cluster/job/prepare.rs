@@ -38,7 +38,7 @@ async fn scalar(
     plan: Arc<dyn ExecutionPlan>,
 ) -> Result<ScalarValue, DataFusionError> {
     let data_type = plan.schema().field(0).data_type().clone();
-    let mut batches = submit(&core, &engine, plan).map_err(to_datafusion)?.batches();
+    let mut batches = submit(&core, &engine, plan).await.map_err(to_datafusion)?.batches();
     let mut value = None;
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(to_datafusion)?;

@@ -1,14 +1,19 @@
-//! A submitted job and the rows of its result, in order.
+//! A submitted job and what it answers: the rows of its result in order, or the sizes of its map outputs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use arrow::array::RecordBatch;
+use firesteel_engine::adaptive::ShuffleStatistics;
 use firesteel_plan::{SparkError, SparkResult};
 use firesteel_protocol::JobId;
 use futures::{StreamExt, stream, stream::BoxStream};
 use tokio::sync::mpsc;
 
-use crate::cluster::core::Core;
+use super::query::Query;
 
 pub enum JobMessage {
     /// The rows of one result task. They will not change any more.
@@ -16,13 +21,16 @@ pub enum JobMessage {
         partition: u32,
         batches: Vec<RecordBatch>,
     },
+    /// A result job has ended.
     Succeeded,
+    /// A map-stage job has ended. `None`: outputs were lost at the same moment.
+    Mapped(Option<ShuffleStatistics>),
     Failed(SparkError),
 }
 
-/// A submitted job. Dropping it cancels what still runs.
+/// A submitted job of a query. Dropping it cancels what still runs.
 pub struct Job {
-    core: Arc<Core>,
+    query: Arc<Query>,
     id: JobId,
     messages: mpsc::UnboundedReceiver<JobMessage>,
     /// Partitions that came before their turn.
@@ -33,9 +41,9 @@ pub struct Job {
 }
 
 impl Job {
-    pub fn new(core: Arc<Core>, id: JobId, messages: mpsc::UnboundedReceiver<JobMessage>) -> Self {
+    pub fn new(query: Arc<Query>, id: JobId, messages: mpsc::UnboundedReceiver<JobMessage>) -> Self {
         let (early, ready) = (BTreeMap::new(), Vec::new().into_iter());
-        Self { core, id, messages, early, next: 0, ready, ended: false }
+        Self { query, id, messages, early, next: 0, ready, ended: false }
     }
 
     /// The result's rows in the order of its partitions.
@@ -60,7 +68,7 @@ impl Job {
                 Some(JobMessage::Partition { partition, batches }) => {
                     self.early.insert(partition, batches);
                 }
-                Some(JobMessage::Succeeded) => self.ended = true,
+                Some(JobMessage::Succeeded | JobMessage::Mapped(_)) => self.ended = true,
                 Some(JobMessage::Failed(error)) => {
                     self.ended = true;
                     self.early.clear();
@@ -68,15 +76,36 @@ impl Job {
                 }
                 None => {
                     self.ended = true;
-                    return Some(Err(SparkError::internal("the driver ended before the job did")));
+                    return Some(Err(ended_early()));
                 }
             }
         }
     }
+
+    /// The end of a map-stage job.
+    pub fn poll_mapped(&mut self, cx: &mut Context<'_>) -> Poll<SparkResult<Option<ShuffleStatistics>>> {
+        loop {
+            let message = std::task::ready!(self.messages.poll_recv(cx));
+            self.ended = !matches!(message, Some(JobMessage::Partition { .. }));
+            return Poll::Ready(match message {
+                Some(JobMessage::Partition { .. }) => continue,
+                Some(JobMessage::Mapped(statistics)) => Ok(statistics),
+                Some(JobMessage::Succeeded) => Ok(None),
+                Some(JobMessage::Failed(error)) => Err(error),
+                None => Err(ended_early()),
+            });
+        }
+    }
+}
+
+fn ended_early() -> SparkError {
+    SparkError::internal("the driver ended before the job did")
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.core.cancel(self.id, "nobody waits for its result any more");
+        if !self.ended {
+            self.query.core().cancel(self.id, "nobody waits for its result any more");
+        }
     }
 }

@@ -26,13 +26,7 @@ pub struct PreparedStage {
 
 impl PreparedStage {
     /// `is_result`: its rows are for the driver. `conf` is the configuration of the session whose query this is.
-    pub fn new(
-        core: &Core,
-        job: JobId,
-        stage: &Stage,
-        is_result: bool,
-        conf: &HashMap<String, String>,
-    ) -> SparkResult<Self> {
+    pub fn new(core: &Core, stage: &Stage, is_result: bool, conf: &HashMap<String, String>) -> SparkResult<Self> {
         let encoded = core.codec().encode_stage(stage, conf).map_err(|e| from_datafusion(&e))?;
         let num_tasks = u32::try_from(stage.num_tasks).unwrap_or(u32::MAX);
         let num_reducers = u32::try_from(stage.num_reducers()).unwrap_or(u32::MAX);
@@ -53,7 +47,11 @@ impl PreparedStage {
             preferences: preferences(stage),
             indeterminate: stage.indeterminate,
         };
-        let entry = StageEntry { job, encoded: Arc::new(encoded), num_tasks, shuffle, num_reducers, inputs };
+        let rows = vec![None; num_tasks as usize];
+        let encoded = Arc::new(encoded);
+        // No job has listed it yet.
+        let job = JobId(u64::MAX);
+        let entry = StageEntry { job, encoded, num_tasks, shuffle, num_reducers, inputs, rows, tasks_done: 0 };
         Ok(Self { spec, entry })
     }
 }

@@ -1,62 +1,116 @@
-//! A whole plan as one job: every stage known before the first one runs.
+//! From a plan to the job whose rows are its result: all stages at once, or one round of stages after the other.
 
-use std::sync::Arc;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use datafusion::physical_plan::ExecutionPlan;
 use firesteel_engine::{
     EngineSession,
+    adaptive::{AdaptiveOptions, AdaptivePlan, BlockSizes, ShuffleStatistics},
     error::from_datafusion,
-    stage::{self, StageGraph},
+    stage,
 };
 use firesteel_plan::{SparkError, SparkResult};
-use firesteel_scheduler::JobSpec;
-use tokio::sync::mpsc;
+use firesteel_protocol::ShuffleId;
 
-use super::{
-    properties::properties_of,
-    result::Job,
-    stages::{PreparedStage, shuffle_id, stage_id},
-};
-use crate::cluster::{
-    conf_for_executors,
-    core::{Core, JobEntry},
-};
+use super::{query::Query, result::Job, stages::shuffle_id};
+use crate::cluster::core::Core;
 
-/// Cuts `plan`, whose scalar subqueries are evaluated, and submits all of its stages.
-pub fn submit(core: &Arc<Core>, engine: &EngineSession, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
-    let result_schema = plan.schema();
-    let graph = cut(core, plan)?;
-    let conf = engine.conf();
-    let properties = properties_of(&conf);
-    let conf = conf_for_executors(&conf);
-    let job = core.new_job_id();
-    let result_shuffle = graph.result().ok_or_else(|| SparkError::internal("a plan without a result"))?.shuffle;
-    let (mut specs, mut entries) = (Vec::new(), Vec::new());
-    for stage in &graph.stages {
-        let stage = PreparedStage::new(core, job, stage, stage.shuffle == result_shuffle, &conf)?;
-        entries.push((stage.spec.stage, stage.entry));
-        specs.push(stage.spec);
+/// Runs `plan`, whose scalar subqueries are evaluated, up to its result stage, which it submits.
+pub async fn submit(core: &Arc<Core>, engine: &EngineSession, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
+    match AdaptiveOptions::of(&engine.conf(), engine.slots()) {
+        Some(options) => adaptive(core, engine, plan, options).await,
+        None => at_once(core, engine, plan),
     }
-    // The core must not wait while it holds its lock.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "one message a result partition, and spark.driver.maxResultSize bounds their rows"
-    )]
-    let (sender, messages) = mpsc::unbounded_channel();
-    let entry = JobEntry {
-        messages: sender,
-        result_schema,
-        result_stage: stage_id(result_shuffle),
-        result_shuffle,
-        stages: entries.iter().map(|(id, _)| *id).collect(),
-        properties: properties.clone(),
-    };
-    let result_stage = stage_id(result_shuffle);
-    let spec = JobSpec { job, stages: specs, result_stage, retain_shuffles: false, properties };
-    core.submit(spec, entry, entries);
-    Ok(Job::new(core.clone(), job, messages))
 }
 
-fn cut(core: &Core, plan: Arc<dyn ExecutionPlan>) -> SparkResult<StageGraph> {
-    stage::cut(plan, &mut |_| shuffle_id(core.new_stage_ids(1), 0)).map_err(|e| from_datafusion(&e))
+/// Every stage is cut before the first one runs, and one job runs them.
+fn at_once(core: &Arc<Core>, engine: &EngineSession, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Job> {
+    let schema = plan.schema();
+    let graph = stage::cut(plan, &mut |_| new_shuffle(core)).map_err(|e| from_datafusion(&e))?;
+    let result = graph.result().ok_or_else(|| SparkError::internal("a plan without a result"))?.shuffle;
+    let query = Query::new(core, engine);
+    graph.stages.iter().try_for_each(|stage| query.add(stage, stage.shuffle == result))?;
+    query.collect(result, schema)
+}
+
+/// Stages whose inputs are complete run as jobs of their own, all at the same time; when one is done, the rest of the plan
+/// is looked at again.
+async fn adaptive(
+    core: &Arc<Core>,
+    engine: &EngineSession,
+    plan: Arc<dyn ExecutionPlan>,
+    options: AdaptiveOptions,
+) -> SparkResult<Job> {
+    let schema = plan.schema();
+    let partitions = engine.shuffle_partitions();
+    let mut plan = AdaptivePlan::new(plan, partitions, options).map_err(|e| from_datafusion(&e))?;
+    let query = Query::new(core, engine);
+    let mut running: Vec<(ShuffleId, Job)> = Vec::new();
+    loop {
+        let advance = plan.advance(&mut || new_shuffle(core), &Sizes(core)).map_err(|e| from_datafusion(&e))?;
+        let new = plan.stages().get(advance.stages).unwrap_or_default();
+        for (index, stage) in new.iter().enumerate() {
+            let is_result = advance.done && index + 1 == new.len();
+            query.add(stage, is_result)?;
+            if is_result {
+                // What else runs is not needed: it ends here.
+                let job = query.collect(stage.shuffle, schema);
+                core.keep_plan(plan);
+                return job;
+            }
+            running.push((stage.shuffle, query.map(stage.shuffle)?));
+        }
+        let needed = plan.needed();
+        running.retain(|(shuffle, _)| needed.contains(shuffle));
+        if running.is_empty() {
+            return Err(SparkError::internal("a plan of which no stage can run"));
+        }
+        for (shuffle, statistics) in poll_fn(|cx| ended(&mut running, cx)).await? {
+            match statistics {
+                Some(statistics) => plan.completed(shuffle, statistics),
+                None => running.push((shuffle, query.map(shuffle)?)),
+            }
+        }
+    }
+}
+
+/// All jobs that have ended, as soon as one has.
+fn ended(
+    running: &mut Vec<(ShuffleId, Job)>,
+    cx: &mut Context<'_>,
+) -> Poll<SparkResult<Vec<(ShuffleId, Option<ShuffleStatistics>)>>> {
+    let mut ended = Vec::new();
+    let mut failed = None;
+    running.retain_mut(|(shuffle, job)| match job.poll_mapped(cx) {
+        Poll::Pending => true,
+        Poll::Ready(Ok(statistics)) => {
+            ended.push((*shuffle, statistics));
+            false
+        }
+        Poll::Ready(Err(error)) => {
+            failed.get_or_insert(error);
+            false
+        }
+    });
+    match failed {
+        Some(error) => Poll::Ready(Err(error)),
+        None if ended.is_empty() => Poll::Pending,
+        None => Poll::Ready(Ok(ended)),
+    }
+}
+
+fn new_shuffle(core: &Core) -> ShuffleId {
+    shuffle_id(core.new_stage_ids(1), 0)
+}
+
+struct Sizes<'a>(&'a Core);
+
+impl BlockSizes for Sizes<'_> {
+    fn of_partition(&self, shuffle: ShuffleId, partition: u32) -> Vec<u64> {
+        self.0.block_sizes(shuffle, partition)
+    }
 }

@@ -66,7 +66,9 @@ fn fault_executor_deleted_repeats_only_what_it_held() {
         );
         let sql = format!("SELECT sum(h / length(sha2(repeat(CAST(k AS STRING), 600), 512))) AS total FROM ({groups})");
         let mut job = sql_job("maps", &sql);
-        merge(&mut job, json!({ "spec": { "sparkConf": { "spark.sql.shuffle.partitions": "64" } } }));
+        let conf =
+            json!({ "spark.sql.shuffle.partitions": "64", "spark.sql.adaptive.coalescePartitions.enabled": "false" });
+        merge(&mut job, json!({ "spec": { "sparkConf": conf } }));
         namespace.submit(&job).await;
         let tasks_done =
             |job: &SparkJob| job.status.as_ref().and_then(|s| s.progress.as_ref()).map_or(0, |p| p.tasks_done);
