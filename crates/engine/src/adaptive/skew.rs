@@ -108,7 +108,7 @@ fn split(join: &SidesOf, skew: SkewOptions, view: &View<'_>) -> Option<HashMap<S
             ranges[side].extend(joined.iter().map(|joined| view.partitions(*id, joined.clone())));
         }
     };
-    for partition in 0..n {
+    for (partition, _) in bytes[0].iter().enumerate() {
         let parts: [Vec<BlockRange>; 2] = [0, 1].map(|side| {
             let (id, _) = sides[side];
             limits[side].parts(bytes[side][partition], || view.block_sizes(id, partition)).map_or_else(
