@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_on_its_way_goes_out_when_it_ends() {
         let control = Control::start().unwrap();
-        let (sent, received) = std::sync::mpsc::channel();
+        let (sent, received) = std::sync::mpsc::sync_channel(1);
         control.spawn(async move {
             tokio::time::sleep(LAST_WORDS / 6).await;
             let _ = sent.send("the last word");

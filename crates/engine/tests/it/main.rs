@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod join;
 mod adaptive;
+mod join;
 mod memory;
 mod optimize;
 mod shuffle;

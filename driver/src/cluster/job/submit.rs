@@ -78,11 +78,11 @@ async fn adaptive(
     }
 }
 
+/// A shuffle whose job has ended, and its sizes unless they have to be asked for again.
+type Ended = (ShuffleId, Option<ShuffleStatistics>);
+
 /// All jobs that have ended, as soon as one has.
-fn ended(
-    running: &mut Vec<(ShuffleId, Job)>,
-    cx: &mut Context<'_>,
-) -> Poll<SparkResult<Vec<(ShuffleId, Option<ShuffleStatistics>)>>> {
+fn ended(running: &mut Vec<(ShuffleId, Job)>, cx: &mut Context<'_>) -> Poll<SparkResult<Vec<Ended>>> {
     let mut ended = Vec::new();
     let mut failed = None;
     running.retain_mut(|(shuffle, job)| match job.poll_mapped(cx) {
