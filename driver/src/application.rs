@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use datafusion::{logical_expr::LogicalPlan, physical_plan::ExecutionPlan};
 use firesteel_analyzer::{Analyzed, AnalyzedQuery, AnalyzedWrite, OutputColumn, Session};
 use firesteel_engine::{
-    EngineSession,
+    EngineSession, ExecutionMode,
     error::from_datafusion,
     optimize,
     write::{self, WriteJob, WriteSummary},
@@ -27,6 +27,11 @@ use crate::{progress::ProgressSender, traces};
 pub trait PlanRunner: Send + Sync {
     /// The result's batches in order. Nothing is yielded of an attempt that could still be repeated.
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>>;
+
+    /// What is done once to a plan that will be run many times: a cached relation's.
+    async fn prepare(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Arc<dyn ExecutionPlan>> {
+        Ok(plan)
+    }
 
     /// The plan as this runner would run it, for EXPLAIN.
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String>;
@@ -69,6 +74,17 @@ impl QueryResult {
     }
 }
 
+/// What it kept in this process goes with it. Executors drop theirs when they end.
+impl Drop for Application {
+    fn drop(&mut self) {
+        let engine = self.session.engine();
+        if engine.mode() == ExecutionMode::InProcess {
+            engine.cache().clear();
+            engine.cache_store().clear();
+        }
+    }
+}
+
 impl Application {
     pub fn new(session: Session, runner: Arc<dyn PlanRunner>, progress: ProgressSender) -> Self {
         for key in session.conf().unread() {
@@ -79,6 +95,10 @@ impl Application {
 
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    pub(crate) fn runner(&self) -> &Arc<dyn PlanRunner> {
+        &self.runner
     }
 
     pub fn progress(&self) -> &ProgressSender {
@@ -132,6 +152,7 @@ impl Application {
             Analyzed::Query(query) => self.run_query(query).await.map(Outcome::Rows),
             Analyzed::Write(write) => self.run_write(write).await,
             Analyzed::Rows { columns, batches } => Ok(Outcome::Rows(QueryResult { columns, batches })),
+            Analyzed::Cache(cache) => self.cache_table(cache).await.map(|()| Outcome::Done),
             Analyzed::Done => Ok(Outcome::Done),
             Analyzed::Explain { mode, of } => self.explain(mode, *of).await.map(Outcome::Rows),
         }
@@ -166,6 +187,8 @@ impl Application {
             Ok(files) => {
                 self.progress.update(|p| p.activity = format!("committing {} files", files.len()));
                 let summary = job.commit(files).await?;
+                // What was cached of these files is made again when it is next used.
+                engine.cache().recache_path(&write.spec.path);
                 self.progress.update(|p| p.rows_written += summary.rows);
                 self.session.apply(write.then).await?;
                 Ok(Outcome::Written(summary))
@@ -177,7 +200,7 @@ impl Application {
         }
     }
 
-    async fn collect(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Vec<RecordBatch>> {
+    pub(crate) async fn collect(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Vec<RecordBatch>> {
         let mut stream = self.runner.run(plan).await?;
         let mut batches = Vec::new();
         while let Some(batch) = stream.next().await {
@@ -186,10 +209,16 @@ impl Application {
         Ok(batches)
     }
 
-    /// Optimizes and plans, by DataFusion.
-    async fn plan(&self, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
+    /// Puts in what is cached, optimizes and plans, by DataFusion.
+    pub(crate) async fn plan(&self, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
         self.progress.update(|p| p.activity = "planning".to_owned());
-        physical_plan(self.session.engine(), plan).await
+        let plan = self.with_cached(plan).await?;
+        physical_plan(self.session.engine(), &plan).await
+    }
+
+    async fn with_cached(&self, plan: &LogicalPlan) -> SparkResult<LogicalPlan> {
+        let engine = self.session.engine();
+        engine.cache().use_cached(engine, plan.clone(), self).await
     }
 
     async fn explain(&self, mode: ExplainMode, of: Analyzed) -> SparkResult<QueryResult> {
@@ -204,7 +233,8 @@ impl Application {
         if mode == ExplainMode::Extended {
             let state = self.session.engine().state();
             optimize::load_statistics(logical, &state).await.map_err(|e| from_datafusion(&e))?;
-            let optimized = state.optimize(logical).map_err(|e| from_datafusion(&e))?;
+            let cached = self.with_cached(logical).await?;
+            let optimized = state.optimize(&cached).map_err(|e| from_datafusion(&e))?;
             text.push_str(&format!("== Analyzed Logical Plan ==\n{}\n\n", logical.display_indent()));
             text.push_str(&format!("== Optimized Logical Plan ==\n{}\n\n", optimized.display_indent()));
         }

@@ -2,6 +2,7 @@
 //! Kubernetes gives it.
 
 pub mod application;
+mod cache;
 pub mod cluster;
 pub mod display;
 pub mod local;

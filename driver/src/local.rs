@@ -7,9 +7,10 @@ use std::{
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
-use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream, metrics::MetricsSet};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream, metrics::MetricsSet};
 use firesteel_engine::{
     EngineSession,
+    cache::{self, InMemoryTableScanExec},
     error::from_datafusion,
     optimize,
     source::naming_file,
@@ -55,7 +56,7 @@ impl PlanRunner for LocalRunner {
     }
 
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {
-        Ok(displayable(plan.as_ref()).indent(false).to_string())
+        Ok(cache::explain(plan))
     }
 }
 
@@ -133,6 +134,9 @@ impl Drop for Watcher {
 }
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Scan>) {
+    if plan.is::<InMemoryTableScanExec>() {
+        return;
+    }
     if plan.children().is_empty() {
         let rows = optimize::rows(plan).unwrap_or(0) as f64;
         found.push(Scan { node: plan.clone(), rows, size: scan_size(plan) as f64 });
@@ -140,9 +144,23 @@ fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Scan>) {
     plan.children().into_iter().for_each(|child| leaves(child, found));
 }
 
+/// The leaves of what is run for cached relations that miss blocks.
+fn computed_leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Scan>) {
+    if let Some(scan) = plan.downcast_ref::<InMemoryTableScanExec>() {
+        for ran in scan.ran() {
+            leaves(&ran, found);
+            computed_leaves(&ran, found);
+        }
+    }
+    plan.children().into_iter().for_each(|child| computed_leaves(child, found));
+}
+
 fn publish(watched: &Watched, progress: &ProgressSender, before: Counts) {
     let mut counts = Counts { spilled: spilled(&watched.plan), ..Counts::default() };
     watched.scans.iter().for_each(|scan| count(scan, &mut counts));
+    let mut computed = Vec::new();
+    computed_leaves(&watched.plan, &mut computed);
+    computed.iter().for_each(|scan| count(scan, &mut counts));
     progress.update(|p| {
         p.share = (counts.expected > 0.0).then(|| (counts.done / counts.expected).clamp(0.0, 1.0));
         p.rows_read = before.rows_read + counts.rows_read;

@@ -36,7 +36,7 @@ use tonic::{
 };
 
 use crate::{
-    ExecutorError, ExecutorOptions,
+    ExecutorError, ExecutorOptions, cached,
     driver::{Driver, Token},
     handover::Handover,
     service::Blocks,
@@ -131,6 +131,9 @@ impl Agent {
         if let Some(store) = self.blocks.store.get() {
             store.clear();
         }
+        if let Some(cached) = self.blocks.cached.get() {
+            cached.clear();
+        }
         result
     }
 
@@ -220,6 +223,10 @@ impl Agent {
                 _ = beats.tick() => {
                     // A full queue means that the driver does not read: it learns of that in other ways.
                     let _ = reports.try_send(say(ToDriver::Heartbeat(self.heartbeat(tasks))));
+                    // What was evicted meanwhile.
+                    if let Some(blocks) = cached::changed(tasks.env().session.cache_store()) {
+                        let _ = reports.send(blocks).await;
+                    }
                 }
                 () = self.stop.terminate.cancelled(), if leaving.is_none() => {
                     tracing::info!("leaving: running tasks may end, no further ones are taken");
@@ -292,6 +299,12 @@ impl Agent {
                 tracing::info!(reason = %decommission.reason, "the driver wants this executor to leave");
                 self.stop.terminate.cancel();
             }
+            FromDriver::RemoveCached(remove) => {
+                // Files go with their blocks: not on this thread.
+                let session = tasks.env().session.clone();
+                tokio::task::spawn_blocking(move || session.cache_store().remove_relations(&remove.relations));
+            }
+            FromDriver::ReplicateCached(copy) => cached::copy(tasks, copy, reports.clone()),
             FromDriver::Registered(_) => {}
         }
         None
@@ -315,7 +328,7 @@ impl Agent {
     fn heartbeat(&self, tasks: &Arc<Tasks>) -> Heartbeat {
         Heartbeat {
             memory_used_bytes: memory_in_use(tasks),
-            disk_used_bytes: tasks.env().store.disk_used(),
+            disk_used_bytes: tasks.env().store.disk_used() + tasks.env().session.cache_store().used().1,
             tasks: tasks.progress(),
         }
     }
@@ -323,6 +336,8 @@ impl Agent {
     /// What tasks need, made at the first registration: it brings the application's configuration.
     fn tasks(&mut self, registered: Registered) -> Result<Arc<Tasks>, ExecutorError> {
         if let Some(tasks) = &self.tasks {
+            // It may be another driver, with other relations under the same numbers.
+            tasks.env().session.cache_store().clear();
             return Ok(tasks.clone());
         }
         let internal = |what: &str, e: &dyn std::fmt::Display| ExecutorError::Internal(format!("{what}: {e}"));
@@ -341,9 +356,11 @@ impl Agent {
             let _ = self.blocks.most_bytes.set(most);
         }
         let _ = self.blocks.store.set(store.clone());
+        let _ = self.blocks.cached.set(session.cache_store().clone());
         let env = TaskEnvironment { session, codec: self.codec.clone(), store };
         let tasks = Arc::new(Tasks::new(
             self.options.executor_id.clone(),
+            self.address.clone(),
             env,
             self.driver.clone(),
             self.client.clone(),

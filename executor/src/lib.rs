@@ -4,6 +4,7 @@
 //! blocks, so that no task can keep the executor from being heard.
 
 mod agent;
+mod cached;
 mod driver;
 mod handover;
 mod options;

@@ -2,16 +2,22 @@
 
 use std::sync::{Arc, OnceLock};
 
+use firesteel_engine::cache::CacheStore;
 use firesteel_engine::shuffle::{BlockStore, MapOutputId, StoreError, StoredBlock};
 use firesteel_protocol::{
     ShuffleId,
-    proto::{BlockChunk, FetchBlocksRequest, OutputChunk, OutputReceived, executor_server},
+    proto::{
+        BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk, OutputReceived,
+        executor_server,
+    },
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::handover;
+
+use crate::cached;
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -21,6 +27,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub struct Blocks {
     /// Set once the executor has registered.
     pub store: Arc<OnceLock<Arc<BlockStore>>>,
+    /// The cached blocks, likewise.
+    pub cached: Arc<OnceLock<Arc<CacheStore>>>,
     /// Bytes of outputs above which none of others are taken; with the store.
     pub most_bytes: Arc<OnceLock<u64>>,
     /// This executor leaves: it takes nothing over.
@@ -29,6 +37,18 @@ pub struct Blocks {
 
 #[tonic::async_trait]
 impl executor_server::Executor for Blocks {
+    type FetchCachedBlockStream = BoxStream<'static, Result<CachedBlockChunk, Status>>;
+
+    async fn fetch_cached_block(
+        &self,
+        request: Request<FetchCachedBlockRequest>,
+    ) -> Result<Response<Self::FetchCachedBlockStream>, Status> {
+        let Some(store) = self.cached.get() else {
+            return Err(Status::unavailable("the executor has not registered yet"));
+        };
+        cached::serve(store, request.into_inner()).map(Response::new)
+    }
+
     type FetchBlocksStream = BoxStream<'static, Result<BlockChunk, Status>>;
 
     async fn fetch_blocks(

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use firesteel_engine::{
+    cache::CacheAccess,
     shuffle::{BlockClient, ShuffleAccess, ShuffleTier},
     task::{TaskEnvironment, TaskProgress, TaskSpec, run_task},
 };
@@ -21,6 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    cached,
     driver::{AskError, Driver},
     outputs::TaskInputs,
 };
@@ -28,6 +30,8 @@ use crate::{
 /// Runs tasks, as many at a time as there are slots.
 pub struct Tasks {
     executor: ExecutorId,
+    /// As others reach it.
+    address: String,
     env: TaskEnvironment,
     driver: Arc<Driver>,
     client: BlockClient,
@@ -45,6 +49,7 @@ struct Running {
 impl Tasks {
     pub fn new(
         executor: ExecutorId,
+        address: String,
         env: TaskEnvironment,
         driver: Arc<Driver>,
         client: BlockClient,
@@ -52,7 +57,15 @@ impl Tasks {
         slots: u32,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(slots.max(1) as usize));
-        Self { executor, env, driver, client, runtime, slots, running: Mutex::default() }
+        Self { executor, address, env, driver, client, runtime, slots, running: Mutex::default() }
+    }
+
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub fn client(&self) -> &BlockClient {
+        &self.client
     }
 
     pub fn env(&self) -> &TaskEnvironment {
@@ -84,6 +97,10 @@ impl Tasks {
                     Message::TaskFailed(TaskFailed { id: Some(id.into()), failure: Some(failure), metrics })
                 }
             };
+            // The driver knows of the blocks before it knows that the task is over.
+            if let Some(blocks) = cached::changed(tasks.env.session.cache_store()) {
+                let _ = reports.send(blocks).await;
+            }
             // When nobody takes it the driver is gone, and the task's end with it.
             let _ = reports.send(ExecutorMessage { message: Some(message) }).await;
         });
@@ -124,6 +141,7 @@ impl Tasks {
             output: ShuffleId(shuffle_id),
             num_partitions,
             shuffles: ShuffleAccess { source, client: self.client.clone(), tier, local },
+            cache: CacheAccess::new(self.client.clone(), &self.address, launch.cached),
             queued: arrived.elapsed(),
         };
         run_task(&self.env, task, progress, cancel).await

@@ -1,7 +1,7 @@
 //! What analysis answers.
 
 use datafusion::{arrow::array::RecordBatch, logical_expr::LogicalPlan};
-use firesteel_engine::write::WriteSpec;
+use firesteel_engine::{cache::StorageLevel, write::WriteSpec};
 use firesteel_plan::{DataType, statement::ExplainMode};
 
 use crate::catalog::Table;
@@ -13,12 +13,23 @@ pub enum Analyzed {
     Query(AnalyzedQuery),
     /// Run the plan and write its rows; then [`crate::Session::apply`] the catalog's change.
     Write(AnalyzedWrite),
+    /// Keep the plan's rows, now or when they are first read.
+    Cache(AnalyzedCache),
     /// Answered at once.
     Rows { columns: Vec<OutputColumn>, batches: Vec<RecordBatch> },
     /// Done, nothing to show.
     Done,
     /// Show the plan of what is inside, do not run it.
     Explain { mode: ExplainMode, of: Box<Analyzed> },
+}
+
+#[derive(Debug, Clone)]
+pub struct AnalyzedCache {
+    pub query: AnalyzedQuery,
+    /// For people.
+    pub name: String,
+    pub level: StorageLevel,
+    pub lazy: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -16,5 +16,5 @@ mod statement;
 mod tables;
 mod visit;
 
-pub use analyzed::{Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn};
+pub use analyzed::{Analyzed, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn};
 pub use session::{Session, time_zone};

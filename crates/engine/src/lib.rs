@@ -2,6 +2,7 @@
 //! run as the stages of a distributed job.
 
 pub mod adaptive;
+pub mod cache;
 pub mod codec;
 pub mod error;
 pub mod exchange;

@@ -17,6 +17,7 @@ use firesteel_plan::{SparkConf, SparkResult, conf::keys};
 use parking_lot::RwLock;
 
 use crate::{
+    cache::{CacheManager, CacheStore},
     error::from_datafusion,
     memory::{BoundedMemory, ExecutorMemory, process_memory, runtime_with_pool},
     storage::Stores,
@@ -56,6 +57,8 @@ struct Inner {
     memory: ExecutorMemory,
     stores: Arc<Stores>,
     local_dirs: Vec<PathBuf>,
+    cache: RwLock<Arc<CacheManager>>,
+    cache_store: Arc<CacheStore>,
 }
 
 /// Rows of a batch. DataFusion's own default is half of it; measured faster at twice that (docs/development.md).
@@ -87,6 +90,16 @@ impl EngineSession {
             .with_object_store_registry(stores.clone())
             .build_arc()
             .map_err(|e| from_datafusion(&e))?;
+        let cache_store = Arc::new(CacheStore::new(&local_dirs, memory.clone()));
+        let evictor = Arc::downgrade(&cache_store);
+        memory.set_evictor(evictor);
+        let cache = Arc::new(CacheManager::default());
+        if options.mode == ExecutionMode::InProcess {
+            // On a cluster the driver's core does both.
+            cache_store.report_to(cache.master());
+            let endpoint = Arc::downgrade(&cache_store);
+            cache.master().set_endpoint(endpoint);
+        }
         Ok(Self(Arc::new(Inner {
             conf: RwLock::new(options.conf),
             mode: options.mode,
@@ -95,6 +108,8 @@ impl EngineSession {
             memory,
             stores,
             local_dirs,
+            cache: RwLock::new(cache),
+            cache_store,
         })))
     }
 
@@ -142,6 +157,23 @@ impl EngineSession {
 
     pub fn local_dirs(&self) -> &[PathBuf] {
         &self.0.local_dirs
+    }
+
+    /// The plans that this application has cached.
+    pub fn cache(&self) -> Arc<CacheManager> {
+        self.0.cache.read().clone()
+    }
+
+    /// From now on what `other` has cached is this session's too: sessions that share executors share what is kept there.
+    pub fn share_cache_of(&self, other: &EngineSession) {
+        if !Arc::ptr_eq(&self.0, &other.0) {
+            *self.0.cache.write() = other.cache();
+        }
+    }
+
+    /// The cached blocks of this process.
+    pub fn cache_store(&self) -> &Arc<CacheStore> {
+        &self.0.cache_store
     }
 
     /// Partitions of an exchange by key.

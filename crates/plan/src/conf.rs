@@ -162,6 +162,10 @@ conf_keys! {
     MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";
     IO_COMPRESSION = "spark.io.compression.codec", Text, "lz4", "Codec of shuffle blocks: lz4, zstd or none.";
+    CACHE_BATCH_SIZE = "spark.sql.inMemoryColumnarStorage.batchSize", Int, "10000", "Most rows of one batch of a cached table.";
+    CACHE_COMPRESSED = "spark.sql.inMemoryColumnarStorage.compressed", Bool, "true", "Whether cached batches are compressed where they are encoded: on disk, in serialized levels and on the network.";
+    CACHE_PARTITION_PRUNING = "spark.sql.inMemoryColumnarStorage.partitionPruning", Bool, "true", "Whether filters over cached tables leave out batches by their bounds.";
+    CHECKPOINT_DIR = "spark.checkpoint.dir", Text, "", "Folder of checkpoints, on storage that outlives executors.";
     HEARTBEAT_INTERVAL = "spark.executor.heartbeatInterval", Millis, "10s", "How often an executor reports to the driver.";
     DECOMMISSION_ENABLED = "spark.decommission.enabled", Bool, "true", "Whether an executor that must leave ends its tasks and hands its outputs over first. Spark's default is false.";
     STORAGE_DECOMMISSION_ENABLED = "spark.storage.decommission.enabled", Bool, "true", "Whether it hands over what it stores. Spark's default is false.";

@@ -130,6 +130,16 @@ pub enum StatementKind {
     RefreshTable {
         name: MultipartName,
     },
+    /// `REFRESH path`: everything that reads below it.
+    RefreshPath {
+        path: String,
+    },
+    CacheTable(Box<CacheTable>),
+    UncacheTable {
+        name: MultipartName,
+        if_exists: bool,
+    },
+    ClearCache,
     /// Statements that the parser knows and nothing runs yet, by name: an UNSUPPORTED_FEATURE error when run.
     NotYet {
         what: String,
@@ -149,6 +159,17 @@ pub struct CreateView {
     pub query: Relation,
     /// The query's own text.
     pub query_text: String,
+}
+
+/// `CACHE [LAZY] TABLE name [OPTIONS (…)] [[AS] query]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CacheTable {
+    pub name: MultipartName,
+    /// Kept when it is first read, not at once.
+    pub lazy: bool,
+    pub options: Vec<(String, String)>,
+    /// A query becomes a temporary view of the name first; with its own text.
+    pub query: Option<(Relation, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -34,6 +34,7 @@ fn main() -> Result<(), std::num::ParseIntError> {
         output,
         preferences: vec![],
         indeterminate: false,
+        lazy_parents: vec![],
     };
     let stages = vec![
         stage(0, &[], tasks, StageOutput::Shuffle { shuffle: ShuffleId(0), num_reducers: reducers }),

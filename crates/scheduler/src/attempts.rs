@@ -238,8 +238,19 @@ impl Scheduler {
         let expected = self.config.ignore_decommission_fetch_failure
             && from.is_some_and(|index| self.executors.draining_since(index).is_some());
 
+        let writer = self.writers.get(&failure.shuffle).copied();
         let Some(stage) = self.stages.get_mut(&id) else { return };
         let mut todo = Vec::new();
+        if !lost && writer.is_some_and(|writer| !stage.needs(writer)) {
+            // What was cached is lost, and what it was made from was not made in this job.
+            stage.needs_lazy_parents = true;
+            if stage.state == StageState::Running {
+                self.suspend(id, &mut todo, actions);
+            }
+            self.submit(todo, actions);
+            self.resubmit_after_loss(touched, actions);
+            return;
+        }
         // If nothing was lost by it, the reader was late: what it missed is known, or made again already.
         if lost && reader.stage_attempt >= stage.fetch_failures_counted {
             stage.fetch_failures_counted = reader.stage_attempt + 1;

@@ -140,7 +140,7 @@ impl Scheduler {
             self.start(id, actions);
             return;
         }
-        todo.extend(stage.spec.parents.iter().copied());
+        todo.extend(stage.spec.parents.iter().copied().filter(|parent| stage.needs(*parent)));
         if let Some(stage) = self.stages.get_mut(&id) {
             stage.state = StageState::Waiting;
         }

@@ -71,6 +71,9 @@ pub struct StageSpec {
     /// Running a task of this stage again may give other rows, or the same rows in another split. When outputs are lost
     /// that somebody has begun to read, the stage and all that follows it start over.
     pub indeterminate: bool,
+    /// Those of `parents` whose outputs need not be there before the stage runs: its tasks read them only to make again
+    /// what was cached and is lost. When one reports that it could not, they are made, as in Spark.
+    pub lazy_parents: Vec<StageId>,
 }
 
 /// Where a stage leaves its rows. Either way they stay with the executors and are addressed by a shuffle id.
@@ -219,6 +222,7 @@ mod tests {
             },
             preferences: vec![],
             indeterminate: false,
+            lazy_parents: vec![],
         }
     }
 

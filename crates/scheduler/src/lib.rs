@@ -21,6 +21,7 @@
 //!     output: StageOutput::Result { shuffle: ShuffleId(0) },
 //!     preferences: vec![],
 //!     indeterminate: false,
+//!     lazy_parents: vec![],
 //! };
 //! let job = JobSpec {
 //!     job: JobId(7),

@@ -395,7 +395,8 @@ impl Scheduler {
     }
 
     pub(crate) fn parents_complete(&self, stage: &Stage) -> bool {
-        stage.spec.parents.iter().all(|parent| self.stages.get(parent).is_some_and(|parent| parent.tasks.is_complete()))
+        let complete = |parent| self.stages.get(parent).is_some_and(|parent| parent.tasks.is_complete());
+        stage.spec.parents.iter().all(|parent| !stage.needs(*parent) || complete(parent))
     }
 
     /// Brings the pool up to date with a stage whose state or pending tasks changed.

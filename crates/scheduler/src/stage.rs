@@ -41,6 +41,8 @@ pub(crate) struct Stage {
     pub failures: StageFailures,
     /// How long its tasks have waited for the places that they prefer.
     pub delay: Delay,
+    /// A task has missed what its lazy parents write: they count as the others from then on.
+    pub needs_lazy_parents: bool,
     /// How long its successful attempts took, in milliseconds; kept only for speculation.
     pub durations: Median,
     /// How fast they read rows; kept only for speculation.
@@ -65,12 +67,18 @@ impl Stage {
             failed_attempts: 0,
             failures: StageFailures::default(),
             delay: Delay::new(0),
+            needs_lazy_parents: false,
             durations: Median::default(),
             pace: Pace::default(),
             turn: None,
             tasks,
             spec,
         }
+    }
+
+    /// Whether its tasks cannot do without what this parent writes.
+    pub fn needs(&self, parent: StageId) -> bool {
+        self.needs_lazy_parents || !self.spec.lazy_parents.contains(&parent)
     }
 
     pub fn id(&self) -> StageId {

@@ -60,6 +60,8 @@ impl Cluster {
             limits::scheduler_config(&conf, options.executors, options.dynamic_allocation)?,
             &options.token,
         )?;
+        let endpoint = Arc::downgrade(&core);
+        core.engine().cache().master().set_endpoint(endpoint);
         let control = Control::start()?;
         let listener = control
             .run(TcpListener::bind(options.listen))

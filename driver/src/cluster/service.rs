@@ -61,6 +61,7 @@ impl driver_server::Driver for Service {
                     Some(Message::TaskFailed(failed)) => core.task_failed(&id, failed),
                     Some(Message::Leaving(leaving)) => core.leaving(&id, &leaving.reason),
                     Some(Message::OutputsMoved(moved)) => core.outputs_moved(&id, moved),
+                    Some(Message::CachedBlocks(blocks)) => core.cached_blocks(&id, blocks),
                     Some(Message::Heartbeat(heartbeat)) => core.heartbeat(&heartbeat),
                     Some(Message::Register(_)) | None => {}
                 }

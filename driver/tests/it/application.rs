@@ -17,12 +17,17 @@ use tempfile::TempDir;
 
 /// An application that runs its plans in this process, uncut, with two slots.
 pub fn in_process(scratch: &Path, conf: &[(&str, &str)]) -> Application {
+    in_process_with(scratch, conf, None)
+}
+
+/// With so much memory.
+pub fn in_process_with(scratch: &Path, conf: &[(&str, &str)], memory_bytes: Option<u64>) -> Application {
     let settings = settings(conf);
     let engine = EngineSession::new(EngineOptions {
         conf: settings.clone(),
         mode: ExecutionMode::InProcess,
         slots: 2,
-        memory_bytes: None,
+        memory_bytes,
         local_dirs: vec![scratch.to_owned()],
     })
     .unwrap();

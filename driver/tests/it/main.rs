@@ -3,10 +3,12 @@
 
 mod adaptive;
 mod application;
+mod cached;
 mod control;
 mod damage;
 mod decommission;
 mod exchanges;
+mod iterations;
 mod losses;
 mod sharing;
 mod spill;

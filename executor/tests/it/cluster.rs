@@ -193,6 +193,7 @@ impl State {
             FromExecutor::Heartbeat(_) => {
                 self.heartbeats.fetch_add(1, Ordering::Relaxed);
             }
+            FromExecutor::CachedBlocks(_) => {}
             FromExecutor::Leaving(_) => self.leaving.lock().push(executor.to_owned()),
             FromExecutor::OutputsMoved(_) => panic!("nobody asked for it"),
             FromExecutor::Register(_) => panic!("registered twice on one stream"),
@@ -422,7 +423,15 @@ impl Cluster {
             })
             .collect();
         let output = TaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers() as u32 };
-        let launch = LaunchTask { id: Some(id.into()), plan_key, splits, output: Some(output), inputs, job_id: 1 };
+        let launch = LaunchTask {
+            id: Some(id.into()),
+            plan_key,
+            splits,
+            output: Some(output),
+            inputs,
+            job_id: 1,
+            cached: vec![],
+        };
         (launch, outcome)
     }
 

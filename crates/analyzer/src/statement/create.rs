@@ -124,7 +124,11 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         if managed && session.catalog().table(&database_name, &name).await?.is_none() {
             check_empty(session, &location, &table).await?;
         }
+        let known = if create.replace { super::cache::Known::of(session, &create.name).await } else { None };
         session.catalog().create_table(table, create.replace).await?;
+        if let Some(known) = known {
+            known.forget(session);
+        }
         return Ok(Analyzed::Done);
     };
     let query = reordered(query, &columns_order)?;
@@ -347,6 +351,7 @@ pub(super) async fn truncate(session: &Session, name: &MultipartName) -> SparkRe
     match &table.kind {
         TableKind::Files { location, managed: true, .. } => {
             remove_files(session, location).await?;
+            session.engine().cache().recache_path(location);
             Ok(Analyzed::Done)
         }
         TableKind::Files { .. } => Err(SparkError::new(

@@ -1,5 +1,6 @@
 //! Statements: queries are planned, DDL is done, what only shows something is answered.
 
+mod cache;
 mod create;
 mod describe;
 mod insert;
@@ -42,12 +43,12 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::CreateTable(create) => create::table(session, create, text).await,
         StatementKind::Insert(insert) => insert::table(session, insert, statement.span, text).await,
         StatementKind::InsertDirectory(insert) => insert::directory(session, insert, text).await,
-        StatementKind::DropTable { name, if_exists, .. } => create::drop_table(session, name, *if_exists, false)
-            .await
-            .map_err(|e| at_name(e, text, statement.span, name)),
-        StatementKind::DropView { name, if_exists } => create::drop_table(session, name, *if_exists, true)
-            .await
-            .map_err(|e| at_name(e, text, statement.span, name)),
+        StatementKind::DropTable { name, if_exists, .. } => {
+            dropped(session, name, *if_exists, false).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        StatementKind::DropView { name, if_exists } => {
+            dropped(session, name, *if_exists, true).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
         StatementKind::CreateDatabase { name, if_not_exists, location, comment } => {
             create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref()).await
         }
@@ -68,6 +69,18 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::Set { key, value } => set::set(session, key.as_deref(), value.as_deref()),
         StatementKind::SetTimeZone { value } => set::time_zone(session, value, text),
         StatementKind::Reset { key } => set::reset(session, key.as_deref()),
+        StatementKind::Explain { statement, .. }
+            if matches!(
+                statement.kind,
+                StatementKind::CacheTable(_)
+                    | StatementKind::UncacheTable { .. }
+                    | StatementKind::ClearCache
+                    | StatementKind::RefreshTable { .. }
+                    | StatementKind::RefreshPath { .. }
+            ) =>
+        {
+            Err(SparkError::unsupported("EXPLAIN of a statement about cached tables"))
+        }
         StatementKind::Explain { mode, statement } => {
             let of = match Box::pin(run_inner(session, statement, text)).await? {
                 of @ (Analyzed::Query(_) | Analyzed::Write(_)) => of,
@@ -105,8 +118,18 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             )
         }
         StatementKind::RefreshTable { name } => {
-            // Files are listed anew by every statement, so there is nothing stale; the table must exist.
-            found(session, name).await?;
+            cache::refresh(session, name).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        StatementKind::RefreshPath { path } => {
+            session.engine().cache().recache_path(path);
+            Ok(Analyzed::Done)
+        }
+        StatementKind::CacheTable(cache) => cache::cache(session, cache, statement.span, text).await,
+        StatementKind::UncacheTable { name, if_exists } => {
+            cache::uncache(session, name, *if_exists).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        StatementKind::ClearCache => {
+            session.engine().cache().clear();
             Ok(Analyzed::Done)
         }
         StatementKind::TruncateTable { name } => {
@@ -114,6 +137,16 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         }
         StatementKind::NotYet { what } => Err(SparkError::unsupported(what)),
     }
+}
+
+/// DROP TABLE or VIEW.
+async fn dropped(session: &Session, name: &MultipartName, if_exists: bool, view: bool) -> SparkResult<Analyzed> {
+    let known = cache::Known::of(session, name).await;
+    let done = create::drop_table(session, name, if_exists, view).await?;
+    if let Some(known) = known {
+        known.forget(session);
+    }
+    Ok(done)
 }
 
 /// Opens the tables of a query and plans it.

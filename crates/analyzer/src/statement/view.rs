@@ -7,7 +7,7 @@ use firesteel_plan::{
     types::StructField,
 };
 
-use super::{catalog_table, is_view, plan_query, table_name};
+use super::{cache, catalog_table, is_view, plan_query, table_name};
 use crate::{
     Analyzed,
     catalog::{Table, TableKind, View},
@@ -53,11 +53,16 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         if create.if_not_exists && exists(session, name, create.global) {
             return Ok(Analyzed::Done);
         }
+        let known = if create.replace { cache::Known::of(session, &create.name).await } else { None };
         if !create.replace || !exists(session, name, create.global) {
             session.add_temp_view(name, TempView::Query(view), create.global, create.replace)?;
         } else {
             check_not_recursive(session, &create.name, create, text).await?;
             session.add_temp_view(name, TempView::Query(view), create.global, true)?;
+            // Also when it means the same as before: Spark does not look.
+            if let Some(known) = known {
+                known.forget(session);
+            }
         }
         return Ok(Analyzed::Done);
     }
@@ -102,7 +107,11 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
     };
+    let known = if create.replace { cache::Known::of(session, &create.name).await } else { None };
     session.catalog().create_table(table, create.replace).await?;
+    if let Some(known) = known {
+        known.forget(session);
+    }
     Ok(Analyzed::Done)
 }
 
@@ -188,7 +197,11 @@ pub(super) async fn create_using(
         spec.schema = Some(open.schema);
         spec.partition_columns = Some(open.partition_columns);
     }
+    let known = if replace { cache::Known::of(session, name).await } else { None };
     session.add_temp_view(view, TempView::Files(spec), global, replace)?;
+    if let Some(known) = known {
+        known.forget(session);
+    }
     Ok(Analyzed::Done)
 }
 

@@ -31,7 +31,7 @@ use super::{
     nodes::{FileWriteCodec, TextScanCodec},
     splits::{self, ScanSettings},
 };
-use crate::{shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
+use crate::{cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
 
 /// Encodes and decodes plans. Driver and executors use the same entries.
 #[derive(Debug, Clone)]
@@ -86,8 +86,13 @@ impl PlanCodec {
             .with_scalar(firesteel_functions::all_udfs())
             .with_aggregate(firesteel_functions::all_udafs())
             .with_window(firesteel_functions::all_udwfs());
-        let nodes: Vec<Arc<dyn NodeCodec>> =
-            vec![Arc::new(ShuffleReaderCodec), Arc::new(FileWriteCodec), Arc::new(TextScanCodec), Arc::new(RangeCodec)];
+        let nodes: Vec<Arc<dyn NodeCodec>> = vec![
+            Arc::new(ShuffleReaderCodec),
+            Arc::new(FileWriteCodec),
+            Arc::new(TextScanCodec),
+            Arc::new(RangeCodec),
+            Arc::new(CacheScanCodec),
+        ];
         Self { nodes, exprs: vec![], functions: Arc::new(functions) }
     }
 

@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use firesteel_protocol::{
     AUTH_HEADER,
-    proto::{BlockChunk, FetchBlocksRequest, OutputChunk, executor_client::ExecutorClient},
+    proto::{
+        BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk,
+        executor_client::ExecutorClient,
+    },
 };
 use futures::Stream;
 use hyper::rt::Executor;
@@ -115,6 +118,19 @@ impl BlockClient {
         let mut request = Request::new(chunks);
         request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
         client.receive_output(request).await.map(|_| ())
+    }
+
+    /// A partition of a cached relation.
+    pub async fn fetch_cached(
+        &self,
+        address: &str,
+        request: FetchCachedBlockRequest,
+    ) -> Result<Streaming<CachedBlockChunk>, Status> {
+        let channel = self.channel(address)?;
+        let mut client = ExecutorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        let mut request = Request::new(request);
+        request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
+        client.fetch_cached_block(request).await.map(tonic::Response::into_inner)
     }
 
     /// The next fetch of this address dials anew.

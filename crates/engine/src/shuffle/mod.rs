@@ -20,7 +20,7 @@ mod tier;
 mod transfer;
 mod writer;
 
-pub use block::{BlockCompression, BlockDecoder};
+pub use block::{BlockCompression, BlockDecoder, BlockEncoder};
 pub use client::{BlockClient, MAX_MESSAGE_BYTES};
 pub use error::FetchFailedError;
 pub use fetch::fetch_result;

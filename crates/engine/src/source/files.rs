@@ -24,7 +24,7 @@ use object_store::ObjectMeta;
 use tokio::sync::OnceCell;
 
 use super::{Source, listing::Listing, partitions::Partitions, splits};
-use crate::EngineSession;
+use crate::{EngineSession, cache::SourceIdentity};
 
 /// Files above this number are not opened for statistics before the query runs.
 const MAX_FILES_FOR_STATISTICS: usize = 512;
@@ -102,6 +102,11 @@ impl FilesTable {
             statistics: OnceCell::new(),
             whole: OnceLock::new(),
         })
+    }
+
+    /// What is read, whatever files are there.
+    pub fn identity(&self) -> &SourceIdentity {
+        &self.listing.identity
     }
 
     /// Reads the statistics that [`TableProvider::statistics`] then answers.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::{SourceOptions, SourceSpec};
 use crate::{
     EngineSession,
+    cache::SourceIdentity,
     error::from_datafusion,
     storage::{
         Location,
@@ -26,6 +27,8 @@ pub struct Listing {
     pub files: Vec<ListedFile>,
     /// The first path as written, for messages.
     pub written: String,
+    /// What is read, whatever files are there.
+    pub identity: SourceIdentity,
 }
 
 #[derive(Debug, Clone)]
@@ -77,7 +80,18 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     }
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     files.dedup_by(|a, b| a.meta.location == b.meta.location);
-    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written })
+    let identity = identity(spec, &paths)?;
+    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written, identity })
+}
+
+fn identity(spec: &SourceSpec, paths: &[String]) -> SparkResult<SourceIdentity> {
+    let absolute = |path: &String| {
+        let location = Location::parse(path)?;
+        Ok(format!("{}{}", location.store.as_str(), location.path))
+    };
+    let format = spec.format.to_ascii_lowercase();
+    let rest = format!("{format} {:?} {:?} {:?}", spec.schema, spec.options, spec.partition_columns);
+    Ok(SourceIdentity { paths: paths.iter().map(absolute).collect::<SparkResult<_>>()?, rest })
 }
 
 fn glob_location(path: &str) -> SparkResult<(Location, Option<Regex>)> {

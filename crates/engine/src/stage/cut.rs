@@ -1,6 +1,9 @@
 //! Where a plan is cut.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{Result, internal_err, not_impl_err, tree_node::TreeNodeRecursion},
@@ -26,7 +29,7 @@ use datafusion::{
 use firesteel_protocol::ShuffleId;
 
 use super::{InputKind, Stage, StageGraph, StageInput};
-use crate::{exchange::ExchangeExec, shuffle::ShuffleReaderExec};
+use crate::{cache::InMemoryTableScanExec, exchange::ExchangeExec, shuffle::ShuffleReaderExec};
 
 /// Cuts `plan`, whose scalar subqueries are inlined ([`super::inline_scalar_subqueries`]), at its exchanges. Stage `i`
 /// of the graph writes the shuffle that `shuffle_id(i)` names; ids must not repeat within an application attempt.
@@ -68,7 +71,7 @@ pub fn cut_ready(
     shuffle_id: &mut dyn FnMut(usize) -> ShuffleId,
     progress: &dyn Progress,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let mut cutter = Cutter { stages, shuffle_id, progress };
+    let mut cutter = Cutter { stages, shuffle_id, progress, lineages: HashMap::new() };
     let root = cutter.rewrite(plan)?;
     if !root.complete {
         return Ok(Some(root.plan));
@@ -83,6 +86,8 @@ pub(super) struct Cutter<'a> {
     stages: &'a mut Vec<Stage>,
     shuffle_id: &'a mut dyn FnMut(usize) -> ShuffleId,
     progress: &'a dyn Progress,
+    /// What cached relations are computed from, cut once however often they are read.
+    lineages: HashMap<u64, Option<Arc<dyn ExecutionPlan>>>,
 }
 
 /// A part of a plan, without the stages that were cut off below.
@@ -98,6 +103,9 @@ impl Cutter<'_> {
     }
 
     fn rewrite_node(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Open> {
+        if let Some(scan) = plan.downcast_ref::<InMemoryTableScanExec>() {
+            return Ok(Open { plan: self.cached(scan)?, complete: true });
+        }
         if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
             let complete = self.progress.is_complete(reader.shuffle());
             return Ok(Open { plan, complete });
@@ -164,6 +172,30 @@ impl Cutter<'_> {
             self.loop_join(plan, left, right)?;
         }
         self.replace(plan.clone(), children)
+    }
+
+    /// The scan over what its relation is computed from, which is cut at once: no size that is known later changes it.
+    fn cached(&mut self, scan: &InMemoryTableScanExec) -> Result<Arc<dyn ExecutionPlan>> {
+        let Some(relation) = scan.relation() else { return Ok(Arc::new(scan.clone())) };
+        let lineage = match self.lineages.get(&relation.id) {
+            Some(known) => known.clone(),
+            None => {
+                let lineage = relation.lineage().map(|lineage| self.lineage(lineage)).transpose()?;
+                self.lineages.insert(relation.id, lineage.clone());
+                lineage
+            }
+        };
+        Ok(Arc::new(scan.revealed(lineage)?))
+    }
+
+    fn lineage(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let before = self.stages.len();
+        let lineages = std::mem::take(&mut self.lineages);
+        let mut inner = Cutter { stages: self.stages, shuffle_id: self.shuffle_id, progress: &AllAtOnce, lineages };
+        let open = inner.rewrite(plan)?.plan;
+        self.lineages = inner.lineages;
+        self.stages.iter_mut().skip(before).for_each(|stage| stage.lineage = true);
+        Ok(open)
     }
 
     /// `plan` over `children`, each brought to one partition where `plan` needs that.
@@ -293,22 +325,27 @@ impl Cutter<'_> {
         let inputs = self.inputs(&plan)?;
         let indeterminate = is_indeterminate(&plan, &output, !inputs.is_empty())?;
         let num_tasks = partitions(&plan).max(1);
-        self.stages.push(Stage { index, plan, num_tasks, shuffle, output, inputs, indeterminate, counted });
+        self.stages.push(Stage {
+            index,
+            plan,
+            num_tasks,
+            shuffle,
+            output,
+            inputs,
+            indeterminate,
+            counted,
+            lineage: false,
+        });
         Ok(shuffle)
     }
 
     fn inputs(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<Vec<StageInput>> {
         let mut found = BTreeMap::new();
-        each_node(plan, &mut |node| {
-            if let Some(reader) = node.downcast_ref::<ShuffleReaderExec>() {
-                found.entry(reader.shuffle()).or_insert(reader.kind());
-            }
-            Ok(())
-        })?;
+        readers(plan, false, &mut found);
         found
             .into_iter()
-            .map(|(shuffle, kind)| match self.stages.iter().position(|stage| stage.shuffle == shuffle) {
-                Some(stage) => Ok(StageInput { stage, shuffle, kind }),
+            .map(|(shuffle, (kind, lazy))| match self.stages.iter().position(|stage| stage.shuffle == shuffle) {
+                Some(stage) => Ok(StageInput { stage, shuffle, kind, lazy }),
                 None => internal_err!("the plan reads shuffle {shuffle}, which no stage of it writes"),
             })
             .collect()
@@ -339,6 +376,18 @@ pub(crate) fn over(
 /// Whether the partitions of `plan` are the outputs of single map tasks: there is nothing to be cut above it again.
 fn reads_each_map(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.downcast_ref::<ShuffleReaderExec>().is_some_and(|reader| reader.kind() == InputKind::PerMap)
+}
+
+/// The shuffles that a plan reads, and whether only complete cached relations would read them.
+fn readers(plan: &Arc<dyn ExecutionPlan>, below_complete: bool, found: &mut BTreeMap<ShuffleId, (InputKind, bool)>) {
+    if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
+        let (_, lazy) = found.entry(reader.shuffle()).or_insert((reader.kind(), below_complete));
+        *lazy &= below_complete;
+    }
+    let complete = plan.downcast_ref::<InMemoryTableScanExec>().is_some_and(InMemoryTableScanExec::is_complete);
+    for child in plan.children() {
+        grow_stack(|| readers(child, below_complete || complete, found));
+    }
 }
 
 /// A shuffle that is read in one partition is on disk already: if at most cheap row-wise work follows, every task can

@@ -17,8 +17,8 @@ use firesteel_protocol::ShuffleId;
 pub use cut::{Progress, cut, cut_ready};
 pub(crate) use cut::{each_node, grow_stack, over, partitions};
 pub(crate) use join::outputs_build_rows;
-pub(crate) use scans::file_scan;
 pub use scans::{ScanPartition, scan_partitions};
+pub(crate) use scans::{each_read, file_scan};
 pub use subquery::inline_scalar_subqueries;
 
 /// A query as a graph of stages.
@@ -53,6 +53,8 @@ pub struct Stage {
     /// Running a task again may give other rows, or the same rows in another split (round-robin over rows that come
     /// in no fixed order, limits, volatile functions).
     pub indeterminate: bool,
+    /// A cached relation is computed from it: it runs as far as blocks of that are missing, never for itself.
+    pub lineage: bool,
     /// Its readers must see as many reduce partitions as it writes: the query says how many, or there is one.
     pub counted: bool,
 }
@@ -71,6 +73,9 @@ pub struct StageInput {
     pub stage: usize,
     pub shuffle: ShuffleId,
     pub kind: InputKind,
+    /// Only cached relations are computed from it, and every block of them is somewhere: it need not be there before the
+    /// stage runs, and is made when a block is lost after all.
+    pub lazy: bool,
 }
 
 /// Which blocks a reader's partition consists of.

@@ -1,6 +1,6 @@
 //! Which files a task reads.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use datafusion::{
     common::Result,
@@ -33,9 +33,23 @@ pub(super) fn is_file_scan(node: &Arc<dyn ExecutionPlan>) -> bool {
 
 /// The partitions of file scans that partition `task` of `plan` reads, by scan.
 pub fn scan_partitions(plan: &Arc<dyn ExecutionPlan>, task: usize) -> Result<Vec<ScanPartition>> {
-    let mut walk = Walk { next_scan: 0, found: Vec::new() };
-    walk.visit(plan, Reads::One(task))?;
-    Ok(walk.found)
+    let (mut next_scan, mut found) = (0, Vec::new());
+    each_read(plan, task, &mut |node, partitions| {
+        if is_file_scan(node) {
+            let scan = next_scan;
+            next_scan += 1;
+            found.extend(partitions.map(|partition| ScanPartition { scan, partition }));
+        }
+    })?;
+    Ok(found)
+}
+
+/// Is told a node and which of its partitions are read.
+type ReadFn<'a> = dyn FnMut(&Arc<dyn ExecutionPlan>, Range<usize>) + 'a;
+
+/// Calls `f` with every node of `plan`, depth first, and with the partitions of it that partition `task` of `plan` reads.
+pub(crate) fn each_read(plan: &Arc<dyn ExecutionPlan>, task: usize, f: &mut ReadFn<'_>) -> Result<()> {
+    visit(plan, Reads::One(task), f)
 }
 
 /// What of a node's partitions the task reads.
@@ -46,34 +60,22 @@ enum Reads {
     All,
 }
 
-struct Walk {
-    next_scan: usize,
-    found: Vec<ScanPartition>,
-}
-
-impl Walk {
-    fn visit(&mut self, node: &Arc<dyn ExecutionPlan>, reads: Reads) -> Result<()> {
-        grow_stack(|| {
-            if is_file_scan(node) {
-                let scan = self.next_scan;
-                self.next_scan += 1;
-                let partitions = match reads {
-                    Reads::Nothing => 0..0,
-                    Reads::One(partition) => partition..partition + 1,
-                    Reads::All => 0..partitions(node),
-                };
-                self.found.extend(partitions.map(|partition| ScanPartition { scan, partition }));
-                return Ok(());
-            }
-            let mut first = 0;
-            for (index, child) in node.children().into_iter().enumerate() {
-                let child_reads = reads_of_child(node, index, child, reads, first);
-                first += partitions(child);
-                self.visit(child, child_reads)?;
-            }
-            Ok(())
-        })
-    }
+fn visit(node: &Arc<dyn ExecutionPlan>, reads: Reads, f: &mut ReadFn<'_>) -> Result<()> {
+    grow_stack(|| {
+        let read = match reads {
+            Reads::Nothing => 0..0,
+            Reads::One(partition) => partition..partition + 1,
+            Reads::All => 0..partitions(node),
+        };
+        f(node, read);
+        let mut first = 0;
+        for (index, child) in node.children().into_iter().enumerate() {
+            let child_reads = reads_of_child(node, index, child, reads, first);
+            first += partitions(child);
+            visit(child, child_reads, f)?;
+        }
+        Ok(())
+    })
 }
 
 /// What a task that `reads` so much of `node` reads of its child number `index`, whose partitions, were they laid end

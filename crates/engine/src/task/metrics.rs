@@ -71,6 +71,8 @@ pub(super) fn add_output(total: &mut TaskMetrics, output: &WrittenOutput) {
 pub fn scanned_bytes(scan: &Arc<dyn ExecutionPlan>, metrics: &MetricsSet) -> u64 {
     match metrics.sum_by_name("bytes_scanned") {
         Some(counted) => counted.as_usize() as u64,
+        // Nothing counted at all: nobody read from it, as below cached blocks that are there.
+        None if metrics.iter().next().is_none() => 0,
         None => scan_size(scan),
     }
 }

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     EngineSession,
+    cache::CacheAccess,
     codec::{PlanCodec, ReceivedStage, apply_splits},
     error::from_datafusion,
     memory::{TaskMemory, bounded, runtime_with_pool},
@@ -61,6 +62,7 @@ pub struct TaskSpec {
     /// Reduce partitions that the driver expects.
     pub num_partitions: u32,
     pub shuffles: ShuffleAccess,
+    pub cache: CacheAccess,
     /// Time from the task's arrival to its start.
     pub queued: Duration,
 }
@@ -171,6 +173,7 @@ fn task_context(
         .with_extension(Arc::new(env.session.clone()))
         .with_extension(Arc::new(task.shuffles.clone()))
         .with_extension(Arc::new(FetchLimits::new(conf, env.session.memory().sure_share())))
+        .with_extension(Arc::new(task.cache.clone()))
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }));
     // Functions come from the plan's codec, so the context needs none.
     let none = (Default::default(), Default::default(), Default::default(), Default::default());

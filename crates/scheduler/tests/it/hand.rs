@@ -150,6 +150,7 @@ pub fn map(stage: u32, parents: &[u32], tasks: u32) -> StageSpec {
         output: StageOutput::Shuffle { shuffle: ShuffleId(stage), num_reducers: 3 },
         preferences: vec![],
         indeterminate: false,
+        lazy_parents: vec![],
     }
 }
 

@@ -2,8 +2,8 @@
 
 use firesteel_protocol::{ExecutorId, ShuffleId, StageId};
 use firesteel_scheduler::{
-    Action, Event, JobFailure, JobSpec, LocalityWaits, OutputHome, OutputLocation, OutputRef, Preference,
-    SchedulerConfig, StageSpec, TaskOutput, TaskOutputHome,
+    Action, Event, FetchFailure, JobFailure, JobSpec, LocalityWaits, OutputHome, OutputLocation, OutputRef, Preference,
+    SchedulerConfig, StageSpec, TaskFailure, TaskOutput, TaskOutputHome,
 };
 
 use crate::hand::{FIRST, Hand, Launch, evicted, job, map, on, partitions, result};
@@ -49,6 +49,46 @@ fn a_fetch_failure_makes_only_the_missing_maps_again() {
         hand.fetched(launch);
     }
     assert!(hand.succeeded(1));
+}
+
+#[test]
+fn a_lazy_parent_runs_only_when_it_is_missed() {
+    let cached = || StageSpec { lazy_parents: vec![StageId(0)], ..result(1, &[0], 2) };
+    let mut hand = Hand::new();
+    hand.executor("a", 2);
+    hand.submit(job(1, vec![map(0, &[], 2), cached()]));
+    let readers = hand.launched();
+    assert_eq!(partitions(&readers), [(1, 0), (1, 1)]);
+    hand.run_to_end();
+    for reader in &readers {
+        hand.finish(reader);
+        hand.fetched(reader);
+    }
+    assert!(hand.succeeded(1));
+
+    let missing = StageSpec { lazy_parents: vec![StageId(2)], ..result(3, &[2], 2) };
+    hand.submit(job(2, vec![map(2, &[], 2), missing]));
+    let readers = hand.launched();
+    assert_eq!(partitions(&readers), [(3, 0), (3, 1)]);
+    hand.finish(&readers[0]);
+    // Nothing was written, so nobody is named who lost it.
+    let missed = FetchFailure {
+        shuffle: ShuffleId(2),
+        executor: None,
+        map_indexes: vec![],
+        corrupt: false,
+        message: "outputs are nowhere".into(),
+    };
+    hand.fail(&readers[1], TaskFailure::FetchFailed(missed));
+    let maps = hand.launched();
+    assert_eq!(partitions(&maps), [(2, 0), (2, 1)]);
+    maps.iter().for_each(|launch| hand.finish(launch));
+    let again = hand.launched();
+    assert_eq!(partitions(&again), [(3, 1)]);
+    hand.finish(&again[0]);
+    hand.fetched(&readers[0]);
+    hand.fetched(&again[0]);
+    assert!(hand.succeeded(2));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn spec(number: u64, shape: &Shape, first_stage: u32) -> JobSpec {
             output: StageOutput::Shuffle { shuffle: ShuffleId(id(index).0), num_reducers: 2 },
             preferences: vec![],
             indeterminate: *indeterminate,
+            lazy_parents: vec![],
         })
         .collect();
     for index in 0..count - 1 {

@@ -1,5 +1,6 @@
 //! Statements, by their first words.
 
+mod cache;
 mod create;
 mod describe;
 mod drop;
@@ -31,8 +32,6 @@ const NOT_YET: &[&[K]] = &[
     &[K::ANALYZE, K::TABLE],
     &[K::ANALYZE, K::TABLES],
     &[K::BEGIN],
-    &[K::CACHE, K::TABLE],
-    &[K::CACHE, K::LAZY],
     &[K::CALL],
     &[K::COMMENT, K::ON],
     &[K::DECLARE],
@@ -44,7 +43,6 @@ const NOT_YET: &[&[K]] = &[
     &[K::MERGE, K::WITH],
     &[K::MSCK, K::REPAIR],
     &[K::REPAIR, K::TABLE],
-    &[K::UNCACHE, K::TABLE],
     &[K::UPDATE],
 ];
 
@@ -109,8 +107,7 @@ impl Parser<'_> {
             if self.kind_at(words.len()) == TokenKind::End {
                 return Err(self.unexpected_at(words.len()));
             }
-            let what = if words[0] == K::CACHE { "CACHE TABLE".to_owned() } else { spelled(words) };
-            return Ok(self.not_yet(what));
+            return Ok(self.not_yet(spelled(words)));
         }
         match keyword {
             K::SELECT | K::FROM | K::VALUES | K::TABLE | K::MAP | K::REDUCE => self.query_statement(),
@@ -126,8 +123,10 @@ impl Parser<'_> {
             K::DESC | K::DESCRIBE => self.describe(),
             K::CLEAR if self.is_at(1, K::CACHE) => {
                 self.at += 2;
-                Ok(StatementKind::NotYet { what: "CLEAR CACHE".into() })
+                Ok(StatementKind::ClearCache)
             }
+            K::CACHE if self.is_any_at(1, &[K::TABLE, K::LAZY]) => self.cache_table(),
+            K::UNCACHE if self.is_at(1, K::TABLE) => self.uncache_table(),
             K::TRUNCATE => {
                 self.advance();
                 self.expect(K::TABLE)?;
@@ -137,15 +136,7 @@ impl Parser<'_> {
                 }
                 Ok(StatementKind::TruncateTable { name })
             }
-            K::REFRESH => {
-                self.advance();
-                if !(self.is(K::TABLE) && self.is_name_at(1)) {
-                    let what = if self.is(K::FUNCTION) { "REFRESH FUNCTION" } else { "REFRESH of a path" };
-                    return Ok(self.not_yet(what));
-                }
-                self.advance();
-                Ok(StatementKind::RefreshTable { name: self.identifier_reference()? })
-            }
+            K::REFRESH => self.refresh(),
             K::ALTER | K::ANALYZE | K::CACHE | K::CLEAR | K::DELETE | K::LOAD | K::MERGE | K::UNCACHE => {
                 Err(self.unexpected_at(1))
             }

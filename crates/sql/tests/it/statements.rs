@@ -94,7 +94,6 @@ fn statements_that_nothing_runs_yet_are_known() {
         "UPDATE t SET a = 1",
         "DELETE FROM t WHERE a = 1",
         "ALTER TABLE t ADD COLUMN b INT",
-        "CACHE TABLE t",
         "ANALYZE TABLE t COMPUTE STATISTICS",
         "CREATE FUNCTION f AS 'x'",
         "WITH a AS (SELECT 1) MERGE INTO t USING a ON true WHEN MATCHED THEN DELETE",
@@ -183,5 +182,32 @@ fn clauses_apply_in_their_order() {
         ),
     ] {
         assert_eq!(operators(text).join(", "), expected, "{text}");
+    }
+}
+
+#[test]
+fn tables_are_cached_by_name_or_with_a_query() {
+    let cache = |text: &str| match parse(text).kind {
+        StatementKind::CacheTable(cache) => *cache,
+        _ => panic!("{text}"),
+    };
+    let plain = cache("CACHE LAZY TABLE a.b OPTIONS('storageLevel' = 'DISK_ONLY')");
+    assert_eq!((plain.name, plain.lazy, plain.query), (vec!["a".to_owned(), "b".to_owned()], true, None));
+    assert_eq!(plain.options, [("storageLevel".to_owned(), "DISK_ONLY".to_owned())]);
+    for text in [
+        "CACHE TABLE x AS SELECT 1 a",
+        "CACHE TABLE x SELECT 1 a",
+        "CACHE TABLE x AS (SELECT 1)",
+        "CACHE TABLE x VALUES (1)",
+    ] {
+        assert!(cache(text).query.is_some(), "{text}");
+    }
+    let uncache = parse("UNCACHE TABLE IF EXISTS t").kind;
+    assert_eq!(uncache, StatementKind::UncacheTable { name: vec!["t".to_owned()], if_exists: true });
+    assert_eq!(parse("CLEAR CACHE").kind, StatementKind::ClearCache);
+    for (text, path) in
+        [("REFRESH '/a b'", "/a b"), ("REFRESH /tmp/x", "/tmp/x"), ("REFRESH nope", "nope"), ("REFRESH TABLE", "TABLE")]
+    {
+        assert_eq!(parse(text).kind, StatementKind::RefreshPath { path: path.to_owned() }, "{text}");
     }
 }

@@ -145,6 +145,7 @@ impl Core {
             output: Some(WireTaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers }),
             inputs: inputs.collect(),
             job_id: job.0,
+            cached: self.locations(stage, attempt.task.partition),
         })
     }
 

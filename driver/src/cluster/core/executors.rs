@@ -153,7 +153,8 @@ impl Core {
             let attempts = state.tally.executor_lost(&executor);
             tracing::warn!(%executor, %reason, outputs, attempts, "executor lost");
         }
-        self.event_in(state, Event::ExecutorLost { executor, reason, outputs_lost: true });
+        self.event_in(state, Event::ExecutorLost { executor: executor.clone(), reason, outputs_lost: true });
+        self.cached_blocks_lost(state, &executor);
     }
 
     /// Executors that are not given up.

@@ -18,6 +18,7 @@ pub struct Handover {
     /// `spark.decommission.enabled`: they end their tasks first.
     graceful: bool,
     shuffle_blocks: bool,
+    cached_blocks: bool,
     /// Of this application, in the store behind the executors. Empty: there is none.
     folder: String,
     clean_up: bool,
@@ -41,6 +42,9 @@ impl Handover {
             shuffle_blocks: graceful
                 && conf.bool(&keys::STORAGE_DECOMMISSION_ENABLED)
                 && conf.bool(&keys::DECOMMISSION_SHUFFLE_BLOCKS),
+            cached_blocks: graceful
+                && conf.bool(&keys::STORAGE_DECOMMISSION_ENABLED)
+                && conf.bool(&keys::DECOMMISSION_CACHED_BLOCKS),
             folder,
             clean_up: conf.bool(&keys::FALLBACK_CLEAN_UP),
             stored: Mutex::default(),
@@ -59,7 +63,10 @@ impl Core {
         let running = state.scheduler.executors().alive().find(|(name, ..)| *name == id).map_or(0, |(.., busy)| busy);
         let held = state.scheduler.held_by(id);
         // Results stay until the driver has fetched them, as it does at once.
-        let waiting = u32::try_from(running + held.results).unwrap_or(u32::MAX);
+        // So do cached blocks until others have fetched them.
+        self.replicate(&state);
+        let copying = self.engine.cache().master().waiting_for_copies(id);
+        let waiting = u32::try_from(running + held.results + copying).unwrap_or(u32::MAX);
         let mut plan = HandoverPlan { running_tasks: waiting, ..HandoverPlan::default() };
         if !self.handover.shuffle_blocks {
             return plan;
@@ -113,6 +120,10 @@ impl Core {
         let Some(connection) = state.executors.get_mut(id) else { return };
         if !std::mem::replace(&mut connection.leaving, true) {
             self.event_in(state, Event::ExecutorDraining { executor: id.clone() });
+            if self.handover.cached_blocks {
+                self.engine.cache().master().leaving(id);
+                self.replicate(state);
+            }
         }
     }
 
@@ -128,7 +139,7 @@ impl Core {
                     id: name.as_str().parse().ok()?,
                     tasks,
                     holds_outputs: holders.contains(name),
-                    holds_cached_blocks: false,
+                    holds_cached_blocks: self.engine.cache().master().holds_blocks(name),
                 })
             })
         };

@@ -2,6 +2,7 @@
 
 mod actions;
 mod attempts;
+mod cached;
 mod executors;
 mod handover;
 mod progress;
@@ -22,6 +23,7 @@ use bytes::Bytes;
 use firesteel_engine::{
     EngineSession,
     adaptive::{AdaptivePlan, ShuffleStatistics},
+    cache::BlockId,
     codec::{EncodedStage, PlanCodec},
     shuffle::{BlockClient, BlockSources, ShuffleTier},
 };
@@ -133,6 +135,8 @@ pub struct StageEntry {
     pub rows: Vec<Option<u64>>,
     /// Tasks that were done when last looked at.
     pub tasks_done: u32,
+    /// The cached blocks that each task reads; empty when none reads any.
+    pub cached: Vec<Vec<BlockId>>,
 }
 
 pub struct JobEntry {

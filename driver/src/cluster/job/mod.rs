@@ -32,6 +32,7 @@ pub struct ClusterRunner {
 
 impl ClusterRunner {
     pub fn new(core: Arc<Core>, engine: EngineSession) -> Self {
+        engine.share_cache_of(core.engine());
         Self { core, engine }
     }
 }
@@ -41,6 +42,10 @@ impl PlanRunner for ClusterRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
         let plan = prepared(&self.core, &self.engine, plan).await?;
         Ok(submit(&self.core, &self.engine, plan).await?.batches())
+    }
+
+    async fn prepare(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Arc<dyn ExecutionPlan>> {
+        prepared(&self.core, &self.engine, plan).await
     }
 
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use firesteel_engine::{error::from_datafusion, stage::Stage};
+use firesteel_engine::{
+    cache::{BlockId, cached_reads, reads_cache},
+    error::from_datafusion,
+    stage::Stage,
+};
 use firesteel_plan::SparkResult;
 use firesteel_protocol::{JobId, ShuffleId, StageId};
 use firesteel_scheduler::{Preference, StageOutput, StageSpec};
@@ -35,6 +39,7 @@ impl PreparedStage {
         let mut parents: Vec<StageId> = inputs.iter().copied().map(stage_id).collect();
         parents.sort_unstable();
         parents.dedup();
+        let cached = cached_blocks(stage)?;
         let spec = StageSpec {
             stage: stage_id(shuffle),
             parents,
@@ -44,19 +49,36 @@ impl PreparedStage {
             } else {
                 StageOutput::Shuffle { shuffle, num_reducers }
             },
-            preferences: preferences(stage),
+            preferences: preferences(core, &cached),
             indeterminate: stage.indeterminate,
+            lazy_parents: stage.inputs.iter().filter(|i| i.lazy).map(|i| stage_id(i.shuffle)).collect(),
         };
         let rows = vec![None; num_tasks as usize];
         let encoded = Arc::new(encoded);
         // No job has listed it yet.
         let job = JobId(u64::MAX);
-        let entry = StageEntry { job, encoded, num_tasks, shuffle, num_reducers, inputs, rows, tasks_done: 0 };
+        let entry = StageEntry { job, encoded, num_tasks, shuffle, num_reducers, inputs, rows, tasks_done: 0, cached };
         Ok(Self { spec, entry })
     }
 }
 
-/// Where each task of the stage finds its input: empty, or one entry a task.
-fn preferences(_: &Stage) -> Vec<Vec<Preference>> {
-    Vec::new()
+/// The cached blocks that each task reads; empty when none reads any.
+fn cached_blocks(stage: &Stage) -> SparkResult<Vec<Vec<BlockId>>> {
+    if !reads_cache(&stage.plan).map_err(|e| from_datafusion(&e))? {
+        return Ok(Vec::new());
+    }
+    (0..stage.num_tasks).map(|task| cached_reads(&stage.plan, task).map_err(|e| from_datafusion(&e))).collect()
+}
+
+/// Where each task of the stage finds its input: empty, or one entry a task. The executors that hold its cached blocks.
+fn preferences(core: &Core, cached: &[Vec<BlockId>]) -> Vec<Vec<Preference>> {
+    let cache = core.engine().cache();
+    let master = cache.master();
+    let of_task = |blocks: &Vec<BlockId>| {
+        let mut executors: Vec<_> = blocks.iter().flat_map(|id| master.locations(*id)).map(|(id, _)| id).collect();
+        executors.sort_unstable();
+        executors.dedup();
+        executors.into_iter().map(Preference::Executor).collect()
+    };
+    cached.iter().map(of_task).collect()
 }

@@ -62,7 +62,10 @@ async fn adaptive(
                 core.keep_plan(plan);
                 return job;
             }
-            running.push((stage.shuffle, query.map(stage.shuffle)?));
+            // Stages that read cached relations have it run if it must.
+            if !stage.lineage {
+                running.push((stage.shuffle, query.map(stage.shuffle)?));
+            }
         }
         let needed = plan.needed();
         running.retain(|(shuffle, _)| needed.contains(shuffle));
@@ -78,7 +81,7 @@ async fn adaptive(
     }
 }
 
-/// A shuffle whose job has ended, and its sizes unless they have to be asked for again.
+/// The shuffle that a job made, and its sizes; none where outputs were lost before they were looked at.
 type Ended = (ShuffleId, Option<ShuffleStatistics>);
 
 /// All jobs that have ended, as soon as one has.
