@@ -57,7 +57,10 @@ mod tests {
         let elsewhere =
             ["spark.master", "spark.local.dir", "spark.scheduler.pool", "spark.jobGroup.id", "spark.job.tags"];
         let known = |name: &str| {
-            name.starts_with("spark.sql.") || elsewhere.contains(&name) || names().any(|line| line == name)
+            name.starts_with("spark.sql.")
+                || name.starts_with("spark.shuffle.io.")
+                || elsewhere.contains(&name)
+                || names().any(|line| line == name)
         };
         let unknown: Vec<&str> =
             keys::ALL.iter().map(|key| key.name).filter(|name| name.starts_with("spark.") && !known(name)).collect();
