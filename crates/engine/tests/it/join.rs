@@ -277,7 +277,7 @@ async fn null_aware_joins_spill() {
 /// A plan may rely on the order of the probe side.
 #[tokio::test]
 async fn order_survives() {
-    let left = Side { keys: (0..20_000).map(Some).collect(), width: 100 };
+    let left = Side { keys: (0..20_000).map(Some).collect(), width: 1500 };
     let right = Side { keys: (0..5_000).map(|i| Some(i * 7919 % 5_000)).collect(), width: 10 };
     let by = PhysicalSortExpr::new(Arc::new(Column::new("k", 0)), SortOptions::default());
     let sorted = Arc::new(SortExec::new(LexOrdering::new([by]).unwrap(), right.scan(1)));
@@ -289,7 +289,7 @@ async fn order_survives() {
     let join = HashJoinExec::try_new(left.scan(1), sorted, on, None, &inner, None, mode, nothing, false).unwrap();
     assert!(join.properties().output_ordering().is_some());
     let plan = bounded(Arc::new(join)).unwrap();
-    let (context, _) = context(Some(6 << 20));
+    let (context, _) = context(Some(32 << 20));
     let batches = collect(plan.clone(), context).await.unwrap();
     assert!(spilled(&plan) > 0);
     let column = |b: &RecordBatch| b.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values().to_vec();
