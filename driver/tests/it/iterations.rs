@@ -63,7 +63,7 @@ async fn thirty_iterations_do_not_grow_their_plan() {
     }
     let local: Vec<_> = costs.iter().filter(|(i, ..)| i % 10 > 1).map(|(_, lines, stages)| (lines, stages)).collect();
     assert!(local.iter().all(|cost| *cost == local[0]), "{costs:?}");
-    assert!(costs.iter().all(|(_, lines, _)| *lines < 20), "{costs:?}");
+    assert!(costs.iter().all(|(_, lines, _)| *lines <= costs[0].1), "{costs:?}");
     let mut found = BTreeMap::new();
     for batch in app.rows_of(&labels).await.unwrap() {
         let ids = batch.column(0).as_primitive::<Int64Type>();
