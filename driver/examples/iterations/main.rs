@@ -32,6 +32,9 @@ async fn main() -> SparkResult<()> {
     let (rows, iterations, executors) = (argument(1, 1_000_000)?, argument(2, 30)?, argument(3, 2)?);
     let vertices = (rows / 2).max(1);
     let scratch = std::env::temp_dir().join(format!("firesteel-iterations-{}", std::process::id()));
+    for folder in std::iter::once("driver".to_owned()).chain((0..executors).map(|number| number.to_string())) {
+        std::fs::create_dir_all(scratch.join(folder)).map_err(SparkError::internal)?;
+    }
     let engine = EngineSession::new(EngineOptions {
         conf: SparkConf::new(),
         mode: ExecutionMode::Cluster,
