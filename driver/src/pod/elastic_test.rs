@@ -137,7 +137,7 @@ async fn executors_come_with_the_work_and_go_without_it() {
     let app = Elastic::start(
         "{dynamicAllocation: {maxInstances: 3, idleTimeoutSeconds: 1}}",
         "{spark.dynamicAllocation.schedulerBacklogTimeout: 100ms, spark.kubernetes.allocation.batch.delay: '0', \
-          spark.sql.shuffle.partitions: '1000'}",
+          spark.sql.shuffle.partitions: '1000', spark.sql.adaptive.coalescePartitions.enabled: 'false'}",
     )
     .await;
     assert_eq!(app.status.borrow().summary, "0/0");

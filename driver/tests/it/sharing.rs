@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use firesteel_driver::Application;
 use firesteel_plan::SparkResult;
-use firesteel_scheduler::JobSelector;
+use firesteel_scheduler::{JobSelector, StageState};
 
 use crate::application::OnExecutors;
 
@@ -20,7 +20,10 @@ fn tasks_of(app: &OnExecutors, group: &str) -> (u32, u32, u32) {
     let (mut pending, mut running, mut done) = (0, 0, 0);
     for job in app.core().jobs().iter().filter(|job| job.properties.group.as_deref() == Some(group)) {
         for stage in &job.stages {
-            pending += stage.tasks - stage.done - stage.running;
+            // A stage that waits for its inputs has no task that could take a slot.
+            if stage.state == StageState::Running {
+                pending += stage.tasks - stage.done - stage.running;
+            }
             running += stage.running;
             done += stage.done;
         }

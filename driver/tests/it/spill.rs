@@ -97,7 +97,7 @@ async fn little_memory_changes_no_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_partitions_than_slots() {
-    let conf = [("spark.sql.shuffle.partitions", "400")];
+    let conf = [("spark.sql.shuffle.partitions", "400"), ("spark.sql.adaptive.coalescePartitions.enabled", "false")];
     let app = OnExecutors::start_with(4, &conf, MEMORY).await;
     let sql = "SELECT count(*), sum(n) FROM (SELECT id % 100000 AS g, count(*) AS n FROM range(0, 1000000, 1, 400) GROUP BY id % 100000)";
     assert_eq!(row(&app.application, sql).await.unwrap(), ["100000", "1000000"]);

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn parts_are_of_the_size_wanted_and_never_tiny() {
-        assert_eq!(parts_of(&[10; 10], 30), [0..3, 3..6, 6..10]);
+        assert_eq!(parts_of(&[10; 10], 30), [0..3, 3..6, 6..9, 9..10]);
         assert_eq!(parts_of(&[100, 1, 100], 100), [0..2, 2..3]);
         assert_eq!(parts_of(&[5, 500, 5], 100).as_slice(), std::slice::from_ref(&(0..3)));
         assert_eq!(parts_of(&[300, 300], 100), [0..1, 1..2]);
