@@ -137,21 +137,22 @@ async fn executors_come_with_the_work_and_go_without_it() {
     let app = Elastic::start(
         "{dynamicAllocation: {maxInstances: 3, idleTimeoutSeconds: 1}}",
         "{spark.dynamicAllocation.schedulerBacklogTimeout: 100ms, spark.kubernetes.allocation.batch.delay: '0', \
-          spark.sql.shuffle.partitions: '1000', spark.sql.adaptive.coalescePartitions.enabled: 'false'}",
+          spark.sql.shuffle.partitions: '100'}",
     )
     .await;
     assert_eq!(app.status.borrow().summary, "0/0");
-    let sql = "SELECT id % 5000 k, count(*) FROM range(0, 100000, 1, 16) GROUP BY 1";
+    // More work than one executor does before the others are there.
+    let sql = "SELECT id % 5000 k, count(*) FROM range(0, 160000000, 1, 64) GROUP BY 1";
     for round in 1..=2 {
         let all = async {
-            app.until("all that there may be", |a| a.status.borrow().summary == "3/3").await;
+            app.until("all that there may be", |a| a.status.borrow().desired == 3).await;
         };
         let (rows, ()) = tokio::join!(app.rows(sql), all);
         assert_eq!(rows, 5000, "round {round}");
         app.until("none is left", |a| a.status.borrow().summary == "0/0" && a.api.pods().is_empty()).await;
     }
     let progress = app.progress.get();
-    assert_eq!((progress.rows_read, progress.tasks_failed), (200_000, 0), "nothing was made twice: {progress:?}");
+    assert_eq!((progress.rows_read, progress.tasks_failed), (320_000_000, 0), "nothing was made twice: {progress:?}");
     assert_eq!((app.status.borrow().failed, app.api.announced()), (0, vec![]), "nobody was lost");
     app.end().await;
 }
