@@ -11,20 +11,16 @@ use datafusion::{
     physical_plan::{
         ExecutionPlan,
         aggregates::AggregateExec,
-        coalesce_partitions::CoalescePartitionsExec,
         empty::EmptyExec,
         joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec},
-        limit::{GlobalLimitExec, LocalLimitExec},
         projection::{ProjectionExec, ProjectionExpr},
-        repartition::RepartitionExec,
-        sorts::{sort::SortExec, sort_preserving_merge::SortPreservingMergeExec},
         union::UnionExec,
         windows::{BoundedWindowAggExec, WindowAggExec},
     },
 };
 
-use super::{Rule, View, statistics::is_row_wise, walk::replaced};
-use crate::{exchange::ExchangeExec, shuffle::ShuffleReaderExec, stage::partitions};
+use super::{Rule, View, statistics::passes_rows, walk::replaced};
+use crate::{shuffle::ShuffleReaderExec, stage::partitions};
 
 /// Plans that yield no row because a shuffle has none become empty ones; joins with an empty side become that or what is
 /// left of their other side. Stages that only they would have read are never run.
@@ -78,17 +74,7 @@ fn is_empty_over(plan: &Arc<dyn ExecutionPlan>, view: &View<'_>) -> bool {
     if let [input] = children[..] {
         let groups = plan.downcast_ref::<AggregateExec>();
         let groups = groups.is_some_and(|a| !a.group_expr().is_empty() && !a.group_expr().has_grouping_set());
-        let passes = is_row_wise(plan)
-            || groups
-            || plan.is::<SortExec>()
-            || plan.is::<SortPreservingMergeExec>()
-            || plan.is::<LocalLimitExec>()
-            || plan.is::<GlobalLimitExec>()
-            || plan.is::<CoalescePartitionsExec>()
-            || plan.is::<RepartitionExec>()
-            || plan.is::<ExchangeExec>()
-            || plan.is::<WindowAggExec>()
-            || plan.is::<BoundedWindowAggExec>();
+        let passes = passes_rows(plan) || groups || plan.is::<WindowAggExec>() || plan.is::<BoundedWindowAggExec>();
         return passes && is_empty(input, view);
     }
     if plan.is::<UnionExec>() {

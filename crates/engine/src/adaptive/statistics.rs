@@ -98,6 +98,12 @@ fn preserved_side(plan: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPla
 
 /// Whether an operator with one input yields no more rows than it gets.
 fn passes_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    passes_rows(plan)
+        || plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().has_grouping_set())
+}
+
+/// Whether an operator with one input yields rows of it, each at most once, and no others.
+pub fn passes_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     is_row_wise(plan)
         || plan.is::<SortExec>()
         || plan.is::<SortPreservingMergeExec>()
@@ -106,7 +112,6 @@ fn passes_on(plan: &Arc<dyn ExecutionPlan>) -> bool {
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<RepartitionExec>()
         || plan.is::<ExchangeExec>()
-        || plan.downcast_ref::<AggregateExec>().is_some_and(|aggregate| !aggregate.group_expr().has_grouping_set())
 }
 
 /// Whether an operator treats each row on its own.

@@ -76,14 +76,9 @@ impl Core {
                 self.send(state, &executor, Message::RemoveAttemptOutput(remove));
             }
             Action::RefuseExecutor { executor } => {
-                let reason = "the driver had given it up and replaced it".to_owned();
-                self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
-                state.executors.remove(&executor);
+                self.end_executor(state, &executor, "the driver had given it up and replaced it".to_owned());
             }
-            Action::EndExecutor { executor, reason } => {
-                self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
-                state.executors.remove(&executor);
-            }
+            Action::EndExecutor { executor, reason } => self.end_executor(state, &executor, reason),
             Action::StageStarted { stage, stage_attempt, tasks } => {
                 tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
                 if let Some(job) = state.stages.get(&stage).map(|entry| entry.job) {
@@ -108,10 +103,9 @@ impl Core {
             Action::RemoveShuffle { shuffle } => {
                 state.told_outputs.remove(&shuffle);
                 self.remove_stored(shuffle);
-                let ids: Vec<ExecutorId> = state.executors.keys().cloned().collect();
-                for id in ids {
+                for executor in state.executors.keys() {
                     let remove = RemoveShuffle { shuffle_ids: vec![shuffle.0] };
-                    self.send(state, &id, Message::RemoveShuffle(remove));
+                    self.send(state, executor, Message::RemoveShuffle(remove));
                 }
             }
             Action::JobSucceeded { job } => {
@@ -152,6 +146,11 @@ impl Core {
     pub(super) fn send(&self, state: &State, executor: &ExecutorId, message: Message) -> bool {
         let Some(connection) = state.executors.get(executor).filter(|c| c.ended.is_none()) else { return false };
         connection.outbox.try_send(Ok(DriverMessage { message: Some(message) })).is_ok()
+    }
+
+    fn end_executor(&self, state: &mut State, executor: &ExecutorId, reason: String) {
+        self.send(state, executor, Message::Shutdown(Shutdown { reason }));
+        state.executors.remove(executor);
     }
 
     /// Fetches the rows of one result task, then tells both the scheduler and the job.

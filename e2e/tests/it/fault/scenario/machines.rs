@@ -9,7 +9,10 @@ use super::{
     short_timeouts, start, until, until_logged,
 };
 use crate::{
-    fault::work::{self, REDUCERS, SLOTS},
+    fault::{
+        backend::ExecutorView,
+        work::{self, REDUCERS, SLOTS},
+    },
     harness::merge,
 };
 
@@ -21,7 +24,7 @@ pub async fn node_lost(backend: &dyn Backend, conf: Conf) {
     let hold = work::hold_reads(backend, HELD_DIMS);
     start(backend, conf, away_from_the_driver()).await;
     let executors = after_the_maps(backend).await;
-    let victim = executors.iter().find(|e| e.node == NODE).expect("an executor on the node");
+    let victim = on_the_node(&executors);
     backend.lose_node(NODE).await;
     lost(backend, &victim.id).await;
     drop(hold);
@@ -39,7 +42,7 @@ pub async fn network_cut(backend: &dyn Backend, conf: Conf) {
     let writes = work::hold_writes(backend, 0);
     start(backend, conf, away_from_the_driver()).await;
     let executors = after_the_maps(backend).await;
-    let victim = executors.iter().find(|e| e.node == NODE).expect("an executor on the node");
+    let victim = on_the_node(&executors);
     backend.cut_network(NODE).await;
     let cut = Instant::now();
     lost(backend, &victim.id).await;
@@ -85,7 +88,7 @@ pub async fn node_drained(backend: &dyn Backend, conf: Conf) {
     let writes = work::hold_writes(backend, 0);
     start(backend, conf, away_from_the_driver()).await;
     let executors = after_the_maps(backend).await;
-    let victim = executors.iter().find(|e| e.node == NODE).expect("an executor on the node");
+    let victim = on_the_node(&executors);
     assert!(victim.outputs > 0, "it has something to hand over: {victim:?}");
     backend.drain(NODE).await;
     // From here on it is given no task that it would turn away.
@@ -101,6 +104,10 @@ pub async fn node_drained(backend: &dyn Backend, conf: Conf) {
     backend.uncordon(NODE).await;
     drop(writes);
     ends_well(backend, "node drained", conf, 0).await;
+}
+
+fn on_the_node(executors: &[ExecutorView]) -> &ExecutorView {
+    executors.iter().find(|e| e.node == NODE).expect("an executor on the node")
 }
 
 fn away_from_the_driver() -> serde_json::Value {
