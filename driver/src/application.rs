@@ -1,6 +1,6 @@
 //! Statements in order, each analyzed, planned, run and, where it writes, committed.
 
-use std::{sync::Arc, time::Instant};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions, StringArray},
@@ -8,19 +8,24 @@ use arrow::{
 };
 use async_trait::async_trait;
 use datafusion::{logical_expr::LogicalPlan, physical_plan::ExecutionPlan};
-use firesteel_analyzer::{Analyzed, AnalyzedQuery, AnalyzedWrite, OutputColumn, Session};
+use firesteel_analyzer::{Analyzed, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn, Session};
 use firesteel_engine::{
     EngineSession, ExecutionMode,
     error::from_datafusion,
     optimize,
-    write::{self, WriteJob, WriteSummary},
+    write::{self, Commit, WriteJob, WriteSummary},
 };
-use firesteel_plan::{DataType, SparkError, SparkResult, Statement, statement::ExplainMode};
+use firesteel_plan::{DataType, Span, SparkError, SparkResult, Statement, statement::ExplainMode};
 use firesteel_sql::{ParseOptions, parse_statement_at, split_statements, substitute_variables};
 use futures::{StreamExt, stream::BoxStream};
 use opentelemetry::{Context, trace::FutureExt};
+use parking_lot::Mutex;
 
-use crate::{progress::ProgressSender, traces};
+use crate::{
+    journal::{self, Done, Journal},
+    progress::ProgressSender,
+    traces,
+};
 
 /// Runs one physical plan to its end.
 #[async_trait]
@@ -40,12 +45,20 @@ pub trait PlanRunner: Send + Sync {
     fn executed_plan(&self) -> Option<String> {
         None
     }
+
+    /// A statement that may have run plans has ended, and with it what was kept to go on with it.
+    fn statement_ended(&self) {}
 }
 
 pub struct Application {
     session: Session,
     runner: Arc<dyn PlanRunner>,
     progress: ProgressSender,
+    journal: Option<Arc<dyn Journal>>,
+    /// What the journal holds.
+    done: Mutex<Done>,
+    /// Of the statement that has just ended: finished, and not noted yet.
+    commit: Mutex<Option<Commit>>,
 }
 
 #[derive(Debug)]
@@ -90,7 +103,14 @@ impl Application {
         for key in session.conf().unread() {
             tracing::warn!(key, "this key of Spark's has no effect in Firesteel (docs/configuration.md)");
         }
-        Self { session, runner, progress }
+        Self { session, runner, progress, journal: None, done: Mutex::default(), commit: Mutex::default() }
+    }
+
+    /// Goes on after what is done according to this journal, and notes there what it does. For one script.
+    pub fn with_journal(mut self, journal: Arc<dyn Journal>) -> Self {
+        self.done = Mutex::new(journal.before());
+        self.journal = Some(journal);
+        self
     }
 
     pub fn session(&self) -> &Session {
@@ -105,36 +125,81 @@ impl Application {
         &self.progress
     }
 
-    /// Runs the statements of `text` one after the other, up to the first error. Each result is handed over as soon as it
+    /// Runs the statements of `script` one after the other, up to the first error. Each result is handed over as soon as it
     /// is there; `each` can end the run by returning false.
-    pub async fn run_script(&self, text: &str, mut each: impl FnMut(StatementResult) -> bool) -> SparkResult<()> {
-        let spans = split_statements(text);
+    pub async fn run_script(&self, script: &str, mut each: impl FnMut(StatementResult) -> bool) -> SparkResult<()> {
+        let spans = split_statements(script);
         self.progress.update(|p| p.statements = spans.len());
+        let before = self.done.lock().clone();
+        before.check(script, &spans)?;
         for (index, span) in spans.iter().enumerate() {
             self.progress.update(|p| p.statement = index + 1);
             let started = Instant::now();
             // Variables have the values that the statements before gave them.
             let conf = self.session.conf();
             let end = span.end as usize;
-            let own = text.get(span.start as usize..end).unwrap_or_default();
+            let own = script.get(span.start as usize..end).unwrap_or_default();
             let substituted = substitute_variables(own, &conf)?;
             let options = ParseOptions::from_conf(&conf);
-            let outcome = if substituted == own {
-                let statement = parse_statement_at(text, *span, &options)?;
-                self.run_statement(&statement, text).await
+            // Places are told in the text as it reads after substitution, at the line it has in the script.
+            let (statement, text) = if substituted == own {
+                (parse_statement_at(script, *span, &options)?, Cow::Borrowed(script))
             } else {
-                // Places are told in the text as it reads after substitution, at the line it has in the script.
-                let before = text.get(..span.start as usize).unwrap_or_default();
+                let before = script.get(..span.start as usize).unwrap_or_default();
                 let shifted = format!("{before}{substituted}");
                 let at = firesteel_plan::Span::new(before.len(), shifted.len());
-                let statement = parse_statement_at(&shifted, at, &options)?;
-                self.run_statement(&statement, &shifted).await
-            }?;
-            if !each(StatementResult { outcome, seconds: started.elapsed().as_secs_f64() }) {
+                (parse_statement_at(&shifted, at, &options)?, Cow::Owned(shifted))
+            };
+            if self.journal.is_some() {
+                self.session.begin_statement(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+            if index < before.statements {
+                if let Some(cache) = self.session.tell_again(&statement, &text).await? {
+                    // Computed when it is next read.
+                    self.cache_table(AnalyzedCache { lazy: true, ..cache }).await?;
+                }
+                continue;
+            }
+            let outcome = self.run_statement(&statement, &text).await?;
+            let rows = if let Outcome::Written(summary) = &outcome { summary.rows } else { 0 };
+            let go_on = each(StatementResult { outcome, seconds: started.elapsed().as_secs_f64() });
+            self.statement_ended(script, &spans, index, &statement, rows).await?;
+            if !go_on {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Notes what is done, if it lasts, and removes what was kept to do it once.
+    async fn statement_ended(
+        &self,
+        script: &str,
+        spans: &[Span],
+        index: usize,
+        statement: &Statement,
+        rows: u64,
+    ) -> SparkResult<()> {
+        if !journal::has_effect(statement) {
+            return Ok(());
+        }
+        self.runner.statement_ended();
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let statements = index + 1;
+        let done =
+            Done { statements, rows: self.done.lock().rows + rows, text: journal::text_of(script, spans, statements) };
+        journal.record(done.clone()).await?;
+        *self.done.lock() = done;
+        let commit = self.commit.lock().take();
+        if let Some(commit) = commit {
+            commit.forget().await;
+        }
+        Ok(())
+    }
+
+    /// Rows that the statements so far have written, those of earlier drivers among them.
+    pub fn rows_before(&self) -> u64 {
+        self.journal.as_ref().map_or(0, |journal| journal.before().rows)
     }
 
     /// Within a span of its own. The span does not hold the text: it may hold keys.
@@ -177,27 +242,39 @@ impl Application {
 
     async fn run_write(&self, write: AnalyzedWrite) -> SparkResult<Outcome> {
         let engine = self.session.engine();
+        // The same in every life of the driver.
+        let name =
+            self.journal.as_ref().map(|journal| format!("{}-{}", journal.application(), self.progress.get().statement));
+        if let Some(name) = &name
+            && let Some(commit) = Commit::decided(engine, &write.spec, name).await?
+        {
+            tracing::info!(files = commit.files(), "completing a commit that an earlier driver began");
+            return self.finish(commit, write.then).await;
+        }
         let plan = self.plan(&write.query.plan).await?;
-        let Some((job, plan)) = write::prepare(engine, plan, &write.spec).await? else {
+        let Some((job, plan)) = write::prepare(engine, plan, &write.spec, name.as_deref()).await? else {
             self.session.apply(write.then).await?;
             return Ok(Outcome::Written(WriteSummary::default()));
         };
         let collected = self.collect(plan).await.and_then(|batches| WriteJob::files(&batches));
         match collected {
-            Ok(files) => {
-                self.progress.update(|p| p.activity = format!("committing {} files", files.len()));
-                let summary = job.commit(files).await?;
-                // What was cached of these files is made again when it is next used.
-                engine.cache().recache_path(&write.spec.path);
-                self.progress.update(|p| p.rows_written += summary.rows);
-                self.session.apply(write.then).await?;
-                Ok(Outcome::Written(summary))
-            }
+            Ok(files) => self.finish(job.begin_commit(files).await?, write.then).await,
             Err(error) => {
                 job.abort(&[]).await;
                 Err(error)
             }
         }
+    }
+
+    async fn finish(&self, commit: Commit, then: CatalogChange) -> SparkResult<Outcome> {
+        self.progress.update(|p| p.activity = format!("committing {} files", commit.files()));
+        let summary = commit.finish().await?;
+        // What was cached of these files is made again when it is next used.
+        self.session.engine().cache().recache_path(&commit.base().written);
+        self.progress.update(|p| p.rows_written += summary.rows);
+        *self.commit.lock() = Some(commit);
+        self.session.apply(then).await?;
+        Ok(Outcome::Written(summary))
     }
 
     pub(crate) async fn collect(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<Vec<RecordBatch>> {

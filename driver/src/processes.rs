@@ -98,8 +98,13 @@ impl ExecutorProcesses {
         let scratch = Scratch::new(&engine)?;
         let local_dirs: Vec<_> = scratch.0.iter().map(|dir| dir.to_string_lossy()).collect();
         let listen = (Ipv4Addr::LOCALHOST, 0).into();
-        let service =
-            ClusterOptions { listen, token: token.clone(), executors: options.executors, dynamic_allocation: false };
+        let service = ClusterOptions {
+            listen,
+            token: token.clone(),
+            executors: options.executors,
+            dynamic_allocation: false,
+            life: None,
+        };
         let cluster = Cluster::start(engine, progress, service).await?;
         let shared = Arc::new(Shared {
             core: cluster.core().clone(),

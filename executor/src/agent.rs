@@ -12,7 +12,7 @@ use firesteel_engine::{
     shuffle::{BlockClient, BlockStore, MAX_MESSAGE_BYTES, MapOutputId},
     task::TaskEnvironment,
 };
-use firesteel_plan::conf::keys;
+use firesteel_plan::{SparkConf, conf::keys};
 use firesteel_protocol::{
     PROTOCOL_VERSION, ShuffleId, TaskAttemptId,
     proto::{
@@ -23,7 +23,7 @@ use firesteel_protocol::{
 use tokio::{
     net::TcpListener,
     runtime::Handle,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
@@ -39,12 +39,14 @@ use crate::{
     ExecutorError, ExecutorOptions, cached,
     driver::{Driver, Token},
     handover::Handover,
-    service::Blocks,
+    inventory,
+    outbox::{Outbox, Reporter},
+    service::{Blocks, DriverPlace},
     tasks::{Tasks, refused},
 };
 
-/// Messages that wait for the driver. Tasks wait when it is full.
-const REPORTS: usize = 4096;
+/// Messages on their way into a stream; those that must not be lost are kept in the outbox.
+const UNDER_WAY: usize = 64;
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A driver that accepts the stream must answer the registration within this.
@@ -70,6 +72,15 @@ pub struct Agent {
     blocks: Blocks,
     task_runtime: Handle,
     stop: Stop,
+    /// Names this process.
+    process: bytes::Bytes,
+    /// The driver to talk to: another one may send for this executor.
+    place: watch::Receiver<DriverPlace>,
+    /// Of the driver that this executor was registered with last; 0 before that.
+    generation: u64,
+    /// How long a driver that is away is waited for.
+    patience: Duration,
+    outbox: Arc<Outbox>,
     tasks: Option<Arc<Tasks>>,
 }
 
@@ -102,7 +113,15 @@ impl Agent {
         let listener = TcpListener::bind(&wanted).await.map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let host = if options.host.contains(':') { format!("[{}]", options.host) } else { options.host.clone() };
-        let blocks = Blocks { leaving: stop.terminate.clone(), ..Blocks::default() };
+        let place = DriverPlace { address: options.driver_address.clone(), generation: 0 };
+        let (sender, place) = watch::channel(place);
+        let blocks = Blocks {
+            store: Arc::default(),
+            cached: Arc::default(),
+            most_bytes: Arc::default(),
+            leaving: stop.terminate.clone(),
+            driver: sender,
+        };
         let service = ExecutorServer::new(blocks.clone())
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
@@ -117,7 +136,24 @@ impl Agent {
             }
         });
         let address = format!("{host}:{port}");
-        Ok(Self { options, codec, address, driver, client, blocks, task_runtime, stop, tasks: None })
+        let process = bytes::Bytes::copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        let patience = options.reconnect_for;
+        Ok(Self {
+            options,
+            codec,
+            address,
+            driver,
+            client,
+            blocks,
+            task_runtime,
+            stop,
+            process,
+            place,
+            generation: 0,
+            patience,
+            outbox: Outbox::new(),
+            tasks: None,
+        })
     }
 
     /// Talks to the driver, dialling again when the conversation breaks, until there is nothing more to say.
@@ -140,13 +176,19 @@ impl Agent {
     async fn converse(&mut self) -> Result<(), ExecutorError> {
         let mut lost_since: Option<Instant> = None;
         let mut wait = FIRST_WAIT;
+        // Changes when another driver sends for this executor; its sender lives as long as this agent.
+        let mut place = self.place.clone();
         loop {
+            let at = place.borrow_and_update().clone();
+            self.driver.point_to(&at.address)?;
             let mut registered = false;
-            let ended = self.conversation(&mut registered).await;
-            if let Some(tasks) = &self.tasks {
-                // To the driver they are lost with the stream.
-                tasks.kill_all();
-            }
+            let ended = tokio::select! {
+                ended = self.conversation(&at, &mut registered) => ended,
+                _ = place.changed() => {
+                    (lost_since, wait) = (None, FIRST_WAIT);
+                    continue;
+                }
+            };
             if registered {
                 (lost_since, wait) = (None, FIRST_WAIT);
             }
@@ -159,49 +201,114 @@ impl Agent {
                 return Ok(());
             }
             let since = *lost_since.get_or_insert_with(Instant::now);
-            if since.elapsed() + wait > self.options.reconnect_for {
-                return Err(ExecutorError::DriverLost { address: self.options.driver_address.clone(), message });
+            if since.elapsed() + wait > self.patience {
+                return Err(ExecutorError::DriverLost { address: at.address, message });
             }
-            tracing::warn!(driver = %self.options.driver_address, %message, "the driver cannot be reached; dialling again");
+            tracing::warn!(driver = at.address, %message, "the driver cannot be reached; dialling again");
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.stop.terminate.cancelled() => return Ok(()),
+                _ = place.changed() => {
+                    (lost_since, wait) = (None, FIRST_WAIT);
+                    continue;
+                }
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
 
-    async fn conversation(&mut self, was_registered: &mut bool) -> Ended {
-        let (reports, outgoing) = mpsc::channel::<ExecutorMessage>(REPORTS);
-        if reports.send(say(ToDriver::Register(self.register()))).await.is_err() {
+    async fn conversation(&mut self, at: &DriverPlace, was_registered: &mut bool) -> Ended {
+        let (stream, outgoing) = mpsc::channel::<ExecutorMessage>(UNDER_WAY);
+        if stream.send(self.register()).await.is_err() {
             return Ended::Lost("the stream closed".to_owned());
         }
         let mut incoming = match self.driver.client().attach(ReceiverStream::new(outgoing)).await {
             Ok(answer) => answer.into_inner(),
-            Err(status) => return self.broken(&status),
+            Err(status) => return self.broken(at, &status),
         };
         let first = tokio::time::timeout(REGISTERED_WITHIN, incoming.message()).await;
-        let registered = match first {
+        let (registered, received) = match first {
             Err(_) => return Ended::Lost("the driver did not answer the registration".to_owned()),
-            Ok(Err(status)) => return self.broken(&status),
-            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Registered(registered)) }))) => registered,
-            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Shutdown(_)) }))) => return Ended::Well,
+            Ok(Err(status)) => return self.broken(at, &status),
+            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Registered(registered)), received, .. }))) => {
+                (registered, received)
+            }
+            Ok(Ok(Some(DriverMessage { message: Some(FromDriver::Shutdown(_)), .. }))) => return Ended::Well,
             Ok(Ok(_)) => return Ended::Lost("the driver answered the registration with something else".to_owned()),
         };
+        if registered.generation < self.generation.max(at.generation) {
+            return Ended::Lost(format!(
+                "it is a driver of generation {}, and {} has been heard of",
+                registered.generation,
+                self.generation.max(at.generation)
+            ));
+        }
         *was_registered = true;
         let beat = Duration::from_millis(registered.heartbeat_interval_ms.max(10));
-        let tasks = match self.tasks(registered) {
-            Ok(tasks) => tasks,
+        let reporter = match self.begin(registered, received) {
+            Ok(reporter) => reporter,
             Err(error) => return Ended::Failed(error),
         };
-        tracing::info!(driver = %self.options.driver_address, address = %self.address, "registered");
-        self.talk(&tasks, &reports, &mut incoming, beat).await
+        let Some(tasks) = self.tasks.clone() else {
+            return Ended::Failed(ExecutorError::Internal("there is no place for tasks".to_owned()));
+        };
+        tokio::select! {
+            ended = self.talk(at, &tasks, &reporter, &stream, &mut incoming, beat) => ended,
+            () = self.pump(&reporter, &stream) => Ended::Lost("the stream closed".to_owned()),
+        }
+    }
+
+    /// Goes on with the session before, or begins a new one: whatever runs for another driver ends, what is held is told.
+    fn begin(&mut self, registered: Registered, received: u64) -> Result<Reporter, ExecutorError> {
+        let resumed = registered.resumed && self.tasks.is_some();
+        tracing::info!(
+            generation = registered.generation,
+            resumed,
+            address = self.address,
+            "registered with the driver"
+        );
+        if resumed {
+            self.outbox.confirmed(received);
+            return Ok(self.outbox.reporter());
+        }
+        self.generation = registered.generation;
+        let conf: SparkConf = registered.conf.clone().into_iter().collect();
+        if conf.get_raw(keys::EXECUTOR_DRIVER_TIMEOUT.name).is_some() {
+            self.patience = Duration::from_millis(conf.millis(&keys::EXECUTOR_DRIVER_TIMEOUT));
+        }
+        self.outbox.restart();
+        let reporter = self.outbox.reporter();
+        match &self.tasks {
+            Some(tasks) => {
+                tasks.kill_all();
+                self.driver.forget();
+                // Another driver has other relations under the same numbers.
+                tasks.env().session.cache_store().clear();
+                tokio::spawn(inventory::tell(tasks.env().store.clone(), reporter.clone()));
+            }
+            None => self.tasks = Some(self.tasks(registered)?),
+        }
+        Ok(reporter)
+    }
+
+    /// Puts what is to be said on the stream, in order. Ends when the stream does.
+    async fn pump(&self, reporter: &Reporter, stream: &mpsc::Sender<ExecutorMessage>) {
+        let mut next = 1;
+        loop {
+            let message = self.outbox.next(reporter, next).await;
+            next = message.number + 1;
+            if stream.send(message).await.is_err() {
+                return;
+            }
+        }
     }
 
     async fn talk(
         &self,
+        at: &DriverPlace,
         tasks: &Arc<Tasks>,
-        reports: &mpsc::Sender<ExecutorMessage>,
+        reporter: &Reporter,
+        stream: &mpsc::Sender<ExecutorMessage>,
         incoming: &mut Streaming<DriverMessage>,
         beat: Duration,
     ) -> Ended {
@@ -213,29 +320,29 @@ impl Agent {
             tokio::select! {
                 message = incoming.message() => match message {
                     Ok(Some(message)) => {
-                        if let Some(ended) = self.heed(message, tasks, reports, leaving.is_some()).await {
+                        if let Some(ended) = self.heed(message, tasks, reporter, leaving.is_some()).await {
                             return ended;
                         }
                     }
                     Ok(None) => return Ended::Lost("the driver closed the stream".to_owned()),
-                    Err(status) => return self.broken(&status),
+                    Err(status) => return self.broken(at, &status),
                 },
                 _ = beats.tick() => {
-                    // A full queue means that the driver does not read: it learns of that in other ways.
-                    let _ = reports.try_send(say(ToDriver::Heartbeat(self.heartbeat(tasks))));
+                    // A full stream means that the driver does not read: it learns of that in other ways.
+                    let _ = stream.try_send(self.heartbeat(tasks));
                     // What was evicted meanwhile.
                     if let Some(blocks) = cached::changed(tasks.env().session.cache_store()) {
-                        let _ = reports.send(blocks).await;
+                        reporter.say_now(blocks);
                     }
                 }
                 () = self.stop.terminate.cancelled(), if leaving.is_none() => {
                     tracing::info!("leaving: running tasks may end, no further ones are taken");
                     let reason = "the executor was told to end".to_owned();
-                    let _ = reports.send(say(ToDriver::Leaving(Leaving { reason }))).await;
-                    leaving = Some(self.leave(tasks, reports));
+                    reporter.say(ToDriver::Leaving(Leaving { reason })).await;
+                    leaving = Some(self.leave(tasks, reporter));
                 }
                 () = ended(leaving.as_mut()) => {
-                    last_words(reports).await;
+                    self.last_words(stream, tasks, incoming).await;
                     return Ended::Well;
                 }
             }
@@ -243,13 +350,13 @@ impl Agent {
     }
 
     /// Hands over what it has, for as long as its grace lasts.
-    fn leave(&self, tasks: &Arc<Tasks>, reports: &mpsc::Sender<ExecutorMessage>) -> AbortOnDrop {
+    fn leave(&self, tasks: &Arc<Tasks>, reporter: &Reporter) -> AbortOnDrop {
         let handover = Handover {
             executor: self.options.executor_id.clone(),
             tasks: tasks.clone(),
             driver: self.driver.clone(),
             client: self.client.clone(),
-            reports: reports.clone(),
+            reports: reporter.clone(),
         };
         let (grace, tasks) = (self.options.grace, tasks.clone());
         AbortOnDrop(tokio::spawn(async move {
@@ -260,18 +367,44 @@ impl Agent {
         }))
     }
 
+    /// Waits until what was said last has arrived: a heartbeat asks the driver to say so.
+    async fn last_words(
+        &self,
+        stream: &mpsc::Sender<ExecutorMessage>,
+        tasks: &Arc<Tasks>,
+        incoming: &mut Streaming<DriverMessage>,
+    ) {
+        let heard = async {
+            let mut beats = interval(Duration::from_millis(100));
+            while !self.outbox.is_empty() {
+                tokio::select! {
+                    message = incoming.message() => match message {
+                        Ok(Some(message)) => self.outbox.confirmed(message.received),
+                        _ => return,
+                    },
+                    _ = beats.tick() => {
+                        let _ = stream.try_send(self.heartbeat(tasks));
+                    }
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, heard).await;
+    }
+
     async fn heed(
         &self,
         message: DriverMessage,
         tasks: &Arc<Tasks>,
-        reports: &mpsc::Sender<ExecutorMessage>,
+        reporter: &Reporter,
         leaving: bool,
     ) -> Option<Ended> {
+        self.outbox.confirmed(message.received);
+        if !self.outbox.is_new(message.number) {
+            return None;
+        }
         match message.message? {
-            FromDriver::LaunchTask(launch) if leaving => {
-                let _ = reports.send(refused(&launch)).await;
-            }
-            FromDriver::LaunchTask(launch) => tasks.launch(launch, reports.clone()),
+            FromDriver::LaunchTask(launch) if leaving => reporter.say_now(refused(&launch)),
+            FromDriver::LaunchTask(launch) => tasks.launch(launch, reporter.clone()),
             FromDriver::KillTask(kill) => {
                 if let Some(id) = kill.id.as_ref().map(TaskAttemptId::from) {
                     tracing::debug!(task = %id, reason = %kill.reason, "told to kill a task");
@@ -304,14 +437,14 @@ impl Agent {
                 let session = tasks.env().session.clone();
                 tokio::task::spawn_blocking(move || session.cache_store().remove_relations(&remove.relations));
             }
-            FromDriver::ReplicateCached(copy) => cached::copy(tasks, copy, reports.clone()),
-            FromDriver::Registered(_) => {}
+            FromDriver::ReplicateCached(copy) => cached::copy(tasks, copy, reporter.clone()),
+            FromDriver::Registered(_) | FromDriver::Acknowledged(_) => {}
         }
         None
     }
 
-    fn register(&self) -> Register {
-        Register {
+    fn register(&self) -> ExecutorMessage {
+        let register = Register {
             executor_id: self.options.executor_id.as_str().to_owned(),
             protocol_version: PROTOCOL_VERSION.to_owned(),
             address: self.address.clone(),
@@ -322,24 +455,27 @@ impl Agent {
                 .memory_bytes
                 .or_else(firesteel_engine::memory::cgroup_memory_limit)
                 .unwrap_or_default(),
-        }
+            process: self.process.clone(),
+            generation: self.generation,
+        };
+        self.unnumbered(ToDriver::Register(register))
     }
 
-    fn heartbeat(&self, tasks: &Arc<Tasks>) -> Heartbeat {
-        Heartbeat {
+    fn heartbeat(&self, tasks: &Arc<Tasks>) -> ExecutorMessage {
+        self.unnumbered(ToDriver::Heartbeat(Heartbeat {
             memory_used_bytes: memory_in_use(tasks),
             disk_used_bytes: tasks.env().store.disk_used() + tasks.env().session.cache_store().used().1,
             tasks: tasks.progress(),
-        }
+        }))
+    }
+
+    /// What may be lost.
+    fn unnumbered(&self, message: ToDriver) -> ExecutorMessage {
+        ExecutorMessage { message: Some(message), number: 0, received: self.outbox.received() }
     }
 
     /// What tasks need, made at the first registration: it brings the application's configuration.
-    fn tasks(&mut self, registered: Registered) -> Result<Arc<Tasks>, ExecutorError> {
-        if let Some(tasks) = &self.tasks {
-            // It may be another driver, with other relations under the same numbers.
-            tasks.env().session.cache_store().clear();
-            return Ok(tasks.clone());
-        }
+    fn tasks(&self, registered: Registered) -> Result<Arc<Tasks>, ExecutorError> {
         let internal = |what: &str, e: &dyn std::fmt::Display| ExecutorError::Internal(format!("{what}: {e}"));
         let session = EngineSession::new(EngineOptions {
             conf: registered.conf.into_iter().collect(),
@@ -358,7 +494,7 @@ impl Agent {
         let _ = self.blocks.store.set(store.clone());
         let _ = self.blocks.cached.set(session.cache_store().clone());
         let env = TaskEnvironment { session, codec: self.codec.clone(), store };
-        let tasks = Arc::new(Tasks::new(
+        Ok(Arc::new(Tasks::new(
             self.options.executor_id.clone(),
             self.address.clone(),
             env,
@@ -366,17 +502,16 @@ impl Agent {
             self.client.clone(),
             self.task_runtime.clone(),
             self.options.cores,
-        ));
-        self.tasks = Some(tasks.clone());
-        Ok(tasks)
+        )))
     }
 
-    fn broken(&self, status: &Status) -> Ended {
+    fn broken(&self, at: &DriverPlace, status: &Status) -> Ended {
         let message = status.message().to_owned();
         match status.code() {
+            // The driver's address may be another's by now, who does not know this executor.
+            _ if self.tasks.is_some() && status.code() != Code::FailedPrecondition => Ended::Lost(message),
             Code::Unauthenticated | Code::PermissionDenied | Code::FailedPrecondition | Code::InvalidArgument => {
-                let address = self.options.driver_address.clone();
-                Ended::Failed(ExecutorError::Refused { address, message })
+                Ended::Failed(ExecutorError::Refused { address: at.address.clone(), message })
             }
             _ => Ended::Lost(message),
         }
@@ -387,10 +522,6 @@ impl Agent {
 fn memory_in_use(tasks: &Tasks) -> u64 {
     let memory = tasks.env().session.memory().usage();
     (memory.execution + memory.storage) as u64
-}
-
-fn say(message: ToDriver) -> ExecutorMessage {
-    ExecutorMessage { message: Some(message) }
 }
 
 struct AbortOnDrop(JoinHandle<()>);
@@ -407,14 +538,4 @@ async fn ended(task: Option<&mut AbortOnDrop>) {
         Some(task) => drop((&mut task.0).await),
         None => std::future::pending().await,
     }
-}
-
-/// Waits until what was said last has been taken from the queue.
-async fn last_words(reports: &mpsc::Sender<ExecutorMessage>) {
-    let deadline = Instant::now() + LAST_WORDS;
-    while reports.capacity() < reports.max_capacity() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    // Taken is not sent yet.
-    tokio::time::sleep(Duration::from_millis(100)).await;
 }

@@ -8,25 +8,23 @@ use firesteel_engine::{
     error::from_datafusion,
 };
 use firesteel_protocol::proto::{
-    CachedBlock, CachedBlockChunk, CachedBlocks, ExecutorMessage, FetchCachedBlockRequest, ReplicateCached,
-    executor_message::Message,
+    CachedBlock, CachedBlockChunk, CachedBlocks, FetchCachedBlockRequest, ReplicateCached, executor_message::Message,
 };
 use futures::{StreamExt, stream, stream::BoxStream};
 use prost::Message as _;
-use tokio::sync::mpsc;
 use tonic::Status;
 
-use crate::tasks::Tasks;
+use crate::{outbox::Reporter, tasks::Tasks};
 
 /// Bytes of a block in one message.
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// What changed since the driver was told last.
-pub fn changed(store: &CacheStore) -> Option<ExecutorMessage> {
+pub fn changed(store: &CacheStore) -> Option<Message> {
     message(store.take_reports())
 }
 
-fn message(reports: Vec<BlockReport>) -> Option<ExecutorMessage> {
+fn message(reports: Vec<BlockReport>) -> Option<Message> {
     let block = |report: BlockReport| CachedBlock {
         relation: report.id.relation,
         partition: report.id.partition,
@@ -36,11 +34,11 @@ fn message(reports: Vec<BlockReport>) -> Option<ExecutorMessage> {
         disk_bytes: report.disk_bytes,
     };
     let blocks: Vec<CachedBlock> = reports.into_iter().map(block).collect();
-    (!blocks.is_empty()).then_some(ExecutorMessage { message: Some(Message::CachedBlocks(CachedBlocks { blocks })) })
+    (!blocks.is_empty()).then_some(Message::CachedBlocks(CachedBlocks { blocks }))
 }
 
 /// Copies a block from a peer, as the driver asks, and tells it what came of it.
-pub fn copy(tasks: &Arc<Tasks>, copy: ReplicateCached, reports: mpsc::Sender<ExecutorMessage>) {
+pub fn copy(tasks: &Arc<Tasks>, copy: ReplicateCached, reporter: Reporter) {
     let tasks = tasks.clone();
     let runtime = tasks.runtime().clone();
     runtime.spawn(async move {
@@ -63,7 +61,7 @@ pub fn copy(tasks: &Arc<Tasks>, copy: ReplicateCached, reports: mpsc::Sender<Exe
             all.push(BlockReport::gone(id));
         }
         if let Some(message) = message(all) {
-            let _ = reports.send(message).await;
+            reporter.say(message).await;
         }
     });
 }

@@ -59,7 +59,9 @@ pub type Client = DriverClient<InterceptedService<Channel, Token>>;
 
 /// What the driver knows and executors ask for, remembered.
 pub struct Driver {
-    client: Client,
+    token: Token,
+    /// With the address that it dials.
+    client: Mutex<(String, Client)>,
     /// Where questions run: they must not wait for a task's thread.
     control: Handle,
     plans: Mutex<Plans>,
@@ -100,20 +102,27 @@ impl std::fmt::Display for AskError {
 impl Driver {
     /// Dials lazily: nothing is sent before the first question.
     pub fn new(address: &str, token: Token, control: Handle) -> Result<Self, ExecutorError> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|e| ExecutorError::Config(format!("FIRESTEEL_DRIVER_ADDRESS {address:?} is no address: {e}")))?
-            .connect_timeout(Duration::from_secs(10))
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(20))
-            .keep_alive_while_idle(true);
-        let channel = InterceptedService::new(endpoint.connect_lazy(), token);
-        let client = DriverClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        Ok(Self { client, control, plans: Mutex::default(), locations: Mutex::default() })
+        let client = Mutex::new((address.to_owned(), client(address, token.clone())?));
+        Ok(Self { token, client, control, plans: Mutex::default(), locations: Mutex::default() })
     }
 
     pub fn client(&self) -> Client {
-        self.client.clone()
+        self.client.lock().1.clone()
+    }
+
+    /// The driver is at this address from now on.
+    pub fn point_to(&self, address: &str) -> Result<(), ExecutorError> {
+        let mut current = self.client.lock();
+        if current.0 != address {
+            *current = (address.to_owned(), client(address, self.token.clone())?);
+        }
+        Ok(())
+    }
+
+    /// Forgets what an earlier driver said.
+    pub fn forget(&self) {
+        *self.plans.lock() = Plans::default();
+        self.locations.lock().clear();
     }
 
     /// The stage of this key, asked for once however many tasks want it.
@@ -121,7 +130,7 @@ impl Driver {
         let cell = self.plans.lock().cell(key);
         let stage = cell
             .get_or_try_init(|| async {
-                let client = self.client.clone();
+                let client = self.client();
                 let question = move || {
                     let mut client = client.clone();
                     async move { client.get_stage_plan(StagePlanRequest { plan_key: key }).await }
@@ -148,7 +157,7 @@ impl Driver {
         if let Some(known) = known.as_ref().filter(|known| known.epoch >= epoch) {
             return Ok(known.clone());
         }
-        let client = self.client.clone();
+        let client = self.client();
         let request = MapOutputsRequest { shuffle_id: shuffle.0, min_epoch: epoch };
         let question = move || {
             let mut client = client.clone();
@@ -164,7 +173,7 @@ impl Driver {
 
     /// What this executor, which leaves, is to hand over, and to whom.
     pub async fn handover_plan(&self, executor: &ExecutorId) -> Result<HandoverPlan, AskError> {
-        let (client, request) = (self.client.clone(), HandoverRequest { executor_id: executor.to_string() });
+        let (client, request) = (self.client(), HandoverRequest { executor_id: executor.to_string() });
         let question = move || {
             let (mut client, request) = (client.clone(), request.clone());
             async move { client.get_handover_plan(request).await }
@@ -216,6 +225,18 @@ impl Driver {
             Err(e) => Err(AskError::Driver(Status::aborted(e.to_string()))),
         }
     }
+}
+
+fn client(address: &str, token: Token) -> Result<Client, ExecutorError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|e| ExecutorError::Config(format!("the driver's address {address:?} is none: {e}")))?
+        .connect_timeout(Duration::from_secs(10))
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .keep_alive_while_idle(true);
+    let channel = InterceptedService::new(endpoint.connect_lazy(), token);
+    Ok(DriverClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES))
 }
 
 impl Plans {

@@ -13,17 +13,14 @@ use firesteel_engine::shuffle::{BlockClient, BlockStore, MapOutputId, OutputRead
 use firesteel_plan::{SparkConf, conf::keys};
 use firesteel_protocol::{
     ExecutorId, ShuffleId,
-    proto::{
-        ExecutorMessage, HandoverPlan, OutputChunk, OutputHeader, OutputsMoved, Peer, ShuffleOutputs,
-        executor_message::Message,
-    },
+    proto::{HandoverPlan, OutputChunk, OutputHeader, OutputsMoved, Peer, ShuffleOutputs, executor_message::Message},
 };
 use futures::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
-use crate::{driver::Driver, tasks::Tasks};
+use crate::{driver::Driver, outbox::Reporter, tasks::Tasks};
 
 /// Between two questions while there is nothing to hand over, or nobody to take it.
 const ROUND: Duration = Duration::from_millis(200);
@@ -40,7 +37,7 @@ pub struct Handover {
     pub tasks: Arc<Tasks>,
     pub driver: Arc<Driver>,
     pub client: BlockClient,
-    pub reports: mpsc::Sender<ExecutorMessage>,
+    pub reports: Reporter,
 }
 
 /// What was learnt on the way.
@@ -147,8 +144,7 @@ impl Handover {
             for (to_executor, ids) in by_place {
                 count += ids.len();
                 let message = Message::OutputsMoved(OutputsMoved { outputs: by_shuffle(&ids), to_executor });
-                // When nobody takes it the driver is gone, and this executor's end near.
-                let _ = self.reports.send(ExecutorMessage { message: Some(message) }).await;
+                self.reports.say(message).await;
             }
         }
         count

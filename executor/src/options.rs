@@ -39,7 +39,8 @@ pub struct ExecutorOptions {
     pub node: String,
     /// Folders for shuffle files and spills. Empty: the system's temporary folder.
     pub local_dirs: Vec<PathBuf>,
-    /// How long a lost driver is looked for before the executor ends.
+    /// How long a driver that is away is waited for before the executor ends; its `firesteel.executor.driverTimeout` counts
+    /// where it sets one.
     pub reconnect_for: Duration,
     /// How long running tasks may go on, and outputs be handed over, once it must leave.
     pub grace: Duration,
@@ -80,7 +81,7 @@ impl ExecutorOptions {
             local_dirs: var("FIRESTEEL_LOCAL_DIRS")
                 .map(|v| v.split(',').map(str::trim).filter(|d| !d.is_empty()).map(PathBuf::from).collect())
                 .unwrap_or_default(),
-            reconnect_for: Duration::from_secs(60),
+            reconnect_for: Duration::from_secs(180),
             grace: Duration::from_secs(
                 var("FIRESTEEL_GRACE_SECONDS").map_or(Ok(20), |v| number("FIRESTEEL_GRACE_SECONDS", &v))?,
             ),

@@ -8,10 +8,11 @@ use firesteel_protocol::{
     ShuffleId,
     proto::{
         BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk, OutputReceived,
-        executor_server,
+        RecallAnswer, RecallRequest, executor_server,
     },
 };
 use futures::{StreamExt, stream, stream::BoxStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -23,7 +24,7 @@ use crate::cached;
 const CHUNK_BYTES: usize = 1 << 20;
 
 /// The `Executor` service.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Blocks {
     /// Set once the executor has registered.
     pub store: Arc<OnceLock<Arc<BlockStore>>>,
@@ -33,6 +34,17 @@ pub struct Blocks {
     pub most_bytes: Arc<OnceLock<u64>>,
     /// This executor leaves: it takes nothing over.
     pub leaving: CancellationToken,
+    /// The driver to talk to.
+    pub driver: watch::Sender<DriverPlace>,
+}
+
+/// Where a driver is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DriverPlace {
+    /// `host:port` of its service.
+    pub address: String,
+    /// 0 where it is not known yet.
+    pub generation: u64,
 }
 
 #[tonic::async_trait]
@@ -88,6 +100,22 @@ impl executor_server::Executor for Blocks {
         }
         handover::receive(store, request.into_inner(), self.most_bytes.get().copied()).await?;
         Ok(Response::new(OutputReceived {}))
+    }
+
+    async fn recall(&self, request: Request<RecallRequest>) -> Result<Response<RecallAnswer>, Status> {
+        let RecallRequest { generation, address } = request.into_inner();
+        let mut obeyed = true;
+        self.driver.send_if_modified(|place| {
+            obeyed = generation >= place.generation;
+            let new = DriverPlace { address, generation };
+            let changed = obeyed && *place != new;
+            if changed {
+                tracing::info!(generation, address = new.address, "told of a driver");
+                *place = new;
+            }
+            changed
+        });
+        Ok(Response::new(RecallAnswer { obeyed }))
     }
 }
 

@@ -8,22 +8,20 @@ use firesteel_engine::{
     task::{TaskEnvironment, TaskProgress, TaskSpec, run_task},
 };
 use firesteel_protocol::{
-    ExecutorId, ShuffleId, TaskAttemptId,
+    ExecutorId, Fingerprint, ShuffleId, TaskAttemptId,
     proto::{
-        self, ExecutorMessage, InternalError, Killed, LaunchTask, QueryError, TaskFailed, TaskFailure, TaskFinished,
-        TaskOutput, TaskProgress as TaskProgressMessage, executor_message::Message, task_failure::Cause,
+        self, InternalError, Killed, LaunchTask, QueryError, TaskFailed, TaskFailure, TaskFinished, TaskOutput,
+        TaskProgress as TaskProgressMessage, executor_message::Message, task_failure::Cause,
     },
 };
 use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    sync::{Semaphore, mpsc},
-};
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cached,
     driver::{AskError, Driver},
+    outbox::Reporter,
     outputs::TaskInputs,
 };
 
@@ -73,7 +71,7 @@ impl Tasks {
     }
 
     /// Starts an attempt; what comes of it goes to `reports`.
-    pub fn launch(self: &Arc<Self>, launch: LaunchTask, reports: mpsc::Sender<ExecutorMessage>) {
+    pub fn launch(self: &Arc<Self>, launch: LaunchTask, reports: Reporter) {
         let Some(id) = launch.id.as_ref().map(TaskAttemptId::from) else {
             tracing::error!("a task without an id was launched");
             return;
@@ -99,10 +97,10 @@ impl Tasks {
             };
             // The driver knows of the blocks before it knows that the task is over.
             if let Some(blocks) = cached::changed(tasks.env.session.cache_store()) {
-                let _ = reports.send(blocks).await;
+                reports.say(blocks).await;
             }
-            // When nobody takes it the driver is gone, and the task's end with it.
-            let _ = reports.send(ExecutorMessage { message: Some(message) }).await;
+            // Waits for the driver when that is away.
+            reports.say(message).await;
         });
     }
 
@@ -123,12 +121,15 @@ impl Tasks {
             () = cancel.cancelled() => return Err(killed("the task was told to end before it started")),
             stage = self.driver.stage(launch.plan_key) => stage.map_err(no_plan)?,
         };
-        let Some(TaskOutput { shuffle_id, num_partitions }) = launch.output else {
+        let Some(TaskOutput { shuffle_id, num_partitions, fingerprint }) = launch.output else {
             return Err(failure(Cause::InternalError(InternalError {
                 message: "a task without an output was launched".to_owned(),
                 retryable: false,
             })));
         };
+        if let Some(fingerprint) = Fingerprint::from_bytes(&fingerprint) {
+            self.env.store.identify(ShuffleId(shuffle_id), fingerprint);
+        }
         let epochs = launch.inputs.iter().map(|input| (ShuffleId(input.shuffle_id), input.epoch)).collect();
         let source = Arc::new(TaskInputs { driver: self.driver.clone(), epochs });
         let local = Some((self.executor.clone(), self.env.store.clone()));
@@ -172,10 +173,9 @@ impl Tasks {
 }
 
 /// The answer to a task that came while the executor leaves.
-pub fn refused(launch: &LaunchTask) -> ExecutorMessage {
+pub fn refused(launch: &LaunchTask) -> Message {
     let failure = Some(killed("the executor leaves and takes no further tasks"));
-    let failed = TaskFailed { id: launch.id, failure, metrics: None };
-    ExecutorMessage { message: Some(Message::TaskFailed(failed)) }
+    Message::TaskFailed(TaskFailed { id: launch.id, failure, metrics: None })
 }
 
 fn no_plan(error: AskError) -> TaskFailure {

@@ -1,8 +1,12 @@
 //! The safety net under owner references: pods whose job is gone (deleted with `--cascade=orphan`, or made in the moment of
-//! its deletion) are deleted, with the Secrets of that job.
+//! its deletion) are deleted, with the Secrets of that job; and so are executors whose job has ended, which a driver may have
+//! made after the job's executors were deleted.
 
 use crate::{error::Error, metrics::Metrics};
-use firesteel_api::{SparkJob, names};
+use firesteel_api::{
+    Phase, SparkJob,
+    names::{self, Role},
+};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
     Api, Client, ResourceExt,
@@ -44,7 +48,10 @@ pub async fn sweep(client: &Client, namespace: Option<&str>, metrics: &Metrics) 
     for ((namespace, uid), job) in jobs {
         let api: Api<SparkJob> = Api::namespaced(client.clone(), &namespace);
         let found = api.get_opt(&job).await.map_err(Error::api("read the job of a pod"))?;
-        if found.is_some_and(|found| found.metadata.uid.as_ref() == Some(&uid)) {
+        if let Some(found) = found.filter(|found| found.metadata.uid.as_ref() == Some(&uid)) {
+            if found.status.and_then(|status| status.phase).is_some_and(Phase::is_terminal) {
+                deleted += usize::from(delete_executors(client, &namespace, &uid, metrics).await?);
+            }
             continue;
         }
         tracing::info!(namespace, job, uid, "deleting what a deleted job has left");
@@ -61,4 +68,19 @@ pub async fn sweep(client: &Client, namespace: Option<&str>, metrics: &Metrics) 
         deleted += 1;
     }
     Ok(deleted)
+}
+
+/// The executors of a job that has ended. Whether there were any.
+async fn delete_executors(client: &Client, namespace: &str, uid: &str, metrics: &Metrics) -> Result<bool, Error> {
+    let selector = format!("{},{}={}", names::job_selector(uid), names::LABEL_ROLE, Role::Executor.as_str());
+    let executors = ListParams::default().labels(&selector);
+    let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let left = api.list_metadata(&executors).await.map_err(Error::api("list executor pods"))?;
+    if left.items.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()) {
+        return Ok(false);
+    }
+    tracing::info!(namespace, uid, "deleting the executors of a job that has ended");
+    api.delete_collection(&DeleteParams::default(), &executors).await.map_err(Error::api("delete executor pods"))?;
+    metrics.orphan_deleted();
+    Ok(true)
 }

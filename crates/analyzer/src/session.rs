@@ -3,13 +3,16 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use firesteel_engine::{EngineSession, source::SourceSpec};
 use firesteel_functions::FunctionContext;
-use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys};
+use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 
 use crate::{
@@ -28,6 +31,8 @@ pub struct Session {
     global_views: Views,
     state: RwLock<State>,
     ids: AtomicU64,
+    /// A statement is told again that was run already: files stay as they are.
+    again: AtomicBool,
 }
 
 type Views = Arc<RwLock<BTreeMap<String, Arc<TempView>>>>;
@@ -58,7 +63,14 @@ impl Session {
 
     pub fn with_catalog(engine: EngineSession, catalog: Arc<dyn Catalog>) -> Self {
         let state = State { database: DEFAULT_DATABASE.to_owned(), temp_views: BTreeMap::new() };
-        Self { engine, catalog, global_views: Views::default(), state: RwLock::new(state), ids: AtomicU64::new(1) }
+        Self {
+            engine,
+            catalog,
+            global_views: Views::default(),
+            state: RwLock::new(state),
+            ids: AtomicU64::new(1),
+            again: AtomicBool::new(false),
+        }
     }
 
     /// Another session of the same application: the same catalog and global views, nothing else in common.
@@ -88,6 +100,40 @@ impl Session {
     /// catalog was touched.
     pub async fn analyze(&self, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
         crate::statement::run(self, statement, text).await
+    }
+
+    /// Tells the session again of a statement that was run already, by an earlier driver: catalog, views and settings
+    /// are then as they were after it. No files are written or removed, nothing is run.
+    pub async fn tell_again(&self, statement: &Statement, text: &str) -> SparkResult<Option<AnalyzedCache>> {
+        use StatementKind as Kind;
+        match &statement.kind {
+            Kind::Query(_)
+            | Kind::Insert(_)
+            | Kind::InsertDirectory(_)
+            | Kind::Explain { .. }
+            | Kind::TruncateTable { .. }
+            | Kind::RefreshTable { .. } => return Ok(None),
+            _ => {}
+        }
+        self.again.store(true, Ordering::Relaxed);
+        let analyzed = self.analyze(statement, text).await;
+        self.again.store(false, Ordering::Relaxed);
+        match analyzed? {
+            Analyzed::Write(write) => self.apply(write.then).await.map(|()| None),
+            Analyzed::Cache(cache) => Ok(Some(cache)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether files are to stay as they are.
+    pub(crate) fn is_told_again(&self) -> bool {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    /// Names made from now on are those of this statement, whatever was or was not run before it: the same statement has
+    /// the same plan in every life of a driver.
+    pub fn begin_statement(&self, number: u32) {
+        self.ids.store((u64::from(number) << 32) + 1, Ordering::Relaxed);
     }
 
     /// Does what a write left for when it is complete.

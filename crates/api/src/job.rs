@@ -13,6 +13,8 @@ mod schema;
 
 /// Most runs a job may ask for after failures of its own.
 pub const MAX_ATTEMPTS: u32 = 20;
+/// The key that turns recovery off.
+pub const RECOVERY_ENABLED: &str = "firesteel.recovery.enabled";
 
 /// One Spark program, run once to its end. Like a Kubernetes Job, what it runs cannot be changed after it is created:
 /// delete the SparkJob and create it again.
@@ -117,6 +119,14 @@ pub struct SparkJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 20))]
     pub max_infrastructure_retries: Option<i32>,
+
+    /// How often a driver that died by itself (a crash, killed for memory) is started again to go on from the statements and
+    /// stages that are finished; the cluster's own doing is charged to `maxInfrastructureRetries`. Further deaths count as
+    /// failures of the program. With `firesteel.recovery.enabled: "false"` in `sparkConf` every attempt begins anew.
+    /// Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 20))]
+    pub max_driver_restarts: Option<i32>,
 
     /// Seconds to wait before the second attempt; doubled before each further one, at most ten minutes. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -392,6 +402,17 @@ impl SparkJobSpec {
     /// Runs in all when the program fails by itself.
     pub fn attempts_allowed(&self) -> u32 {
         self.max_attempts.and_then(|n| u32::try_from(n).ok()).unwrap_or(1).clamp(1, MAX_ATTEMPTS)
+    }
+
+    /// Whether a driver goes on with what one before it has finished.
+    pub fn recovers(&self) -> bool {
+        let off = |value: &String| value.trim().eq_ignore_ascii_case("false");
+        self.sql.is_some() && !self.spark_conf.get(RECOVERY_ENABLED).is_some_and(off)
+    }
+
+    /// Restarts of a driver that died by itself.
+    pub fn driver_restarts_allowed(&self) -> u32 {
+        self.max_driver_restarts.and_then(|n| u32::try_from(n).ok()).unwrap_or(3).min(MAX_ATTEMPTS)
     }
 
     /// Restarts after the cluster took the driver away.

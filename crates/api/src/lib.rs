@@ -23,7 +23,7 @@ pub use job::{
     SqlSource,
 };
 pub use reason::{FailureClass, Reason};
-pub use status::{Attempt, ExecutorStatus, Outcome, Phase, Progress, SparkJobStatus};
+pub use status::{Attempt, ExecutorStatus, Outcome, Phase, ProgramEnd, Progress, Recovery, SparkJobStatus};
 pub use termination::TerminationMessage;
 
 /// API group of all custom resources.
@@ -34,3 +34,5 @@ pub const VERSION: &str = "v1alpha1";
 pub const OPERATOR_FIELD_MANAGER: &str = "firesteel-operator";
 /// Field manager under which a driver applies `status.progress` and `status.executors`, and nothing else.
 pub const DRIVER_FIELD_MANAGER: &str = "firesteel-driver";
+/// Field manager under which a driver applies `status.recovery`, and nothing else.
+pub const JOURNAL_FIELD_MANAGER: &str = "firesteel-driver-journal";

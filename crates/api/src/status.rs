@@ -1,5 +1,5 @@
-//! The `SparkJob` status. Two writers, by server-side apply: the driver owns `progress` and `executors`, the operator the
-//! rest. Everything is bounded: counts and the last attempts, never a map of pods.
+//! The `SparkJob` status. Two writers, by server-side apply: the driver owns `progress`, `executors` and `recovery`, the
+//! operator the rest. Everything is bounded: counts and the last attempts, never a map of pods.
 
 use crate::reason::Reason;
 use k8s_openapi::{
@@ -121,6 +121,14 @@ pub struct SparkJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub infrastructure_failures: Option<i32>,
 
+    /// Failures so far that count against `spec.maxDriverRestarts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver_restarts: Option<i32>,
+
+    /// The next attempt goes on with what the attempts from this one on have finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovering: Option<i32>,
+
     /// Pod of the current or last attempt's driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver_pod: Option<String>,
@@ -144,6 +152,54 @@ pub struct SparkJobStatus {
     /// Its executor pods, counted. Written by the driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executors: Option<ExecutorStatus>,
+
+    /// What is done for good, for a driver that takes the place of one that died. Written by the driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Recovery>,
+}
+
+/// A driver's journal: what cannot be had from the executors.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Recovery {
+    /// The attempt that wrote it. No earlier one may write any more.
+    pub attempt: i32,
+    /// Statements from the first on whose effects are complete.
+    #[serde(default)]
+    pub statements: i64,
+    /// Rows that they have written.
+    #[serde(default)]
+    pub rows: i64,
+    /// Fingerprint of their text: a program that has changed is not gone on with.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// How the program ended, once it has: it is not run again, whatever becomes of the driver's pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<ProgramEnd>,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgramEnd {
+    #[schemars(schema_with = "word")]
+    pub outcome: Outcome,
+    #[schemars(schema_with = "word")]
+    pub reason: Reason,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    #[serde(default)]
+    pub message: String,
+}
+
+impl ProgramEnd {
+    /// The message with its error class.
+    pub fn text(&self) -> String {
+        match &self.error_class {
+            Some(class) if !self.message.contains(class.as_str()) => format!("[{class}] {}", self.message),
+            _ => self.message.clone(),
+        }
+    }
 }
 
 /// One run of the program.
@@ -152,6 +208,9 @@ pub struct SparkJobStatus {
 pub struct Attempt {
     /// From 1.
     pub number: i32,
+    /// The first of the attempts whose work this one goes on with; absent when it began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<i32>,
     /// Its driver pod.
     pub driver_pod: String,
     /// UID of that pod, once it is known to exist. From then on no other pod is taken for it.

@@ -192,6 +192,9 @@ conf_keys! {
     ALLOCATION_MAXIMUM = "spark.kubernetes.allocation.maximum", Int, "2147483647", "Executor pods that may be made in all.";
     TERMINATION_GRACE = "spark.kubernetes.executor.terminationGracePeriodSeconds", Duration, "60s", "Time after which the kubelet kills an executor that must end. Spark's default is 30s.";
     DECOMMISSION_TIMEOUT = "spark.executor.decommission.forceKillTimeout", Duration, "55s", "Time for an executor that must leave to end its tasks and hand over what it stores; unless set, five seconds less than the pod has. Spark has no default.";
+    EXECUTOR_REATTACH_TIMEOUT = "firesteel.executor.reattachTimeout", Duration, "15s", "How long an executor whose connection broke may take to come back, with its tasks and outputs, before it counts as lost.";
+    EXECUTOR_DRIVER_TIMEOUT = "firesteel.executor.driverTimeout", Duration, "180s", "How long an executor whose driver is gone waits for it to come back, or for the one that takes its place, before it ends.";
+    RECOVERY_ENABLED = "firesteel.recovery.enabled", Bool, "true", "Whether a driver that is started again on Kubernetes goes on with the statements and stages that the one before it has finished.";
     NETWORK_TIMEOUT = "spark.network.timeout", Duration, "120s", "Silence after which the other side is taken for lost.";
 }
 

@@ -21,6 +21,11 @@ pub enum Event {
     ExecutorRegistered { executor: ExecutorId, node: Arc<str>, slots: u32 },
     /// The executor is about to leave: it gets no further tasks, those it has may end.
     ExecutorDraining { executor: ExecutorId },
+    /// The connection to the executor broke, or is there again. While it is broken it gets no tasks; those it has go on.
+    ExecutorReachable { executor: ExecutorId, reachable: bool },
+    /// These outputs are there already, from before this scheduler began. Comes before the first job that names their
+    /// shuffle; of executors that are not there they are ignored.
+    OutputsRestored { shuffle: ShuffleId, num_maps: u32, num_reducers: u32, outputs: Vec<RestoredOutput> },
     /// These outputs are now to be had at `to`.
     OutputsMoved { outputs: Vec<OutputRef>, to: OutputHome },
     /// The executor is gone and whatever ran there will not report. `outputs_lost` is false when its outputs are still
@@ -68,6 +73,16 @@ pub enum TaskOutputHome {
     Executor,
     /// In the message itself: the driver has it, it cannot be lost and need not be fetched.
     Driver,
+}
+
+/// An output that an executor holds from before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredOutput {
+    pub map_index: u32,
+    pub attempt: u64,
+    pub executor: ExecutorId,
+    /// As [`TaskOutput::sizes`].
+    pub sizes: Vec<u64>,
 }
 
 /// The output of one attempt of a map task.

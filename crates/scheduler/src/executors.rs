@@ -32,11 +32,13 @@ struct Executor {
     draining: Option<u64>,
     /// By `spark.excludeOnFailure.application`.
     excluded: bool,
+    /// Its connection is broken.
+    unreachable: bool,
 }
 
 impl Executor {
     fn takes_tasks(&self) -> bool {
-        self.draining.is_none() && !self.excluded
+        self.draining.is_none() && !self.excluded && !self.unreachable
     }
 
     fn free_slots(&self) -> u32 {
@@ -54,7 +56,15 @@ impl Executors {
         self.by_name.insert(name.clone(), index);
         self.alive.insert(index);
         *self.nodes.entry(node.clone()).or_default() += 1;
-        self.all.push(Executor { name, node, slots, attempts: Vec::new(), draining: None, excluded: false });
+        self.all.push(Executor {
+            name,
+            node,
+            slots,
+            attempts: Vec::new(),
+            draining: None,
+            excluded: false,
+            unreachable: false,
+        });
         self.offer(index);
         true
     }
@@ -70,6 +80,14 @@ impl Executors {
     pub(crate) fn set_excluded(&mut self, index: u32, excluded: bool) {
         self.withdraw(index);
         self.all[index as usize].excluded = excluded;
+        self.offer(index);
+    }
+
+    /// Gives it tasks only while it can be reached.
+    pub(crate) fn set_reachable(&mut self, name: &ExecutorId, reachable: bool) {
+        let Some(index) = self.index(name) else { return };
+        self.withdraw(index);
+        self.all[index as usize].unreachable = !reachable;
         self.offer(index);
     }
 

@@ -67,7 +67,8 @@ pub use config::{
     Speculation, StageExclusion,
 };
 pub use events::{
-    Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, TaskFailure, TaskOutput, TaskOutputHome,
+    Event, ExecutorLossReason, FetchFailure, OutputHome, OutputRef, QueryError, RestoredOutput, TaskFailure,
+    TaskOutput, TaskOutputHome,
 };
 pub use executors::Executors;
 pub use job::{JobProperties, JobSelector, JobSpec, Preference, StageOutput, StageSpec};

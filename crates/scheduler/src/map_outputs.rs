@@ -124,11 +124,17 @@ impl ShuffleOutputs {
 
     /// The output of this attempt counts from now on.
     pub fn register(&mut self, attempt: TaskAttemptId, home: Home, sizes: &[u64]) {
-        let map = attempt.task.partition as usize;
+        self.restore(attempt.task.partition, attempt.attempt, home, sizes);
+        self.maps[attempt.task.partition as usize].stage_attempt = attempt.stage_attempt;
+    }
+
+    /// As [`ShuffleOutputs::register`], of an attempt whose stage is over.
+    pub fn restore(&mut self, map: u32, attempt: u64, home: Home, sizes: &[u64]) {
+        let map = map as usize;
         if self.maps[map].home == Home::NOWHERE {
             self.available += 1;
         }
-        self.maps[map] = MapEntry { attempt: attempt.attempt, stage_attempt: attempt.stage_attempt, home };
+        self.maps[map] = MapEntry { attempt, stage_attempt: 0, home };
         self.sizes[map] = BlockSizes::new(sizes);
         self.epoch += 1;
     }

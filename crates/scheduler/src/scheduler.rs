@@ -10,7 +10,7 @@ use firesteel_protocol::{ExecutorId, JobId, ShuffleId, StageId, TaskAttemptId, T
 use crate::{
     actions::{Action, JobFailure},
     config::SchedulerConfig,
-    events::{Event, ExecutorLossReason, OutputHome, OutputRef},
+    events::{Event, ExecutorLossReason, OutputHome, OutputRef, RestoredOutput},
     exclusion::{Health, Unschedulable},
     executors::Executors,
     job::Job,
@@ -106,6 +106,12 @@ impl Scheduler {
         }
     }
 
+    /// Numbers its attempts from `attempt` on: after those of every scheduler before it whose outputs it may be given.
+    pub fn first_attempt(mut self, attempt: u64) -> Self {
+        self.next_attempt = attempt;
+        self
+    }
+
     /// Takes in what happened at `now` (milliseconds of a clock that never goes back) and appends what to do about it
     /// to `actions`, in order.
     pub fn handle(&mut self, now: u64, event: Event, actions: &mut Vec<Action>) {
@@ -119,6 +125,10 @@ impl Scheduler {
                 self.executor_registered(executor, node, slots, actions);
             }
             Event::ExecutorDraining { executor } => self.executors.drain(now, &executor),
+            Event::ExecutorReachable { executor, reachable } => self.executors.set_reachable(&executor, reachable),
+            Event::OutputsRestored { shuffle, num_maps, num_reducers, outputs } => {
+                self.restore_outputs(shuffle, num_maps, num_reducers, &outputs);
+            }
             Event::OutputsMoved { outputs, to } => self.move_outputs(&outputs, &to, actions),
             Event::ExecutorLost { executor, reason, outputs_lost } => {
                 self.executor_lost(executor, reason, outputs_lost, actions);
@@ -235,6 +245,21 @@ impl Scheduler {
 
     pub fn config(&self) -> &SchedulerConfig {
         &self.config
+    }
+
+    fn restore_outputs(&mut self, shuffle: ShuffleId, num_maps: u32, num_reducers: u32, restored: &[RestoredOutput]) {
+        if self.outputs.get(shuffle).is_some() {
+            return;
+        }
+        let outputs = self.outputs.entry(shuffle, num_maps, num_reducers);
+        for output in restored {
+            let fits = output.map_index < num_maps && output.sizes.len() == num_reducers as usize;
+            if let Some(executor) = self.executors.index(&output.executor)
+                && fits
+            {
+                outputs.restore(output.map_index, output.attempt, Home::executor(executor), &output.sizes);
+            }
+        }
     }
 
     fn move_outputs(&mut self, moved: &[OutputRef], to: &OutputHome, actions: &mut Vec<Action>) {

@@ -23,7 +23,7 @@ use tonic::transport::server::TcpIncoming;
 
 use self::control::Control;
 pub use self::{
-    core::{AttemptCounts, Core, ExecutorView, JobView, StageView},
+    core::{AttemptCounts, Core, ExecutorView, JobView, Recalled, StageView},
     job::ClusterRunner,
 };
 use crate::progress::ProgressSender;
@@ -37,6 +37,9 @@ pub struct ClusterOptions {
     pub executors: u32,
     /// Whether their number follows the work.
     pub dynamic_allocation: bool,
+    /// Which life of the application's driver this is, from 1, when another may follow it: executors keep what is finished
+    /// for that one. `None`: this is the only one.
+    pub life: Option<u64>,
 }
 
 /// A driver's service and clock. Ends when dropped: executors are told to shut down.
@@ -54,12 +57,8 @@ impl Cluster {
     /// Listens and serves, on threads of its own. Call within a runtime: results are fetched there.
     pub async fn start(engine: EngineSession, progress: ProgressSender, options: ClusterOptions) -> SparkResult<Self> {
         let conf = engine.conf();
-        let core = Core::new(
-            engine,
-            progress,
-            limits::scheduler_config(&conf, options.executors, options.dynamic_allocation)?,
-            &options.token,
-        )?;
+        let config = limits::scheduler_config(&conf, options.executors, options.dynamic_allocation)?;
+        let core = Core::new(engine, progress, config, &options.token, options.life)?;
         let endpoint = Arc::downgrade(&core);
         core.engine().cache().master().set_endpoint(endpoint);
         let control = Control::start()?;
@@ -117,6 +116,12 @@ impl Cluster {
     /// For another session, which shares the executors.
     pub fn runner_of(&self, engine: EngineSession) -> ClusterRunner {
         ClusterRunner::new(self.core.clone(), engine)
+    }
+
+    /// Ends as a crash would: nobody is told.
+    pub fn abandon(&self) {
+        self.core.abandon();
+        self.stop.cancel();
     }
 
     /// Tells executors to end and gives the message time to go out.

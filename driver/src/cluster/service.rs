@@ -6,8 +6,8 @@ use bytes::Bytes;
 use firesteel_protocol::{
     ShuffleId,
     proto::{
-        Chunk, DriverMessage, ExecutorMessage, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_message,
-        driver_server, executor_message::Message,
+        Chunk, DriverMessage, ExecutorMessage, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_server,
+        executor_message::Message,
     },
 };
 use futures::{StreamExt, stream, stream::BoxStream};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::core::{Core, OUTBOX};
+use super::core::{Core, STREAM};
 
 /// A message of an executor: the metrics of a task with very many operators, or sizes for very many reducers.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
@@ -43,30 +43,31 @@ impl driver_server::Driver for Service {
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
         let first = messages.message().await?;
-        let Some(ExecutorMessage { message: Some(Message::Register(register)) }) = first else {
+        let Some(ExecutorMessage { message: Some(Message::Register(register)), .. }) = first else {
             return Err(Status::invalid_argument("the first message must be Register"));
         };
-        let (outbox, inbox) = mpsc::channel(OUTBOX);
-        // Registered goes first: tasks may follow at once.
-        let registered = driver_message::Message::Registered(self.0.registered_message());
-        let first = DriverMessage { message: Some(registered) };
-        outbox.try_send(Ok(first)).map_err(|_| Status::internal("a new stream is full"))?;
-        let id = self.0.register(&register, outbox).map_err(Status::failed_precondition)?;
+        let (stream, inbox) = mpsc::channel(STREAM);
+        let (id, stream) = self.0.register(&register, stream).map_err(Status::failed_precondition)?;
         let core = self.0.clone();
         tokio::spawn(async move {
             while let Ok(Some(message)) = messages.message().await {
-                core.heard_of(&id);
+                match core.heard(&id, stream, &message) {
+                    Some(true) => {}
+                    Some(false) => continue,
+                    None => break,
+                }
                 match message.message {
                     Some(Message::TaskFinished(finished)) => core.task_finished(&id, finished),
                     Some(Message::TaskFailed(failed)) => core.task_failed(&id, failed),
                     Some(Message::Leaving(leaving)) => core.leaving(&id, &leaving.reason),
                     Some(Message::OutputsMoved(moved)) => core.outputs_moved(&id, moved),
                     Some(Message::CachedBlocks(blocks)) => core.cached_blocks(&id, blocks),
+                    Some(Message::Inventory(inventory)) => core.inventory(&id, inventory),
                     Some(Message::Heartbeat(heartbeat)) => core.heartbeat(&heartbeat),
                     Some(Message::Register(_)) | None => {}
                 }
             }
-            core.stream_ended(&id);
+            core.stream_ended(&id, stream);
         });
         Ok(Response::new(ReceiverStream::new(inbox).boxed()))
     }

@@ -8,8 +8,7 @@ use std::{
 };
 
 use firesteel_api::{
-    DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION,
-    names::{self, Role},
+    DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION, names,
     pods::{self, AttemptContext, ExecutorArgs, warnings},
     secrets,
 };
@@ -38,6 +37,7 @@ use super::{
     fleet::{CreateError, Fleet},
     nodes::{self, Noticed},
     observe::{Loss, PodState, Trouble},
+    recall::Recall,
     settings::Settings,
 };
 use crate::cluster::Core;
@@ -80,6 +80,8 @@ pub struct Allocation {
     not_asked_before: Instant,
     /// Ids of a list of pods that is coming in, and when it began.
     listing: Option<(BTreeSet<u64>, Instant)>,
+    /// Sends for the executors of the driver before this one.
+    recall: Recall,
 }
 
 impl Allocation {
@@ -91,6 +93,7 @@ impl Allocation {
         let slots = context.plan.executor.resources.cores;
         let policy = scaling.dynamic.clone().map(|rules| Policy::new(rules, slots, scaling.initial));
         let (status, receiver) = watch::channel(fleet.status(context.attempt));
+        let recall = Recall::new(core.clone(), settings);
         let reporter = Reporter { controller: DRIVER_FIELD_MANAGER.into(), instance: Some(settings.pod_name.clone()) };
         let allocation = Self {
             recorder: Arc::new(Recorder::new(client.clone(), reporter)),
@@ -111,13 +114,19 @@ impl Allocation {
             asking: JoinSet::new(),
             not_asked_before: Instant::now(),
             listing: None,
+            recall,
         };
         (allocation, receiver)
     }
 
+    /// The executors of the driver before this one, once they are known.
+    pub fn inherited(&self) -> watch::Receiver<Option<Vec<ExecutorId>>> {
+        self.recall.inherited()
+    }
+
     /// Until `stop`; earlier, with the cause, when no executor can ever be had.
     pub async fn run(mut self, stop: CancellationToken) -> Option<Trouble> {
-        let config = watcher::Config::default().labels(&selector(&self.context));
+        let config = watcher::Config::default().labels(&self.context.executor_selector());
         let mut events = pin!(watcher(self.api.clone(), config).default_backoff());
         let mut notices = pin!(nodes::watch(&self.client));
         let mut ticks = tokio::time::interval(TICK);
@@ -145,12 +154,16 @@ impl Allocation {
                     }
                 }
                 _ = ticks.tick() => {
+                    self.recall.send();
                     self.compare();
                     self.scale();
                     self.ask();
                 }
             }
-            self.create();
+            // Which pods there are must be known before any is made in their place.
+            if self.recall.is_over_pods() {
+                self.create();
+            }
             self.publish();
             if let Some(trouble) = self.fleet.hopeless() {
                 return Some(trouble);
@@ -173,6 +186,7 @@ impl Allocation {
                 for id in self.fleet.absent(&listed, since) {
                     self.gone(id, now);
                 }
+                self.recall.listed();
             }
             Event::Apply(pod) => self.seen(&pod, now),
             Event::Delete(pod) => {
@@ -187,6 +201,7 @@ impl Allocation {
 
     fn seen(&mut self, pod: &Pod, now: Instant) {
         let Some(id) = executor_id(pod) else { return };
+        self.recall.seen(id, pod);
         if let Some(uid) = &pod.metadata.uid {
             self.uids.insert(id, uid.clone());
         }
@@ -195,7 +210,7 @@ impl Allocation {
     }
 
     fn gone(&mut self, id: u64, now: Instant) {
-        let name = names::executor_pod(&self.context.job, self.context.attempt, id);
+        let name = self.context.executor_pod_name(id);
         let loss = self.fleet.gone(id, &name, now);
         self.uids.remove(&id);
         self.tell(id, loss);
@@ -316,7 +331,7 @@ impl Allocation {
                 let about = ListParams::default().fields(&warnings::selector(&uid));
                 let Ok(Ok(events)) = tokio::time::timeout(REQUEST_TIMEOUT, api.list(&about)).await else { break };
                 if let Some((reason, detail)) = warnings::why_not_started(&events.items) {
-                    let name = names::executor_pod(&context.job, context.attempt, id);
+                    let name = context.executor_pod_name(id);
                     found.push((
                         id,
                         Trouble { reason, message: format!("executor pod {name} does not start: {detail}") },
@@ -348,7 +363,7 @@ impl Allocation {
     }
 
     fn delete(&self, id: u64) {
-        let name = names::executor_pod(&self.context.job, self.context.attempt, id);
+        let name = self.context.executor_pod_name(id);
         let api = self.api.clone();
         tokio::spawn(async move {
             match api.delete(&name, &DeleteParams::default().grace_period(LAST_GRACE)).await {
@@ -376,7 +391,9 @@ impl Allocation {
 pub async fn delete_all(client: &Client, context: &AttemptContext) {
     let api: Api<Pod> = Api::namespaced(client.clone(), &context.namespace);
     let params = DeleteParams::default().grace_period(LAST_GRACE);
-    if let Err(error) = api.delete_collection(&params, &ListParams::default().labels(&selector(context))).await {
+    if let Err(error) =
+        api.delete_collection(&params, &ListParams::default().labels(&context.executor_selector())).await
+    {
         tracing::warn!(%error, "cannot delete the executor pods; they go with the driver's pod");
     }
 }
@@ -394,17 +411,6 @@ async fn create(api: &Api<Pod>, pod: &Pod) -> Result<(), CreateError> {
             Err(CreateError::Unavailable { message: format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()) })
         }
     }
-}
-
-fn selector(context: &AttemptContext) -> String {
-    format!(
-        "{},{}={},{}={}",
-        names::job_selector(&context.uid),
-        names::LABEL_ATTEMPT,
-        context.attempt,
-        names::LABEL_ROLE,
-        Role::Executor.as_str()
-    )
 }
 
 fn executor_id(pod: &Pod) -> Option<u64> {

@@ -224,7 +224,7 @@ impl Application {
             local_dirs: vec![std::env::temp_dir()],
         };
         let engine = EngineSession::new(options).unwrap();
-        let core = Core::new(engine, ProgressSender::default(), SchedulerConfig::default(), "token").unwrap();
+        let core = Core::new(engine, ProgressSender::default(), SchedulerConfig::default(), "token", None).unwrap();
         let (allocation, status) = Allocation::new(&api.client(), core.clone(), &settings);
         let stop = CancellationToken::new();
         let running = tokio::spawn(allocation.run(stop.clone()));

@@ -54,6 +54,7 @@ impl Elastic {
             token: TOKEN.to_owned(),
             executors: 8,
             dynamic_allocation: true,
+            life: None,
         };
         let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
         let (allocation, status) = Allocation::new(&api.client(), cluster.core().clone(), &settings);

@@ -11,10 +11,12 @@ pub(crate) mod demand;
 mod elastic_test;
 mod fleet;
 mod http;
+mod journal;
 mod nodes;
 mod observe;
 mod outcome;
 mod output;
+mod recall;
 mod settings;
 mod status;
 
@@ -29,11 +31,13 @@ use firesteel_api::{
 };
 use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode};
 use firesteel_plan::{SparkError, SparkResult};
+use firesteel_protocol::ExecutorId;
 use kube::Client;
 use opentelemetry::KeyValue;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::watch,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -41,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     allocation::Allocation,
     http::Metrics,
+    journal::StatusJournal,
     observe::Trouble,
     outcome::{Failure, last_word, write_last_word},
     settings::Settings,
@@ -48,7 +53,7 @@ use self::{
 };
 use crate::{
     Application, Outcome, ProgressSender,
-    cluster::{Cluster, ClusterOptions},
+    cluster::{Cluster, ClusterOptions, Core},
     sql::SqlText,
     traces::Traces,
 };
@@ -57,6 +62,10 @@ use crate::{
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 /// How long the end may take once the program has ended: pods deleted, the last status written.
 const END_WITHIN: Duration = Duration::from_secs(8);
+/// How long the note may take that the program has ended.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
+/// How long the executors of the driver before this one may take to come and tell what they hold.
+const TAKEN_OVER_WITHIN: Duration = Duration::from_secs(30);
 
 /// Runs the job of the mounted file.
 pub async fn run(job: &Path) -> ExitCode {
@@ -106,8 +115,12 @@ struct Parts {
     cluster: Cluster,
     engine: EngineSession,
     progress: ProgressSender,
+    /// Where what is done is noted for a driver that may follow this one.
+    journal: Option<Arc<StatusJournal>>,
+    /// The executors of the driver before this one, once they are known.
+    inherited: watch::Receiver<Option<Vec<ExecutorId>>>,
     allocation: JoinHandle<Option<Trouble>>,
-    executors: tokio::sync::watch::Receiver<firesteel_api::ExecutorStatus>,
+    executors: watch::Receiver<firesteel_api::ExecutorStatus>,
     status: JoinHandle<()>,
     /// Ends allocation and status.
     end: CancellationToken,
@@ -135,28 +148,40 @@ impl Parts {
                 token: settings.token.clone(),
                 executors: scaling.most(),
                 dynamic_allocation: scaling.dynamic.is_some(),
+                life: settings.context.recovers.then_some(settings.context.attempt.into()),
             },
         )
         .await?;
         let end = CancellationToken::new();
+        let journal = match settings.context.recovers {
+            true => Some(Arc::new(StatusJournal::open(&client, &settings.context).await?)),
+            false => None,
+        };
         let (allocation, executors) = Allocation::new(&client, cluster.core().clone(), settings);
+        let inherited = allocation.inherited();
         metrics.count_executors(executors.clone());
         metrics.look_into(cluster.core().clone());
         let allocation = tokio::spawn(allocation.run(end.clone()));
         let writer = StatusWriter::new(&client, settings.context.clone(), progress.clone(), executors.clone());
         let status = tokio::spawn(writer.run(end.clone()));
-        Ok(Self { client, cluster, engine, progress, allocation, executors, status, end })
+        Ok(Self { client, cluster, engine, progress, journal, inherited, allocation, executors, status, end })
     }
 
     async fn run(mut self, settings: &Settings, stop: &CancellationToken) -> ExitCode {
-        let mut program = tokio::spawn(program(
-            Application::new(
-                Session::new(self.engine.clone(), settings.conf.clone()),
-                Arc::new(self.cluster.runner()),
-                self.progress.clone(),
-            ),
-            SqlText::of(&settings.context.plan.sql, None),
-        ));
+        let mut application = Application::new(
+            Session::new(self.engine.clone(), settings.conf.clone()),
+            Arc::new(self.cluster.runner()),
+            self.progress.clone(),
+        );
+        if let Some(journal) = &self.journal {
+            application = application.with_journal(journal.clone());
+        }
+        let (text, core, inherited) =
+            (SqlText::of(&settings.context.plan.sql, None), self.cluster.core().clone(), self.inherited.clone());
+        let mut program = tokio::spawn(async move {
+            take_over(&core, inherited).await;
+            program(application, text).await
+        });
         let mut stopped: Option<Failure> = None;
         let ended = tokio::select! {
             ended = &mut program => Some(ended),
@@ -174,6 +199,9 @@ impl Parts {
             None => {
                 let why = stopped.as_ref().map_or("stopped", |f| f.message.as_str());
                 tracing::warn!(why, "stopping the program");
+                if self.leaves_work(stopped.as_ref()) {
+                    self.cluster.core().abandon();
+                }
                 self.cluster.core().stop(why);
                 let ended = tokio::time::timeout(STOP_WITHIN, &mut program).await.ok();
                 program.abort();
@@ -190,6 +218,15 @@ impl Parts {
             }
             (None, None) => Err(Failure::new(Reason::InternalError, "the program was lost")),
         };
+        let leaves_work = self.leaves_work(result.as_ref().err());
+        if let Some(journal) = self.journal.as_ref().filter(|_| !leaves_work) {
+            let word = last_word(&result, Some(settings));
+            match tokio::time::timeout(NOTED_WITHIN, journal.ended(&word)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the end of the program is told by this pod alone"),
+                Err(_) => tracing::warn!("the end of the program is told by this pod alone: no answer in time"),
+            }
+        }
         let code = conclude(result, Some(settings));
         // The last status does not tell of a stage that runs.
         self.progress.update(|p| p.activity.clear());
@@ -207,6 +244,9 @@ impl Parts {
         let closing = async {
             self.end.cancel();
             let deleted = async {
+                if leaves_work {
+                    return;
+                }
                 self.cluster.shutdown("the application has ended").await;
                 allocation::delete_all(&self.client, &settings.context).await;
             };
@@ -219,6 +259,11 @@ impl Parts {
             tracing::warn!("executors are left to their owner's end: the API server does not answer in time");
         }
         code
+    }
+
+    /// Whether another driver goes on with the program, on the same executors.
+    fn leaves_work(&self, failure: Option<&Failure>) -> bool {
+        self.journal.is_some() && failure.is_some_and(|failure| failure.reason == Reason::Stopped)
     }
 
     /// When executors were missing, the person wants to know why.
@@ -245,13 +290,19 @@ fn slots(scaling: &Scaling, cores: u32) -> usize {
     }
 }
 
+/// Waits for what the executors of the driver before this one hold, for a while.
+async fn take_over(core: &Core, mut inherited: watch::Receiver<Option<Vec<ExecutorId>>>) {
+    let known = tokio::time::timeout(TAKEN_OVER_WITHIN, inherited.wait_for(Option::is_some)).await;
+    let Ok(Ok(executors)) = known.map(|known| known.map(|ids| ids.clone().unwrap_or_default())) else { return };
+    core.inventoried(&executors, TAKEN_OVER_WITHIN).await;
+}
+
 /// The statements of the job. The message of success.
 async fn program(application: Application, text: SqlText) -> SparkResult<String> {
     let text = text.read(application.session().engine()).await?;
-    let (mut statements, mut rows, mut shown) = (0usize, 0u64, Ok(()));
+    let (mut rows, mut shown) = (application.rows_before(), Ok(()));
     application
         .run_script(&text, |result| {
-            statements += 1;
             if let Outcome::Written(summary) = &result.outcome {
                 rows += summary.rows;
             }
@@ -262,7 +313,7 @@ async fn program(application: Application, text: SqlText) -> SparkResult<String>
         .await?;
     shown?;
     let counted = |n: u64, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
-    let statements = counted(statements as u64, "statement");
+    let statements = counted(application.progress().get().statements as u64, "statement");
     Ok(if rows > 0 { format!("{statements}, {} written", counted(rows, "row")) } else { statements })
 }
 

@@ -58,8 +58,10 @@ impl Settings {
         let job = JobFile::parse(job_file).map_err(|e| Failure::new(Reason::InvalidSpec, e.to_string()))?.job;
         let attempt = number(names::ATTEMPT, &need(names::ATTEMPT)?)?;
         let ip: IpAddr = number(names::POD_IP, &need(names::POD_IP)?)?;
+        let first = var(names::FIRST_ATTEMPT).map(|text| number(names::FIRST_ATTEMPT, &text)).transpose()?;
         let context = AttemptContext::new(&job, attempt)
-            .map_err(|problems| Failure::new(problems.reason(), problems.to_string()))?;
+            .map_err(|problems| Failure::new(problems.reason(), problems.to_string()))?
+            .continuing(first);
         let mut conf = SparkConf::new();
         for (key, value) in &job.spec.spark_conf {
             conf.set(key, value).map_err(|e: SparkError| Failure {

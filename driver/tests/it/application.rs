@@ -63,6 +63,15 @@ impl OnExecutors {
 
     /// With executors of one slot and so much memory each.
     pub async fn start_with(executors: u32, conf: &[(&str, &str)], memory_bytes: u64) -> Self {
+        let mut all = Self { memory_bytes, ..Self::driver(executors, conf, None).await };
+        for _ in 0..executors {
+            all.add_executor();
+        }
+        all
+    }
+
+    /// Without executors.
+    pub async fn driver(executors: u32, conf: &[(&str, &str)], life: Option<u64>) -> Self {
         let settings = settings(conf);
         let driver_dir = TempDir::new().unwrap();
         let engine = EngineSession::new(EngineOptions {
@@ -79,16 +88,17 @@ impl OnExecutors {
             token: TOKEN.to_owned(),
             executors,
             dynamic_allocation: false,
+            life,
         };
         let cluster = Cluster::start(engine.clone(), progress.clone(), options).await.unwrap();
         let application =
             Application::new(Session::new(engine, settings), Arc::new(cluster.runner()), progress.clone());
         let dirs = vec![driver_dir];
-        let mut all = Self { application, executors: Vec::new(), progress, cluster, dirs, memory_bytes };
-        for _ in 0..executors {
-            all.add_executor();
-        }
-        all
+        Self { application, executors: Vec::new(), progress, cluster, dirs, memory_bytes: 1 << 30 }
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
     }
 
     /// Another session on the same executors.
@@ -111,18 +121,23 @@ impl OnExecutors {
     }
 
     pub fn add_executor(&mut self) {
+        self.add_executor_through(self.cluster.address());
+    }
+
+    /// One that finds the driver at this address.
+    pub fn add_executor_through(&mut self, driver_address: SocketAddr) {
         let dir = TempDir::new().unwrap();
         let options = ExecutorOptions {
             memory_bytes: Some(self.memory_bytes),
-            ..Self::executor_options(self.cluster.address(), self.dirs.len(), dir.path())
+            ..Self::executor_options(driver_address, self.dirs.len(), dir.path())
         };
         self.dirs.push(dir);
         self.executors.push(start_in_process(options).unwrap());
     }
 
-    pub fn executor_options(driver: SocketAddr, id: usize, dir: &Path) -> ExecutorOptions {
+    pub fn executor_options(driver_address: SocketAddr, id: usize, dir: &Path) -> ExecutorOptions {
         ExecutorOptions {
-            driver_address: driver.to_string(),
+            driver_address: driver_address.to_string(),
             executor_id: ExecutorId::new(id.to_string()),
             auth_token: TOKEN.to_owned(),
             cores: 1,
@@ -132,7 +147,7 @@ impl OnExecutors {
             port: 0,
             node: "here".to_owned(),
             local_dirs: vec![dir.to_owned()],
-            reconnect_for: Duration::from_secs(2),
+            reconnect_for: Duration::from_secs(20),
             grace: Duration::from_secs(20),
         }
     }

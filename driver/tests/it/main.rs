@@ -10,6 +10,7 @@ mod decommission;
 mod exchanges;
 mod iterations;
 mod losses;
+mod recovery;
 mod sharing;
 mod spill;
 mod tpch;

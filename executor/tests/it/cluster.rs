@@ -118,8 +118,11 @@ impl Driver for Service {
         let Some(FromExecutor::Register(register)) = first else {
             return Err(Status::invalid_argument("register first"));
         };
-        let registered = Registered { conf: self.0.conf.clone(), heartbeat_interval_ms: 100 };
-        tell.send(Ok(DriverMessage { message: Some(ToExecutor::Registered(registered)) })).await.unwrap();
+        let registered =
+            Registered { conf: self.0.conf.clone(), heartbeat_interval_ms: 100, generation: 1, resumed: false };
+        tell.send(Ok(DriverMessage { number: 0, received: 0, message: Some(ToExecutor::Registered(registered)) }))
+            .await
+            .unwrap();
         let id = register.executor_id;
         self.0.executors.lock().insert(id.clone(), Registration { address: register.address, tell });
         let state = self.0.clone();
@@ -161,6 +164,7 @@ impl Driver for Service {
             locations: by_executor.into_values().collect(),
             num_maps: outputs.num_maps,
             num_partitions: outputs.num_partitions,
+            stored_as: shuffle,
         };
         Ok(Response::new(chunks(message.encode_to_vec().into())))
     }
@@ -197,6 +201,7 @@ impl State {
             FromExecutor::Leaving(_) => self.leaving.lock().push(executor.to_owned()),
             FromExecutor::OutputsMoved(_) => panic!("nobody asked for it"),
             FromExecutor::Register(_) => panic!("registered twice on one stream"),
+            FromExecutor::Inventory(_) => {}
         }
     }
 
@@ -309,7 +314,7 @@ impl Cluster {
     pub async fn tell(&self, executor: &str, message: ToExecutor) {
         let tell = self.state.executors.lock().get(executor).map(|r| r.tell.clone());
         if let Some(tell) = tell {
-            let _ = tell.send(Ok(DriverMessage { message: Some(message) })).await;
+            let _ = tell.send(Ok(DriverMessage { number: 0, received: 0, message: Some(message) })).await;
         }
     }
 
@@ -422,7 +427,11 @@ impl Cluster {
                 epoch: self.state.outputs.lock().get(&input.shuffle.0).map_or(0, |o| o.epoch),
             })
             .collect();
-        let output = TaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers() as u32 };
+        let output = TaskOutput {
+            shuffle_id: stage.shuffle.0,
+            num_partitions: stage.num_reducers() as u32,
+            ..TaskOutput::default()
+        };
         let launch = LaunchTask {
             id: Some(id.into()),
             plan_key,

@@ -104,12 +104,13 @@ async fn executors_write_what_the_commit_shows() {
         options: BTreeMap::new(),
     };
     let plan = read(&there, "csv", &input, &[]).await.create_physical_plan().await.unwrap();
-    let (job, plan) = write::prepare(&there, plan, &spec).await.unwrap().unwrap();
+    let (job, plan) = write::prepare(&there, plan, &spec, None).await.unwrap().unwrap();
     let messages = cluster.run(plan).await.unwrap();
     let shown = |path: &std::path::Path| std::fs::read_dir(path).into_iter().flatten().flatten().count();
     let visible = shown(&path.join("third=0"));
     assert_eq!(visible, 0, "files are seen before the commit");
-    let summary = job.commit(WriteJob::files(&messages).unwrap()).await.unwrap();
+    let commit = job.begin_commit(WriteJob::files(&messages).unwrap()).await.unwrap();
+    let summary = commit.finish().await.unwrap();
     assert_eq!(summary.rows, 800);
     assert!(summary.files > 3, "{summary:?}");
     let back = read(&there, "parquet", &path, &[]).await;

@@ -24,6 +24,8 @@ const LOOK_AT_START: Duration = Duration::from_secs(5);
 const DEFAULT_START_TIMEOUT: i64 = 900;
 const DEFAULT_BACKOFF: i64 = 10;
 const MAX_BACKOFF: i64 = 600;
+/// Before a driver goes on with the work of another: less than executors wait.
+const MAX_RECOVERY_BACKOFF: i64 = 30;
 
 /// One thing to do to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,7 @@ pub enum Action {
     CreateDriver,
     /// Delete this very driver pod.
     DeleteDriver { name: String, uid: Option<String> },
-    /// Delete what an ended attempt leaves: executor pods and its Secret.
+    /// Delete what an attempt, or a chain of attempts that began with it, leaves: executor pods and its Secret.
     Sweep { attempt: i32 },
     /// Delete the job itself: its time to live is over.
     DeleteJob,
@@ -89,6 +91,21 @@ fn finished(observed: &Observed, status: SparkJobStatus) -> Decision {
     Decision { actions, status, again: false, next, create: None }
 }
 
+/// How an attempt ended.
+struct End {
+    outcome: Outcome,
+    reason: Reason,
+    message: String,
+    /// Its driver ended before its program.
+    died: bool,
+}
+
+impl End {
+    fn failed(reason: Reason, message: String) -> Self {
+        Self { outcome: Outcome::Failed, reason, message, died: false }
+    }
+}
+
 struct Builder<'a> {
     observed: &'a Observed,
     draft: Draft,
@@ -99,6 +116,9 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn between_attempts(&mut self, prepared: &Result<Prepared, Obstacle>) -> (bool, Next) {
         if self.deadline_is_over() {
+            if let Some(first) = self.draft.status.recovering.take() {
+                self.actions.push(Action::Sweep { attempt: first });
+            }
             self.fail(Reason::DeadlineExceeded, self.deadline_text());
             return (false, Next::OnChange);
         }
@@ -126,8 +146,10 @@ impl Builder<'_> {
         let now = Time::from(self.observed.now);
         self.draft.status.next_attempt_time = None;
         self.draft.status.start_time.get_or_insert_with(|| now.clone());
+        let continues = self.draft.status.recovering.take();
         self.draft.status.attempts.push(Attempt {
             number,
+            continues,
             driver_pod: names::driver_pod(job, u32::try_from(number).unwrap_or(1)),
             start_time: Some(now),
             ..Attempt::default()
@@ -145,7 +167,7 @@ impl Builder<'_> {
         if self.deadline_is_over() {
             self.actions
                 .push(Action::DeleteDriver { name: attempt.driver_pod.clone(), uid: attempt.driver_uid.clone() });
-            self.end_attempt(&attempt, Outcome::Failed, Reason::DeadlineExceeded, self.deadline_text());
+            self.end_attempt(&attempt, End::failed(Reason::DeadlineExceeded, self.deadline_text()));
             return (true, Next::OnChange);
         }
         match &self.observed.driver {
@@ -176,7 +198,8 @@ impl Builder<'_> {
                     "the driver pod '{}' is gone and has not told how it ended; somebody deleted it, or its node is lost",
                     attempt.driver_pod
                 );
-                self.end_attempt(&attempt, Outcome::Failed, Reason::DriverLost, message);
+                let end = End { died: true, ..End::failed(Reason::DriverLost, message) };
+                self.end_attempt(&attempt, end);
                 (true, Next::OnChange)
             }
         }
@@ -186,7 +209,7 @@ impl Builder<'_> {
     fn submit(&mut self, attempt: &Attempt, prepared: &Result<Prepared, Obstacle>) -> (bool, Next) {
         if let Some(refusal) = self.observed.refusal.clone() {
             if refusal.permanent {
-                self.end_attempt(attempt, Outcome::Failed, refusal.reason, refusal.message);
+                self.end_attempt(attempt, End::failed(refusal.reason, refusal.message));
                 return (true, Next::OnChange);
             }
             return self.wait(attempt, refusal.reason, refusal.message);
@@ -203,7 +226,7 @@ impl Builder<'_> {
             Err(Obstacle::Missing { reason, message }) => self.wait(attempt, *reason, message.clone()),
             Err(Obstacle::Spec { reason, message }) => {
                 self.draft.accepted(false, *reason, message);
-                self.end_attempt(attempt, Outcome::Failed, *reason, message.clone());
+                self.end_attempt(attempt, End::failed(*reason, message.clone()));
                 (true, Next::OnChange)
             }
         }
@@ -219,14 +242,14 @@ impl Builder<'_> {
             }
             // The kubelet or the garbage collector reports the end; a node that never does is noticed by the clock.
             DriverState::Leaving => (false, Next::After(Duration::from_secs(30))),
-            DriverState::Ended { outcome, reason, message, pod_ended } => {
+            DriverState::Ended { outcome, reason, message, died, pod_ended } => {
                 if !pod_ended {
                     self.actions.push(Action::DeleteDriver {
                         name: attempt.driver_pod.clone(),
                         uid: attempt.driver_uid.clone(),
                     });
                 }
-                self.end_attempt(attempt, outcome, reason, message);
+                self.end_attempt(attempt, End { outcome, reason, message, died });
                 (true, Next::OnChange)
             }
         }
@@ -240,12 +263,8 @@ impl Builder<'_> {
             let reason = if reason == Reason::DriverStarting { Reason::DriverStartTimeout } else { reason };
             self.actions
                 .push(Action::DeleteDriver { name: attempt.driver_pod.clone(), uid: attempt.driver_uid.clone() });
-            self.end_attempt(
-                attempt,
-                Outcome::Failed,
-                reason,
-                format!("given up after {seconds} s (spec.startTimeoutSeconds): {message}"),
-            );
+            let message = format!("given up after {seconds} s (spec.startTimeoutSeconds): {message}");
+            self.end_attempt(attempt, End::failed(reason, message));
             return (true, Next::OnChange);
         }
         self.draft.starting(reason, &bounded(&message, MAX_MESSAGE));
@@ -283,17 +302,31 @@ impl Builder<'_> {
         progress == Some(attempt.number) || executors == Some(attempt.number)
     }
 
+    /// How the driver's own record says that its program ended: it outlives the pod.
+    fn last_word(&self, attempt: &Attempt) -> Option<End> {
+        let recovery = self.observed.job.status.as_ref()?.recovery.as_ref()?;
+        let ended = recovery.ended.as_ref().filter(|_| recovery.attempt == attempt.number)?;
+        Some(End { outcome: ended.outcome, reason: ended.reason, message: ended.text(), died: false })
+    }
+
     /// Closes the attempt and decides between the end of the job and a further attempt.
-    fn end_attempt(&mut self, attempt: &Attempt, outcome: Outcome, reason: Reason, message: String) {
-        let message = bounded(&secrets::scrub(&message, &self.observed.job.spec.spark_conf), MAX_MESSAGE);
+    fn end_attempt(&mut self, attempt: &Attempt, end: End) {
+        // A driver that died after its program had ended has nothing left to do.
+        let end = if end.died { self.last_word(attempt).unwrap_or(end) } else { end };
+        let End { outcome, reason, died, .. } = end;
+        let message = bounded(&secrets::scrub(&end.message, &self.observed.job.spec.spark_conf), MAX_MESSAGE);
         if let Some(last) = self.draft.status.attempts.last_mut() {
             last.end_time = Some(Time::from(self.observed.now));
             last.outcome = Some(outcome);
             last.reason = Some(reason);
             last.message = Some(bounded(&message, 512));
         }
+        let first = attempt.continues.unwrap_or(attempt.number);
+        if died && self.go_on(first, attempt.number, reason, &message) {
+            return;
+        }
         // Nothing of an attempt outlives it; done before the end is written, so that a restart repeats it.
-        self.actions.push(Action::Sweep { attempt: attempt.number });
+        self.actions.push(Action::Sweep { attempt: first });
         if outcome == Outcome::Succeeded {
             self.draft.succeeded(&message);
             return;
@@ -328,6 +361,34 @@ impl Builder<'_> {
                 MAX_MESSAGE,
             ),
         );
+    }
+
+    /// Has another driver go on with what the one that died had finished: executors and Secret stay for it. False when the
+    /// job does not want that, or it has happened too often.
+    fn go_on(&mut self, first: i32, number: i32, reason: Reason, message: &str) -> bool {
+        let spec = &self.observed.job.spec;
+        if !spec.recovers() {
+            return false;
+        }
+        let status = &mut self.draft.status;
+        let (so_far, allowed) = if reason.failure_class() == FailureClass::Infrastructure {
+            (&mut status.infrastructure_failures, spec.infrastructure_retries_allowed())
+        } else {
+            (&mut status.driver_restarts, spec.driver_restarts_allowed())
+        };
+        let count = so_far.unwrap_or(0) + 1;
+        if count > i32::try_from(allowed).unwrap_or(0) {
+            return false;
+        }
+        *so_far = Some(count);
+        // At once the first time: its executors wait.
+        let seconds = ((1 << (count - 1).clamp(0, 10)) - 1).min(MAX_RECOVERY_BACKOFF);
+        status.recovering = Some(first);
+        status.next_attempt_time = Some(Time::from(later(self.observed.now, seconds)));
+        let text =
+            format!("the driver of attempt {number} died ({reason}), another goes on from what is finished: {message}");
+        self.draft.pending(Reason::RetryBackoff, &bounded(&text, MAX_MESSAGE));
+        true
     }
 
     fn fail(&mut self, reason: Reason, message: String) {

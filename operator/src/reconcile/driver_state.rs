@@ -21,8 +21,9 @@ pub enum DriverState {
     Running { ready: bool, node: String },
     /// Being deleted while it still runs.
     Leaving,
-    /// Ended. `pod_ended` is false while other containers of the pod go on and must be stopped.
-    Ended { outcome: Outcome, reason: Reason, message: String, pod_ended: bool },
+    /// Ended. `died`: before the program did, which another driver could go on with. `pod_ended` is false while other
+    /// containers of the pod go on and must be stopped.
+    Ended { outcome: Outcome, reason: Reason, message: String, died: bool, pod_ended: bool },
 }
 
 impl DriverState {
@@ -47,6 +48,7 @@ impl DriverState {
                     outcome: Outcome::Failed,
                     reason: Reason::NodeLost,
                     message: format!("the driver pod was deleted and does not go: its node {node} no longer answers"),
+                    died: true,
                     pod_ended: true,
                 };
             }
@@ -131,10 +133,14 @@ fn ended(status: &PodStatus, phase: &str, terminated: Option<&ContainerStateTerm
     // A container that ended well and does not say otherwise has succeeded.
     if well && said.as_ref().is_none_or(|s| s.outcome == Outcome::Succeeded) {
         let message = said.map(|s| s.message).unwrap_or_default();
-        return DriverState::Ended { outcome: Outcome::Succeeded, reason: Reason::Succeeded, message, pod_ended };
+        let (outcome, reason) = (Outcome::Succeeded, Reason::Succeeded);
+        return DriverState::Ended { outcome, reason, message, died: false, pod_ended };
     }
+    // One that could say why it failed has failed by its program, unless it was only told to stop.
+    let program = said.as_ref().is_some_and(|s| s.outcome == Outcome::Failed && s.reason != Reason::Stopped);
     let (reason, message) = failure(status, terminated, said);
-    DriverState::Ended { outcome: Outcome::Failed, reason, message, pod_ended }
+    let died = !program && reason != Reason::ContainerStartFailed;
+    DriverState::Ended { outcome: Outcome::Failed, reason, message, died, pod_ended }
 }
 
 fn failure(

@@ -115,6 +115,7 @@ impl Draft {
         let well = reason == Reason::Succeeded;
         self.status.completion_time = Some(Time::from(self.now));
         self.status.next_attempt_time = None;
+        self.status.recovering = None;
         self.condition(condition::DRIVER_READY, false, reason, "the job has ended");
         self.condition(condition::EXECUTORS_READY, false, reason, "the job has ended");
         self.condition(condition::PROGRESSING, false, reason, "the job has ended");
@@ -162,6 +163,7 @@ fn operators_part(status: &SparkJobStatus) -> Result<Value, Error> {
     let mut status = status.clone();
     status.progress = None;
     status.executors = None;
+    status.recovery = None;
     serde_json::to_value(status).map_err(|source| Error::Serialize { what: "status", source })
 }
 

@@ -35,9 +35,14 @@ pub fn prepare(observed: &Observed, defaults: &Defaults) -> Result<Prepared, Obs
         Some(attempt) => attempt.number,
         None => observed.job.status.as_ref().and_then(|s| s.attempt).unwrap_or(0) + 1,
     };
-    let attempt = u32::try_from(attempt).unwrap_or(1);
-    let context = AttemptContext::new(&job, attempt)
-        .map_err(|problems| Obstacle::Spec { reason: problems.reason(), message: problems.to_string() })?;
+    let continues = match observed.current_attempt() {
+        Some(attempt) => attempt.continues,
+        None => observed.job.status.as_ref().and_then(|s| s.recovering),
+    };
+    let number = |n: i32| u32::try_from(n).unwrap_or(1);
+    let context = AttemptContext::new(&job, number(attempt))
+        .map_err(|problems| Obstacle::Spec { reason: problems.reason(), message: problems.to_string() })?
+        .continuing(continues.map(number));
 
     match &observed.sql {
         SqlText::NotNeeded => {}

@@ -85,7 +85,8 @@ fn backoff_doubles_and_is_waited_for() {
     for (failures, seconds) in [(0, 10), (1, 20), (3, 80), (9, 600)] {
         let mut status = begun();
         status["applicationFailures"] = json!(failures);
-        let decision = decide(json!({"maxAttempts": 20}), status, Some(crashed()), "00:10:00");
+        let spec = json!({"maxAttempts": 20, "sparkConf": {"firesteel.recovery.enabled": "false"}});
+        let decision = decide(spec, status, Some(crashed()), "00:10:00");
         assert_eq!((phase(&decision), reason(&decision)), ("Pending", "RetryBackoff"));
         let message = decision.status.message.as_ref().unwrap();
         assert!(message.contains(&format!("the next follows in {seconds} s")), "{message}");

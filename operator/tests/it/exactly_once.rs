@@ -56,7 +56,7 @@ async fn a_death_at_any_request_leaves_one_pod_and_one_attempt() {
 #[tokio::test]
 async fn a_stale_copy_of_a_job_starts_nothing() {
     let api = FakeApi::default();
-    api.submit("a", SPEC);
+    api.submit("a", &format!("{SPEC}\nmaxInfrastructureRetries: 0"));
     let stale = Arc::new(serde_json::from_value(api.job("a")).unwrap());
     api.look("a").await.unwrap();
     // Its pod comes and goes: the stale copy knows of no attempt, and would make the first one again.

@@ -238,7 +238,7 @@ impl State {
                 }
                 Some(mut object) => {
                     let mut status = body["status"].clone();
-                    for field in ["progress", "executors"] {
+                    for field in ["progress", "executors", "recovery"] {
                         assert!(status.get(field).is_none(), "the operator writes the driver's {field}");
                         if let Some(kept) = object.pointer(&format!("/status/{field}")) {
                             status[field] = kept.clone();

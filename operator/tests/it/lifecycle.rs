@@ -91,12 +91,16 @@ async fn a_users_error_is_final_and_keeps_its_class() {
 
 #[tokio::test]
 async fn a_crash_is_retried_within_the_budget() {
-    let api = started(&format!("{SPEC}\nmaxAttempts: 2\nretryBackoffSeconds: 0")).await;
+    let spec =
+        format!("{SPEC}\nmaxAttempts: 2\nretryBackoffSeconds: 0\nsparkConf: {{firesteel.recovery.enabled: 'false'}}");
+    let api = started(&spec).await;
     api.pod_status("a-1-driver", ended(137, ""));
     api.look("a").await.unwrap();
     assert_eq!(api.status("a", "/attempts/0/reason"), "DriverCrashed");
     assert_eq!(api.status("a", "/applicationFailures"), 1);
+    assert_eq!(api.status("a", "/attempts/1/continues"), Value::Null);
     assert_eq!(api.keys("pods/"), ["pods/n/a-1-driver", "pods/n/a-2-driver"]);
+    assert_eq!(api.keys("secrets/").len(), 1, "that of the first attempt is gone");
     api.pod_status("a-2-driver", ended(1, ""));
     api.look("a").await.unwrap();
     assert_eq!(api.status("a", "/phase"), "Failed");
@@ -104,9 +108,101 @@ async fn a_crash_is_retried_within_the_budget() {
     assert_eq!(api.count("POST pods/"), 2);
 }
 
+fn executor(api: &FakeApi, name: &str) {
+    let uid = api.job("a")["metadata"]["uid"].clone();
+    let labels = json!({"firesteel.dev/job-uid": uid, "firesteel.dev/job": "a", "firesteel.dev/attempt": "1", "firesteel.dev/role": "executor"});
+    api.put(&format!("pods/n/{name}"), json!({"metadata": {"name": name, "namespace": "n", "labels": labels}}));
+}
+
+#[tokio::test]
+async fn a_driver_that_died_is_followed_by_one_that_takes_over_its_executors() {
+    let api = started(&format!("{SPEC}\nmaxDriverRestarts: 1")).await;
+    let secrets = api.keys("secrets/");
+    executor(&api, "a-1-exec-1");
+    api.pod_status("a-1-driver", ended(137, ""));
+    api.look("a").await.unwrap();
+    assert_eq!(api.status("a", "/attempts/0/reason"), "DriverCrashed");
+    assert_eq!(api.status("a", "/driverRestarts"), 1);
+    assert_eq!(api.status("a", "/applicationFailures"), Value::Null);
+    assert_eq!(api.status("a", "/phase"), "Starting", "at once");
+    assert_eq!(api.status("a", "/attempts/1/continues"), 1);
+    assert_eq!(api.status("a", "/recovering"), Value::Null);
+    assert_eq!(api.keys("pods/"), ["pods/n/a-1-driver", "pods/n/a-1-exec-1", "pods/n/a-2-driver"]);
+    assert_eq!(api.keys("secrets/"), secrets, "one token for all of them");
+    let pod = api.get("pods/n/a-2-driver").unwrap();
+    let env = |name: &str| {
+        let all = pod["spec"]["containers"][0]["env"].as_array().unwrap().clone();
+        all.into_iter().find(|e| e["name"] == name).unwrap()
+    };
+    assert_eq!(env("FIRESTEEL_ATTEMPT")["value"], "2");
+    assert_eq!(env("FIRESTEEL_FIRST_ATTEMPT")["value"], "1");
+    let secret =
+        format!("secrets/n/{}", env("FIRESTEEL_AUTH_TOKEN")["valueFrom"]["secretKeyRef"]["name"].as_str().unwrap());
+    assert_eq!(secrets, [secret]);
+
+    // The cluster's doing has a budget of its own; what is left at the end goes.
+    api.remove("pods/n/a-2-driver");
+    api.look("a").await.unwrap();
+    assert_eq!(api.status("a", "/infrastructureFailures"), 1);
+    assert_eq!(api.status("a", "/attempts/2/continues"), 1);
+    api.pod_status("a-3-driver", ended(137, ""));
+    api.look("a").await.unwrap();
+    assert_eq!((api.status("a", "/phase"), api.status("a", "/reason")), ("Failed".into(), "DriverCrashed".into()));
+    assert_eq!(api.keys("pods/"), ["pods/n/a-1-driver", "pods/n/a-3-driver"]);
+    assert_eq!(api.keys("secrets/"), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_the_program_says_of_its_failure_is_no_death() {
+    let api = started(SPEC).await;
+    executor(&api, "a-1-exec-1");
+    let said = TerminationMessage::failed(Reason::OutOfMemory, Some("UNABLE_TO_ACQUIRE_MEMORY".into()), "a join");
+    api.pod_status("a-1-driver", ended(1, &said.to_json()));
+    api.look("a").await.unwrap();
+    assert_eq!((api.status("a", "/phase"), api.status("a", "/reason")), ("Failed".into(), "OutOfMemory".into()));
+    assert_eq!(api.keys("pods/"), ["pods/n/a-1-driver"]);
+}
+
+#[tokio::test]
+async fn a_program_that_ended_is_not_run_again_when_its_pod_is_gone() {
+    for (outcome, reason, phase) in [("Succeeded", "Succeeded", "Succeeded"), ("Failed", "ExecutionError", "Failed")] {
+        let api = started(SPEC).await;
+        api.edit("sparkjobs/n/a", |job| {
+            let ended = json!({"outcome": outcome, "reason": reason, "errorClass": "X", "message": "3 statements"});
+            job["status"]["recovery"] = json!({"attempt": 1, "statements": 3, "ended": ended});
+        });
+        api.remove("pods/n/a-1-driver");
+        api.look("a").await.unwrap();
+        assert_eq!((api.status("a", "/phase"), api.status("a", "/reason")), (phase.into(), reason.into()));
+        assert_eq!(api.status("a", "/message"), "[X] 3 statements");
+        assert_eq!(api.count("POST pods/"), 1);
+        assert_eq!(api.status("a", "/recovery/statements"), 3, "the driver's part is left alone");
+    }
+    // What an earlier attempt said does not count.
+    let api = started(SPEC).await;
+    api.edit("sparkjobs/n/a", |job| {
+        job["status"]["recovery"] = json!({"attempt": 7, "ended": {"outcome": "Succeeded", "reason": "Succeeded"}});
+    });
+    api.remove("pods/n/a-1-driver");
+    api.look("a").await.unwrap();
+    assert_eq!(api.keys("pods/"), ["pods/n/a-2-driver"]);
+}
+
+#[tokio::test]
+async fn executors_of_a_job_that_has_ended_are_swept() {
+    let api = started(SPEC).await;
+    api.pod_status("a-1-driver", ended(0, ""));
+    api.look("a").await.unwrap();
+    executor(&api, "a-1-exec-9");
+    let (client, metrics) = (api.client(), Metrics::default());
+    assert_eq!(orphans::sweep(&client, None, &metrics).await.unwrap(), 1);
+    assert_eq!(api.keys("pods/"), ["pods/n/a-1-driver"]);
+    assert_eq!(orphans::sweep(&client, None, &metrics).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn an_eviction_without_container_statuses_costs_the_other_budget() {
-    let api = started(&format!("{SPEC}\nmaxInfrastructureRetries: 1\nretryBackoffSeconds: 0")).await;
+    let api = started(&format!("{SPEC}\nmaxInfrastructureRetries: 1")).await;
     api.pod_status(
         "a-1-driver",
         json!({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}),

@@ -10,7 +10,8 @@ pub mod warnings;
 use crate::{
     VERSION,
     job::{RoleSpec, SparkJob},
-    jobfile, memory, names,
+    jobfile, memory,
+    names::{self, Role},
     validate::{self, JobPlan, Problem, Problems, RolePlan, Target},
 };
 use k8s_openapi::{
@@ -47,6 +48,8 @@ pub mod env {
     pub const JOB_NAME: &str = "FIRESTEEL_JOB_NAME";
     pub const JOB_UID: &str = "FIRESTEEL_JOB_UID";
     pub const ATTEMPT: &str = "FIRESTEEL_ATTEMPT";
+    /// The first of the attempts whose work a driver goes on with: its own number when it begins anew.
+    pub const FIRST_ATTEMPT: &str = "FIRESTEEL_FIRST_ATTEMPT";
     /// Image of the driver; its executors get the same.
     pub const IMAGE: &str = "FIRESTEEL_IMAGE";
     /// Token that every message between driver and executors carries.
@@ -77,6 +80,11 @@ pub struct AttemptContext {
     pub uid: String,
     /// From 1.
     pub attempt: u32,
+    /// The attempt that the executors, their token and the job file were first made for: `attempt` itself unless it goes on
+    /// with the work of an earlier one.
+    pub first_attempt: u32,
+    /// Executors outlive their driver for the one that may follow it.
+    pub recovers: bool,
     pub image: String,
     pub image_pull_policy: Option<String>,
     pub image_pull_secrets: Vec<String>,
@@ -102,10 +110,56 @@ impl AttemptContext {
             namespace: required(job.metadata.namespace.as_ref(), "metadata.namespace")?,
             uid: required(job.metadata.uid.as_ref(), "metadata.uid")?,
             attempt,
+            first_attempt: attempt,
+            recovers: job.spec.recovers(),
             image: required(job.spec.image.as_ref(), "spec.image")?,
             image_pull_policy: job.spec.image_pull_policy.clone(),
             image_pull_secrets: job.spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
             plan,
+        })
+    }
+
+    /// Going on with the work of the attempts from `first` on.
+    pub fn continuing(self, first: Option<u32>) -> Self {
+        Self { first_attempt: first.unwrap_or(self.first_attempt).min(self.attempt), ..self }
+    }
+
+    /// The attempt that is told by names and labels: of executors that of their set.
+    fn labelled(&self, role: Role) -> u32 {
+        match role {
+            Role::Driver => self.attempt,
+            Role::Executor => self.first_attempt,
+        }
+    }
+
+    /// The name of an executor's pod.
+    pub fn executor_pod_name(&self, id: u64) -> String {
+        names::executor_pod(&self.job, self.first_attempt, id)
+    }
+
+    /// Labels of the executors that a driver of this attempt makes and takes over.
+    pub fn executor_selector(&self) -> String {
+        format!(
+            "{},{}={},{}={}",
+            names::job_selector(&self.uid),
+            names::LABEL_ATTEMPT,
+            self.first_attempt,
+            names::LABEL_ROLE,
+            Role::Executor.as_str()
+        )
+    }
+
+    /// The owner of an executor: the job where it outlives its driver, else the driver's pod.
+    fn executor_owner(&self, args: &ExecutorArgs<'_>) -> Value {
+        // Nothing waits for executors to go, and a driver has no right to have it wait.
+        let (api_version, kind, name, uid) = if self.recovers {
+            (format!("{}/{VERSION}", crate::GROUP), "SparkJob", self.job.as_str(), self.uid.as_str())
+        } else {
+            ("v1".to_owned(), "Pod", args.driver_pod_name, args.driver_pod_uid)
+        };
+        json!({
+            "apiVersion": api_version, "kind": kind, "name": name, "uid": uid,
+            "controller": true, "blockOwnerDeletion": false
         })
     }
 
@@ -129,7 +183,7 @@ pub struct ExecutorArgs<'a> {
     pub executor_id: u64,
     /// Host and port at which the driver listens.
     pub driver_address: &'a str,
-    /// The owner: executors go when their driver's pod goes.
+    /// The owner where no other driver may follow: executors go when their driver's pod goes.
     pub driver_pod_name: &'a str,
     pub driver_pod_uid: &'a str,
 }
@@ -140,7 +194,7 @@ pub struct ExecutorArgs<'a> {
 /// A `podTemplate` that makes the sum no pod.
 pub fn driver_pod(context: &AttemptContext) -> Result<Pod, Problem> {
     let plan = &context.plan.driver;
-    let secret = names::attempt_secret(&context.job, &context.uid, context.attempt);
+    let secret = names::attempt_secret(&context.job, &context.uid, context.first_attempt);
     let mut fixed = fixed_layer(context, plan, names::driver_pod(&context.job, context.attempt));
     fixed = merge(
         fixed,
@@ -154,7 +208,10 @@ pub fn driver_pod(context: &AttemptContext) -> Result<Pod, Problem> {
                         { "name": "rpc", "containerPort": DRIVER_RPC_PORT, "protocol": "TCP" },
                         { "name": "http", "containerPort": DRIVER_HTTP_PORT, "protocol": "TCP" }
                     ],
-                    "env": [{ "name": env::IMAGE, "value": context.image }],
+                    "env": [
+                        { "name": env::IMAGE, "value": context.image },
+                        { "name": env::FIRST_ATTEMPT, "value": context.first_attempt.to_string() }
+                    ],
                     "volumeMounts": [{ "name": "firesteel-job", "mountPath": jobfile::MOUNT_DIR, "readOnly": true }]
                 }],
                 "volumes": [{
@@ -186,14 +243,11 @@ pub fn driver_pod(context: &AttemptContext) -> Result<Pod, Problem> {
 pub fn executor_pod(context: &AttemptContext, args: &ExecutorArgs<'_>) -> Result<Pod, Problem> {
     let plan = &context.plan.executor;
     let fixed = merge(
-        fixed_layer(context, plan, names::executor_pod(&context.job, context.attempt, args.executor_id)),
+        fixed_layer(context, plan, context.executor_pod_name(args.executor_id)),
         json!({
             "metadata": {
                 "labels": { names::LABEL_EXECUTOR: args.executor_id.to_string() },
-                "ownerReferences": [{
-                    "apiVersion": "v1", "kind": "Pod", "name": args.driver_pod_name, "uid": args.driver_pod_uid,
-                    "controller": true, "blockOwnerDeletion": false
-                }]
+                "ownerReferences": [context.executor_owner(args)]
             },
             "spec": {
                 "terminationGracePeriodSeconds": context.plan.scaling.grace.termination,
@@ -219,9 +273,9 @@ pub fn executor_pod(context: &AttemptContext, args: &ExecutorArgs<'_>) -> Result
 pub fn attempt_secret(context: &AttemptContext, job_file: &str, token: &str) -> Secret {
     Secret {
         metadata: ObjectMeta {
-            name: Some(names::attempt_secret(&context.job, &context.uid, context.attempt)),
+            name: Some(names::attempt_secret(&context.job, &context.uid, context.first_attempt)),
             namespace: Some(context.namespace.clone()),
-            labels: Some(names::attempt_labels(&context.job, &context.uid, context.attempt)),
+            labels: Some(names::attempt_labels(&context.job, &context.uid, context.first_attempt)),
             owner_references: Some(vec![context.owner()]),
             ..ObjectMeta::default()
         },
@@ -256,7 +310,7 @@ fn default_layer(context: &AttemptContext, plan: &RolePlan) -> Value {
                 "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
                 "labelSelector": { "matchLabels": {
                     names::LABEL_JOB_UID: context.uid,
-                    names::LABEL_ATTEMPT: context.attempt.to_string(),
+                    names::LABEL_ATTEMPT: context.labelled(plan.role).to_string(),
                     names::LABEL_ROLE: plan.role.as_str()
                 } }
             }],
@@ -286,7 +340,7 @@ fn fixed_layer(context: &AttemptContext, plan: &RolePlan, name: String) -> Value
     let role: &RoleSpec = &plan.spec;
     let resources = &plan.resources;
     let mut labels = role.labels.clone();
-    labels.extend(names::pod_labels(&context.job, &context.uid, context.attempt, plan.role));
+    labels.extend(names::pod_labels(&context.job, &context.uid, context.labelled(plan.role), plan.role));
     labels.insert("app.kubernetes.io/name".into(), "firesteel".into());
     labels.insert("app.kubernetes.io/component".into(), plan.role.as_str().into());
 
@@ -336,13 +390,13 @@ fn common_env(context: &AttemptContext, plan: &RolePlan) -> Value {
         from_field(env::NODE_NAME, "spec.nodeName"),
         value(env::JOB_NAME, context.job.clone()),
         value(env::JOB_UID, context.uid.clone()),
-        value(env::ATTEMPT, context.attempt.to_string()),
+        value(env::ATTEMPT, context.labelled(plan.role).to_string()),
         value(env::CORES, plan.resources.cores.to_string()),
         value(env::MEMORY_BYTES, plan.resources.memory.to_string()),
         value(env::MEMORY_OVERHEAD_BYTES, plan.resources.overhead.to_string()),
         value(env::LOCAL_DIRS, LOCAL_DIR.to_owned()),
         { "name": env::AUTH_TOKEN, "valueFrom": { "secretKeyRef": {
-            "name": names::attempt_secret(&context.job, &context.uid, context.attempt), "key": TOKEN_KEY
+            "name": names::attempt_secret(&context.job, &context.uid, context.first_attempt), "key": TOKEN_KEY
         } } }
     ])
 }

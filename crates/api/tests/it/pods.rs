@@ -111,13 +111,30 @@ fn the_secret_holds_job_file_and_token_and_belongs_to_the_job() {
 fn pods_are_found_by_selector_and_owner() {
     let context = context("sql: {inline: SELECT 1}");
     let driver = pods::driver_pod(&context).unwrap().metadata;
-    let executor = executor(&context).metadata;
+    let its_executor = executor(&context).metadata;
     assert_eq!(driver.owner_references.unwrap()[0].uid, "11-22");
-    assert_eq!(executor.owner_references.as_ref().unwrap()[0].uid, "33-44");
-    for labels in [driver.labels.unwrap(), executor.labels.unwrap()] {
+    assert_eq!(its_executor.owner_references.as_ref().unwrap()[0].uid, "11-22", "it outlives its driver");
+    for labels in [driver.labels.unwrap(), its_executor.labels.unwrap()] {
         assert_eq!(labels["firesteel.dev/job-uid"], "11-22");
         assert_eq!(labels["firesteel.dev/attempt"], "1");
     }
+}
+
+#[test]
+fn without_recovery_executors_go_with_their_driver() {
+    let context = context("sql: {inline: SELECT 1}\nsparkConf: {firesteel.recovery.enabled: 'false'}");
+    let owners = executor(&context).metadata.owner_references.unwrap();
+    assert_eq!((owners[0].kind.as_str(), owners[0].uid.as_str()), ("Pod", "33-44"));
+}
+
+#[test]
+fn a_driver_that_follows_another_has_its_executors_and_their_token() {
+    let job = context("sql: {inline: SELECT 1}");
+    let later = AttemptContext { attempt: 4, ..job.clone() }.continuing(Some(1));
+    assert_eq!(pods::driver_pod(&later).unwrap().metadata.name.unwrap(), "server-health-4-driver");
+    assert_eq!(executor(&later), executor(&job));
+    assert_eq!(later.executor_selector(), job.executor_selector());
+    assert_eq!(pods::attempt_secret(&later, "", ""), pods::attempt_secret(&job, "", ""));
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub struct FlatEncoder {
     nodes: RefCell<Vec<Vec<u8>>>,
     exprs: RefCell<Vec<Vec<u8>>>,
     depth: Cell<usize>,
+    /// Ids of expressions, numbered as they were met: equal plans have equal bytes.
+    ids: RefCell<HashMap<u64, u64>>,
 }
 
 impl FlatEncoder {
@@ -108,7 +110,12 @@ impl PhysicalProtoConverterExtension for FlatEncoder {
         self.depth.set(depth + 1);
         let node = grow_stack(|| serialize_physical_expr_with_converter(expr, codec, self));
         self.depth.set(depth);
-        let node = node?;
+        let mut node = node?;
+        if let Some(id) = &mut node.expr_id {
+            let mut ids = self.ids.borrow_mut();
+            let next = ids.len() as u64;
+            *id = *ids.entry(*id).or_insert(next);
+        }
         if depth == 0 || !depth.is_multiple_of(EXPR_LEVELS) {
             return Ok(node);
         }

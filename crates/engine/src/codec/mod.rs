@@ -3,6 +3,7 @@
 //! DataFusion's own encoding serves for its operators. Ours, and file sources of ours, are entries of a registry
 //! ([`PlanCodec`]): each knows how to encode and decode one kind of node.
 
+mod fingerprint;
 mod flat;
 mod functions;
 mod nodes;
@@ -26,6 +27,7 @@ use datafusion_proto::{
     protobuf,
 };
 
+pub use fingerprint::digest;
 pub use functions::Functions;
 pub use registry::{DecodedStage, EncodedStage, PlanCodec, ReceivedStage};
 pub use splits::apply_splits;

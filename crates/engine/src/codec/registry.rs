@@ -36,7 +36,7 @@ use crate::{cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCod
 /// Encodes and decodes plans. Driver and executors use the same entries.
 #[derive(Debug, Clone)]
 pub struct PlanCodec {
-    nodes: Vec<Arc<dyn NodeCodec>>,
+    pub(super) nodes: Vec<Arc<dyn NodeCodec>>,
     exprs: Vec<Arc<dyn ExprCodec>>,
     functions: Arc<Functions>,
 }
@@ -47,7 +47,7 @@ pub struct EncodedStage {
     /// What `GetStagePlan` streams: a compressed [`StagePlan`].
     pub wire: Bytes,
     /// For each task, its file groups.
-    splits: Vec<Vec<ScanSplit>>,
+    pub(super) splits: Vec<Vec<ScanSplit>>,
 }
 
 impl EncodedStage {
@@ -113,6 +113,13 @@ impl PlanCodec {
 
     /// `conf` is the configuration of the session whose query this is: its tasks run under it.
     pub fn encode_stage(&self, stage: &Stage, conf: &HashMap<String, String>) -> Result<EncodedStage> {
+        let message = self.stage_message(stage, conf)?;
+        let wire = zstd::bulk::compress(&message.encode_to_vec(), COMPRESSION_LEVEL)?;
+        let splits = (0..stage.num_tasks).map(|task| splits::of_task(&stage.plan, task)).collect::<Result<_>>()?;
+        Ok(EncodedStage { wire: wire.into(), splits })
+    }
+
+    pub(super) fn stage_message(&self, stage: &Stage, conf: &HashMap<String, String>) -> Result<StagePlan> {
         let codec = Extensions { registry: self.clone(), config: None };
         let encoder = FlatEncoder::default();
         let plan = splits::without_files(stage.plan.clone())?;
@@ -121,15 +128,12 @@ impl PlanCodec {
         let expressions = FlatEncoder::default();
         let partitioning = serialize_partitioning(&stage.output, &codec, &expressions)?;
         let partitioning = OutputPartitioning { partitioning: Some(partitioning), exprs: expressions.finish().exprs };
-        let message = StagePlan {
+        Ok(StagePlan {
             scans: splits::settings(&stage.plan)?.iter().map(|scan| scan.encode_to_vec().into()).collect(),
             plan: flat.encode_to_vec().into(),
             output_partitioning: partitioning.encode_to_vec().into(),
             conf: conf.clone(),
-        };
-        let wire = zstd::bulk::compress(&message.encode_to_vec(), COMPRESSION_LEVEL)?;
-        let splits = (0..stage.num_tasks).map(|task| splits::of_task(&stage.plan, task)).collect::<Result<_>>()?;
-        Ok(EncodedStage { wire: wire.into(), splits })
+        })
     }
 
     /// Unpacks what `GetStagePlan` streamed.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use firesteel_protocol::{
     AUTH_HEADER,
     proto::{
-        BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk,
+        BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk, RecallRequest,
         executor_client::ExecutorClient,
     },
 };
@@ -131,6 +131,14 @@ impl BlockClient {
         let mut request = Request::new(request);
         request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
         client.fetch_cached_block(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// Sends for an executor. False when it obeys a later driver.
+    pub async fn recall(&self, address: &str, request: RecallRequest) -> Result<bool, Status> {
+        let mut client = ExecutorClient::new(self.channel(address)?);
+        let mut request = Request::new(request);
+        request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
+        client.recall(request).await.map(|answer| answer.into_inner().obeyed)
     }
 
     /// The next fetch of this address dials anew.

@@ -44,6 +44,8 @@ const READ_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone)]
 pub(super) struct BlockGroup {
     pub shuffle: ShuffleId,
+    /// Its name with executors.
+    pub stored_as: ShuffleId,
     /// `None`: in the store.
     pub executor: Option<ExecutorId>,
     /// Of the executor; of the store, its folder.
@@ -190,7 +192,7 @@ impl Remote {
                 let asked = self.wanted.iter().take(self.asked);
                 let (map_indexes, attempts) = asked.copied().unzip();
                 let request = FetchBlocksRequest {
-                    shuffle_id: self.group.shuffle.0,
+                    shuffle_id: self.group.stored_as.0,
                     map_indexes,
                     attempts,
                     first_partition: self.group.partitions.start,
@@ -441,7 +443,7 @@ impl Local {
                 continue;
             }
             let Some((map, attempt)) = self.wanted.pop_front() else { return Ok(None) };
-            let id = MapOutputId { shuffle: self.group.shuffle, map, attempt };
+            let id = MapOutputId { shuffle: self.group.stored_as, map, attempt };
             let blocks = self.store.blocks(id, self.group.partitions.clone()).map_err(|error| {
                 let corrupt = matches!(error, StoreError::Damaged { .. });
                 self.group.failed(vec![map], corrupt, error.to_string())
@@ -462,6 +464,7 @@ pub fn fetch_result(
 ) -> SendableRecordBatchStream {
     let group = BlockGroup {
         shuffle: output.shuffle,
+        stored_as: output.shuffle,
         executor,
         address: address.to_owned(),
         epoch: 0,

@@ -120,6 +120,13 @@ fn damaged(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("damaged index: {what}"))
 }
 
+/// Reads the entries of all partitions.
+pub fn read_all(file: &File) -> io::Result<Vec<BlockEntry>> {
+    let mut count = [0; 4];
+    file.read_exact_at(&mut count, 8)?;
+    read(file, 0..u32::from_le_bytes(count))
+}
+
 /// Reads the entries of `partitions`. `InvalidData` when the index is damaged.
 pub fn read(file: &File, partitions: std::ops::Range<u32>) -> io::Result<Vec<BlockEntry>> {
     let mut header = [0; HEADER];

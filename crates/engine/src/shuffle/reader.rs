@@ -136,6 +136,11 @@ impl ShuffleReaderExec {
         self
     }
 
+    pub(crate) fn with_shuffle(mut self, shuffle: ShuffleId) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
     pub fn shuffle(&self) -> ShuffleId {
         self.shuffle
     }
@@ -170,6 +175,7 @@ impl ShuffleReaderExec {
             if !outputs.is_empty() {
                 groups.push(BlockGroup {
                     shuffle: self.shuffle,
+                    stored_as: locations.stored_as,
                     executor: location.executor.clone(),
                     address: location.address.clone(),
                     epoch: locations.epoch,

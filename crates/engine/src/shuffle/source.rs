@@ -14,10 +14,12 @@ use tonic::Status;
 use super::{BlockClient, BlockStore, ShuffleTier};
 
 /// The outputs of one shuffle, as of one epoch.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct MapOutputLocations {
     pub epoch: u64,
     pub num_maps: u32,
+    /// The shuffle's name with executors: another one where its outputs are those of an earlier driver's tasks.
+    pub stored_as: ShuffleId,
     /// One entry an executor, and one for the store.
     pub places: Vec<MapOutputLocation>,
 }
@@ -47,7 +49,8 @@ impl From<proto::MapOutputs> for MapOutputLocations {
                 }
             })
             .collect();
-        Self { epoch: message.epoch, num_maps: message.num_maps, places }
+        let stored_as = ShuffleId(message.stored_as);
+        Self { epoch: message.epoch, num_maps: message.num_maps, stored_as, places }
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use firesteel_protocol::ShuffleId;
+use firesteel_protocol::{Fingerprint, ShuffleId};
 use parking_lot::Mutex;
 
 use super::index::{self, BlockEntry, Part};
@@ -59,21 +59,23 @@ impl StoreError {
 #[derive(Debug)]
 pub struct BlockStore {
     pub(super) roots: Vec<PathBuf>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     used: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    outputs: HashMap<ShuffleId, HashMap<(u32, u64), Output>>,
+pub(super) struct State {
+    pub outputs: HashMap<ShuffleId, HashMap<(u32, u64), Output>>,
+    /// What the stages that write these shuffles compute, where a later driver may want to know.
+    pub fingerprints: HashMap<ShuffleId, Fingerprint>,
     /// The shuffles removed last: a task that still wrote one must not bring it back.
     removed: HashSet<ShuffleId>,
     removed_order: VecDeque<ShuffleId>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Output {
-    root: usize,
+pub(super) struct Output {
+    pub root: usize,
     bytes: u64,
 }
 
@@ -206,6 +208,7 @@ impl BlockStore {
                     state.removed.remove(&oldest);
                 }
             }
+            state.fingerprints.remove(&shuffle);
             state.outputs.remove(&shuffle)
         };
         for output in outputs.iter().flat_map(HashMap::values) {

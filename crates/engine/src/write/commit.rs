@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{AsArray, RecordBatch};
-use bytes::Bytes;
 use firesteel_plan::{SparkError, SparkResult};
-use futures::{StreamExt, TryStreamExt, stream};
-use object_store::{ObjectStoreExt, PutPayload, path::Path};
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
 
 use super::{
     WriteMode, WriteSpec,
+    manifest::{Commit, Manifest},
     staged::{PendingFile, local_path},
 };
 use crate::{
@@ -19,16 +19,15 @@ use crate::{
     storage::{Location, error::from_object_store},
 };
 
-/// Renames or completions under way at once.
-const COMMIT_CONCURRENCY: usize = 16;
-
-/// A write that has begun. Ends with [`commit`](Self::commit) or [`abort`](Self::abort).
+/// A write that has begun. Ends with [`begin_commit`](Self::begin_commit) or [`abort`](Self::abort).
 pub struct WriteJob {
     id: String,
     session: EngineSession,
     base: Location,
     mode: WriteMode,
     prefix: String,
+    /// Names the write in all lives of its driver, where there may be several.
+    name: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,13 +50,14 @@ pub fn static_prefix(spec: &WriteSpec) -> String {
 
 impl WriteJob {
     /// `None` where the mode is Ignore and something is there.
-    pub async fn start(session: &EngineSession, spec: &WriteSpec) -> SparkResult<Option<Self>> {
+    pub async fn start(session: &EngineSession, spec: &WriteSpec, name: Option<&str>) -> SparkResult<Option<Self>> {
         let job = Self {
             id: uuid::Uuid::new_v4().simple().to_string(),
             session: session.clone(),
             base: Location::parse(&spec.path)?,
             mode: spec.mode,
             prefix: static_prefix(spec),
+            name: name.map(str::to_owned),
         };
         let present = match spec.mode {
             // Also finds, before any work is done, a bucket that is missing or closed.
@@ -95,8 +95,9 @@ impl WriteJob {
         Ok(files)
     }
 
-    /// Makes the files visible, then removes those that they replace, then writes `_SUCCESS`.
-    pub async fn commit(self, files: Vec<PendingFile>) -> SparkResult<WriteSummary> {
+    /// Decides what the write consists of. Nothing of it is visible before [`Commit::finish`]. Of a write that has a name,
+    /// an earlier decision counts: this driver's files are taken back then.
+    pub async fn begin_commit(self, files: Vec<PendingFile>) -> SparkResult<Commit> {
         let replaced = match self.mode {
             WriteMode::Overwrite => self.existing(&self.prefix).await?,
             WriteMode::OverwriteDynamic => {
@@ -109,37 +110,9 @@ impl WriteJob {
             }
             _ => Vec::new(),
         };
-        let committing: Vec<_> = files.iter().map(|f| f.commit(&self.session, &self.base)).collect();
-        stream::iter(committing)
-            .buffer_unordered(COMMIT_CONCURRENCY)
-            .try_collect::<Vec<()>>()
-            .await
-            .map_err(|e| from_datafusion(&e))?;
-        let (store, written) = (self.store()?, self.base.written.as_str());
-        stream::iter(replaced.into_iter().map(Ok))
-            .map(|path: SparkResult<Path>| {
-                let store = store.clone();
-                async move {
-                    match store.delete(&path?).await {
-                        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                        Err(e) => Err(from_object_store(&e, written)),
-                    }
-                }
-            })
-            .buffer_unordered(COMMIT_CONCURRENCY)
-            .try_collect::<Vec<()>>()
-            .await?;
-        self.clean().await;
-        let success = self.base.child("_SUCCESS")?;
-        store
-            .put(&success.path, PutPayload::from_bytes(Bytes::new()))
-            .await
-            .map_err(|e| from_object_store(&e, &self.base.written))?;
-        Ok(WriteSummary {
-            files: files.len() as u64,
-            rows: files.iter().map(|f| f.rows).sum(),
-            bytes: files.iter().map(|f| f.bytes).sum(),
-        })
+        let replaced = replaced.into_iter().map(String::from).collect();
+        let manifest = Manifest { job: self.id.clone(), files, replaced };
+        Commit::begin(&self.session, self.base, self.name, manifest).await
     }
 
     /// Takes back what attempts wrote, as far as it is known.
@@ -149,18 +122,7 @@ impl WriteJob {
                 tracing::warn!(key = %file.key, %error, "an output file of a failed job could not be removed");
             }
         }
-        self.clean().await;
-    }
-
-    async fn clean(&self) {
-        if !self.base.is_local() {
-            return;
-        }
-        let Ok(temporary) = self.base.child("_temporary") else { return };
-        let folder = local_path(&temporary.path);
-        let _ = tokio::fs::remove_dir_all(format!("{folder}/{}", self.id)).await;
-        // Another job may be writing to the same folder: goes only when empty.
-        let _ = tokio::fs::remove_dir(folder).await;
+        clean(&self.base, &self.id).await;
     }
 
     /// Data files below `prefix`, other programs' bookkeeping left out.
@@ -200,6 +162,18 @@ impl WriteJob {
     fn store(&self) -> SparkResult<std::sync::Arc<dyn object_store::ObjectStore>> {
         self.session.runtime().object_store(&self.base.store).map_err(|e| from_datafusion(&e))
     }
+}
+
+/// Removes the folder of files not yet committed of a write to local disk.
+pub(super) async fn clean(base: &Location, job: &str) {
+    if !base.is_local() {
+        return;
+    }
+    let Ok(temporary) = base.child("_temporary") else { return };
+    let folder = local_path(&temporary.path);
+    let _ = tokio::fs::remove_dir_all(format!("{folder}/{job}")).await;
+    // Another job may be writing to the same folder: goes only when empty.
+    let _ = tokio::fs::remove_dir(folder).await;
 }
 
 fn folder_of(key: &str) -> String {

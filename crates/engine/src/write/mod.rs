@@ -7,6 +7,7 @@
 mod commit;
 mod encode;
 mod exec;
+mod manifest;
 mod staged;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     commit::{WriteJob, WriteSummary},
     exec::FileWriteExec,
+    manifest::Commit,
 };
 use crate::{EngineSession, source::SourceOptions};
 
@@ -118,11 +120,13 @@ impl FileFormat {
 }
 
 /// Prepares a write: checks the spec and what is at its path, and puts the writing operator above `input`, whose columns
-/// are those of the spec in order. `None`: the mode says to leave what is there.
+/// are those of the spec in order. `None`: the mode says to leave what is there. `name` names the write in all lives of its
+/// driver: its commit can be finished by another.
 pub async fn prepare(
     session: &EngineSession,
     input: Arc<dyn ExecutionPlan>,
     spec: &WriteSpec,
+    name: Option<&str>,
 ) -> SparkResult<Option<(WriteJob, Arc<dyn ExecutionPlan>)>> {
     let format = FileFormat::parse(session, spec)?;
     if format == FileFormat::Text && spec.columns.iter().any(|c| !c.data_type.is_string() && !is_partition(spec, c)) {
@@ -164,7 +168,7 @@ pub async fn prepare(
             ));
         }
     }
-    let Some(job) = WriteJob::start(session, spec).await? else { return Ok(None) };
+    let Some(job) = WriteJob::start(session, spec, name).await? else { return Ok(None) };
     let task = WriteTask {
         job: job.id().to_owned(),
         path: spec.path.clone(),

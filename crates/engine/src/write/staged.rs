@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use datafusion::common::{DataFusionError, Result};
 use object_store::{
-    PutPayload,
+    ObjectStoreExt, PutPayload,
     multipart::{MultipartStore, PartId},
     path::Path,
 };
@@ -135,11 +135,23 @@ impl PendingFile {
             }
             Pending::Upload { id, parts } => {
                 let Some(store) = self.store(session, base)? else { return Ok(()) };
-                let parts = parts.iter().map(|p| PartId { content_id: p.clone() }).collect();
-                store.complete_multipart(&Path::parse(&self.key)?, id, parts).await?;
-                Ok(())
+                let (key, parts) =
+                    (Path::parse(&self.key)?, parts.iter().map(|p| PartId { content_id: p.clone() }).collect());
+                match store.complete_multipart(&key, id, parts).await {
+                    Ok(_) => Ok(()),
+                    // Done already, by a commit that was cut short: the key is this attempt's own.
+                    Err(error) => match self.is_there(session, base, &key).await {
+                        true => Ok(()),
+                        false => Err(error.into()),
+                    },
+                }
             }
         }
+    }
+
+    async fn is_there(&self, session: &EngineSession, base: &Location, key: &Path) -> bool {
+        let Ok(store) = session.runtime().object_store(&base.store) else { return false };
+        store.head(key).await.is_ok_and(|found| found.size == self.bytes)
     }
 
     pub async fn abort(&self, session: &EngineSession, base: &Location) -> Result<()> {

@@ -48,13 +48,13 @@ struct Maps(u32);
 
 #[async_trait]
 impl MapOutputSource for Maps {
-    async fn locations(&self, _: ShuffleId, _: u64) -> Result<Arc<MapOutputLocations>> {
+    async fn locations(&self, shuffle: ShuffleId, _: u64) -> Result<Arc<MapOutputLocations>> {
         let places = vec![MapOutputLocation {
             executor: Some(ExecutorId::new("me")),
             address: "nowhere".to_owned(),
             outputs: (0..self.0).map(|map| (map, 0)).collect(),
         }];
-        Ok(Arc::new(MapOutputLocations { epoch: 1, num_maps: self.0, places }))
+        Ok(Arc::new(MapOutputLocations { epoch: 1, num_maps: self.0, stored_as: shuffle, places }))
     }
 }
 

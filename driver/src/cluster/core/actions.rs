@@ -4,8 +4,8 @@ use firesteel_engine::shuffle::{MapOutputId, fetch_result};
 use firesteel_protocol::{
     ExecutorId, JobId, TaskAttemptId,
     proto::{
-        DriverMessage, KillTask, LaunchTask, RemoveAttemptOutput, RemoveShuffle, ShuffleInput, Shutdown,
-        TaskOutput as WireTaskOutput, driver_message::Message,
+        KillTask, LaunchTask, RemoveAttemptOutput, RemoveShuffle, ShuffleInput, Shutdown, TaskOutput as WireTaskOutput,
+        driver_message::Message,
     },
 };
 use firesteel_scheduler::{Action, Event, OutputLocation, TaskFailure};
@@ -69,16 +69,23 @@ impl Core {
             }
             Action::DiscardAttemptOutput { attempt, executor, shuffle } => {
                 let remove = RemoveAttemptOutput {
-                    shuffle_id: shuffle.0,
+                    shuffle_id: state.restored.name(shuffle).0,
                     map_index: attempt.task.partition,
                     attempt: attempt.attempt,
                 };
                 self.send(state, &executor, Message::RemoveAttemptOutput(remove));
             }
             Action::RefuseExecutor { executor } => {
-                self.end_executor(state, &executor, "the driver had given it up and replaced it".to_owned());
+                let reason = "the driver had given it up and replaced it".to_owned();
+                if let Some(mut connection) = state.executors.remove(&executor) {
+                    connection.session.say_now(Message::Shutdown(Shutdown { reason }));
+                }
             }
-            Action::EndExecutor { executor, reason } => self.end_executor(state, &executor, reason),
+            Action::EndExecutor { executor, reason } => {
+                self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
+                state.executors.remove(&executor);
+            }
+            }
             Action::StageStarted { stage, stage_attempt, tasks } => {
                 tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
                 if let Some(job) = state.stages.get(&stage).map(|entry| entry.job) {
@@ -102,10 +109,11 @@ impl Core {
             Action::MapOutputsChanged { .. } => {}
             Action::RemoveShuffle { shuffle } => {
                 state.told_outputs.remove(&shuffle);
-                self.remove_stored(shuffle);
-                for executor in state.executors.keys() {
-                    let remove = RemoveShuffle { shuffle_ids: vec![shuffle.0] };
-                    self.send(state, executor, Message::RemoveShuffle(remove));
+                let name = state.restored.forget(shuffle);
+                self.remove_stored(name);
+                for connection in state.executors.values_mut() {
+                    let remove = RemoveShuffle { shuffle_ids: vec![name.0] };
+                    connection.session.say(Message::RemoveShuffle(remove));
                 }
             }
             Action::JobSucceeded { job } => {
@@ -136,21 +144,24 @@ impl Core {
             id: Some(attempt.into()),
             plan_key: u64::from(attempt.task.stage.0),
             splits: stage.encoded.splits(attempt.task.partition as usize).to_vec(),
-            output: Some(WireTaskOutput { shuffle_id: stage.shuffle.0, num_partitions: stage.num_reducers }),
+            output: Some(WireTaskOutput {
+                shuffle_id: state.restored.name(stage.shuffle).0,
+                num_partitions: stage.num_reducers,
+                fingerprint: state
+                    .restored
+                    .fingerprint(stage.shuffle)
+                    .map(|fingerprint| fingerprint.0.to_vec().into())
+                    .unwrap_or_default(),
+            }),
             inputs: inputs.collect(),
             job_id: job.0,
             cached: self.locations(stage, attempt.task.partition),
         })
     }
 
-    pub(super) fn send(&self, state: &State, executor: &ExecutorId, message: Message) -> bool {
-        let Some(connection) = state.executors.get(executor).filter(|c| c.ended.is_none()) else { return false };
-        connection.outbox.try_send(Ok(DriverMessage { message: Some(message) })).is_ok()
-    }
-
-    fn end_executor(&self, state: &mut State, executor: &ExecutorId, reason: String) {
-        self.send(state, executor, Message::Shutdown(Shutdown { reason }));
-        state.executors.remove(executor);
+    /// Now, or when the executor is back. False when it is none of ours.
+    pub(super) fn send(&self, state: &mut State, executor: &ExecutorId, message: Message) -> bool {
+        state.executors.get_mut(executor).is_some_and(|connection| connection.session.say(message))
     }
 
     /// Fetches the rows of one result task, then tells both the scheduler and the job.

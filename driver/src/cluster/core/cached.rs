@@ -32,11 +32,11 @@ impl Core {
             disk_bytes: block.disk_bytes,
         });
         self.blocks_master().reported(executor, &address, reports.collect());
-        self.replicate(&self.state.lock());
+        self.replicate(&mut self.state.lock());
     }
 
     /// Has executors copy blocks of which there are fewer copies than their level says.
-    pub(super) fn replicate(&self, state: &State) {
+    pub(super) fn replicate(&self, state: &mut State) {
         let ready = |(_, c): &(&ExecutorId, &super::Connection)| c.ended.is_none() && !c.leaving;
         let executors: Vec<ExecutorId> = state.executors.iter().filter(ready).map(|(id, _)| id.clone()).collect();
         for (id, executor, from) in self.blocks_master().copies_wanted(&executors) {
@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// Its blocks are gone with it; where there are other copies, one more is made.
-    pub(super) fn cached_blocks_lost(&self, state: &State, executor: &ExecutorId) {
+    pub(super) fn cached_blocks_lost(&self, state: &mut State, executor: &ExecutorId) {
         self.blocks_master().executor_lost(executor);
         self.replicate(state);
     }
@@ -73,10 +73,10 @@ impl Core {
 
 impl CacheEndpoint for Core {
     fn remove_relations(&self, relations: &[u64]) {
-        let state = self.state.lock();
-        for executor in state.executors.keys() {
+        let mut state = self.state.lock();
+        for connection in state.executors.values_mut() {
             let remove = RemoveCached { relations: relations.to_vec() };
-            self.send(&state, executor, Message::RemoveCached(remove));
+            connection.session.say(Message::RemoveCached(remove));
         }
     }
 }

@@ -5,27 +5,22 @@ use std::time::{Duration, Instant};
 use firesteel_plan::conf::keys;
 use firesteel_protocol::{
     ExecutorId, TaskAttemptId,
-    proto::{self, DriverMessage, Shutdown, driver_message::Message},
+    proto::{self, Shutdown, driver_message::Message},
 };
 use firesteel_scheduler::{Event, ExecutorLossReason, TaskFailure, TaskOutput};
-use tokio::sync::mpsc;
 
-use super::{Connection, Core, State};
+use super::{
+    Connection, Core, State,
+    session::{Session, Stream},
+};
 use crate::cluster::failure;
 
-/// How long the end of an executor's stream waits for a better explanation.
-const EXPLAIN_LOSS: Duration = Duration::from_secs(4);
+/// How long the end of an executor's stream waits for a better explanation at least.
+const EXPLAIN_LOSS: Duration = Duration::from_secs(1);
 
 impl Core {
-    /// A new executor. Answers its id, or why it is not wanted.
-    ///
-    /// One that comes back on another stream has ended its tasks when it lost the first: it counts as lost, and another
-    /// takes its place under another name.
-    pub fn register(
-        &self,
-        message: &proto::Register,
-        outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
-    ) -> Result<ExecutorId, String> {
+    /// An executor that is new, or back on another stream. Answers its id and the stream's number, or why it is not wanted.
+    pub fn register(&self, message: &proto::Register, stream: Stream) -> Result<(ExecutorId, u64), String> {
         if message.protocol_version != firesteel_protocol::PROTOCOL_VERSION {
             return Err(format!(
                 "executor {} is of version {}, the driver of {}: use one image for both",
@@ -36,15 +31,29 @@ impl Core {
         }
         let id = ExecutorId::from(message.executor_id.clone());
         let mut state = self.state.lock();
+        if let Some(connection) = state.executors.get_mut(&id)
+            && connection.process == message.process
+            && message.generation == self.generation
+        {
+            let number = connection.session.attach(stream, self.registered_message(true));
+            (connection.ended, connection.last_heard) = (None, Instant::now());
+            tracing::info!(executor = %id, "executor is back");
+            self.event_in(&mut state, Event::ExecutorReachable { executor: id.clone(), reachable: true });
+            return Ok((id, number));
+        }
         if state.executors.contains_key(&id) {
-            let reason = ExecutorLossReason::Unresponsive { message: "its connection broke".to_owned() };
-            self.lose(&mut state, id.clone(), reason);
+            let message = "another process registered under its name".to_owned();
+            self.lose(&mut state, &id, ExecutorLossReason::Unresponsive { message });
             return Err(format!("executor {id} had lost its connection and was replaced"));
         }
+        let mut session = Session::new();
+        let number = session.attach(stream, self.registered_message(false));
         state.executors.insert(
             id.clone(),
             Connection {
-                outbox,
+                process: message.process.clone(),
+                session,
+                inventoried: message.generation == 0,
                 address: message.address.clone(),
                 node: message.node.clone(),
                 slots: message.slots,
@@ -57,21 +66,37 @@ impl Core {
         tracing::info!(executor = %id, node = message.node, slots = message.slots, "executor registered");
         let node = message.node.as_str().into();
         self.event_in(&mut state, Event::ExecutorRegistered { executor: id.clone(), node, slots: message.slots });
-        Ok(id)
+        Ok((id, number))
     }
 
-    /// Heartbeat interval told to executors.
-    pub fn registered_message(&self) -> proto::Registered {
+    /// `resumed`: what was begun on the stream before goes on.
+    fn registered_message(&self, resumed: bool) -> Message {
         let conf = self.engine.conf();
-        proto::Registered {
+        Message::Registered(proto::Registered {
             conf: crate::cluster::conf_for_executors(&conf),
             heartbeat_interval_ms: conf.millis(&keys::HEARTBEAT_INTERVAL),
-        }
+            generation: self.generation,
+            resumed,
+        })
     }
 
-    pub fn heard_of(&self, id: &ExecutorId) {
-        if let Some(connection) = self.state.lock().executors.get_mut(id) {
-            connection.last_heard = Instant::now();
+    /// Something came on a stream: whether it is to be heeded. It is not when it was heard before, and `None` says that
+    /// nothing on this stream is any more.
+    pub fn heard(&self, id: &ExecutorId, stream: u64, message: &proto::ExecutorMessage) -> Option<bool> {
+        use proto::executor_message::Message as Said;
+        let mut state = self.state.lock();
+        let connection = state.executors.get_mut(id).filter(|connection| connection.session.is_current(stream))?;
+        connection.last_heard = Instant::now();
+        let confirm = matches!(message.message, Some(Said::Heartbeat(_) | Said::Leaving(_)));
+        Some(connection.session.heard(message.number, message.received, confirm))
+    }
+
+    /// What an executor holds of an earlier driver's work.
+    pub fn inventory(&self, id: &ExecutorId, inventory: proto::Inventory) {
+        let mut state = self.state.lock();
+        if let Some(connection) = state.executors.get_mut(id) {
+            connection.inventoried |= inventory.complete;
+            state.restored.add(id, inventory);
         }
     }
 
@@ -129,32 +154,35 @@ impl Core {
         }
     }
 
-    /// The executor's stream ended. The clock counts it as lost after a while, unless its pod tells why before.
-    pub fn stream_ended(&self, id: &ExecutorId) {
-        if let Some(connection) = self.state.lock().executors.get_mut(id) {
-            connection.ended = Some(Instant::now());
-        }
+    /// A stream ended. When the executor is not back in time, the clock counts it as lost, unless its pod tells why before.
+    pub fn stream_ended(&self, id: &ExecutorId, stream: u64) {
+        let mut state = self.state.lock();
+        let Some(connection) = state.executors.get_mut(id).filter(|c| c.session.is_last(stream)) else { return };
+        connection.session.detach();
+        connection.ended = Some(Instant::now());
+        self.event_in(&mut state, Event::ExecutorReachable { executor: id.clone(), reachable: false });
     }
 
     /// What the watch of its pod says, of an executor that never registered too. The scheduler counts each once.
     pub fn executor_lost(&self, id: &ExecutorId, reason: ExecutorLossReason) {
-        self.lose(&mut self.state.lock(), id.clone(), reason);
+        self.lose(&mut self.state.lock(), id, reason);
     }
 
-    pub(super) fn lose(&self, state: &mut State, executor: ExecutorId, reason: ExecutorLossReason) {
+    pub(super) fn lose(&self, state: &mut State, id: &ExecutorId, reason: ExecutorLossReason) {
         // What must be made again because of it.
-        let outputs = state.outputs_by_executor().get(&executor).copied().unwrap_or(0);
-        let connection = state.executors.remove(&executor);
+        let outputs = state.outputs_by_executor().get(id).copied().unwrap_or(0);
+        let connection = state.executors.remove(id);
         let reason = match (reason, connection.as_ref()) {
             (ExecutorLossReason::TakenByCluster { message }, Some(c)) if c.leaving => left(c, message),
             (reason, _) => reason,
         };
         if connection.is_some() {
-            let attempts = state.tally.executor_lost(&executor);
-            tracing::warn!(%executor, %reason, outputs, attempts, "executor lost");
+            let attempts = state.tally.executor_lost(id);
+            tracing::warn!(executor = %id, %reason, outputs, attempts, "executor lost");
         }
-        self.event_in(state, Event::ExecutorLost { executor: executor.clone(), reason, outputs_lost: true });
-        self.cached_blocks_lost(state, &executor);
+        state.restored.executor_lost(id);
+        self.event_in(state, Event::ExecutorLost { executor: id.clone(), reason, outputs_lost: true });
+        self.cached_blocks_lost(state, id);
     }
 
     /// Executors that are not given up.
@@ -163,14 +191,15 @@ impl Core {
     }
 
     pub fn shutdown_executors(&self, reason: &str) {
-        for connection in self.state.lock().executors.values() {
-            let message = Message::Shutdown(Shutdown { reason: reason.to_owned() });
-            let _ = connection.outbox.try_send(Ok(DriverMessage { message: Some(message) }));
+        for connection in self.state.lock().executors.values_mut() {
+            connection.session.say_now(Message::Shutdown(Shutdown { reason: reason.to_owned() }));
         }
     }
 
     pub fn tick(&self) {
-        let silence = Duration::from_millis(self.engine.conf().millis(&keys::NETWORK_TIMEOUT).max(1000));
+        let conf = self.engine.conf();
+        let silence = Duration::from_millis(conf.millis(&keys::NETWORK_TIMEOUT).max(1000));
+        let reattach = Duration::from_millis(conf.millis(&keys::EXECUTOR_REATTACH_TIMEOUT));
         let mut state = self.state.lock();
         let now = Instant::now();
         let gone: Vec<(ExecutorId, ExecutorLossReason)> = state
@@ -180,7 +209,7 @@ impl Core {
                 let reason = if let Some(ended) = c.ended {
                     if c.leaving {
                         left(c, "it was told to end".to_owned())
-                    } else if now.duration_since(ended) < EXPLAIN_LOSS {
+                    } else if now.duration_since(ended) < reattach.max(EXPLAIN_LOSS) {
                         return None;
                     } else {
                         ExecutorLossReason::Unresponsive { message: "its connection closed".to_owned() }
@@ -195,7 +224,7 @@ impl Core {
             })
             .collect();
         for (executor, reason) in gone {
-            self.lose(&mut state, executor, reason);
+            self.lose(&mut state, &executor, reason);
         }
         self.event_in(&mut state, Event::Tick);
         self.publish(&mut state);

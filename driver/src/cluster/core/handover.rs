@@ -74,7 +74,7 @@ impl Core {
         for outputs in held.outputs.chunk_by(|a, b| a.shuffle == b.shuffle) {
             let Some(first) = outputs.first() else { continue };
             plan.outputs.push(ShuffleOutputs {
-                shuffle_id: first.shuffle.0,
+                shuffle_id: state.restored.name(first.shuffle).0,
                 map_indexes: outputs.iter().map(|output| output.map_index).collect(),
                 attempts: outputs.iter().map(|output| output.attempt).collect(),
             });
@@ -95,10 +95,11 @@ impl Core {
     pub fn outputs_moved(&self, from: &ExecutorId, message: proto::OutputsMoved) {
         let mut outputs = Vec::new();
         for shuffle in message.outputs {
-            let id = ShuffleId(shuffle.shuffle_id);
+            let name = ShuffleId(shuffle.shuffle_id);
             if message.to_executor.is_empty() {
-                self.handover.stored.lock().insert(id);
+                self.handover.stored.lock().insert(name);
             }
+            let id = self.state.lock().restored.owner(name);
             let maps = shuffle.map_indexes.into_iter().zip(shuffle.attempts);
             outputs.extend(maps.map(|(map_index, attempt)| OutputRef { shuffle: id, map_index, attempt }));
         }
@@ -158,15 +159,15 @@ impl Core {
         tracing::info!(executor = %id, reason, "executor is told to leave");
         if self.handover.graceful {
             self.drain(&mut state, id);
-            self.send(&state, id, Message::Decommission(Decommission { reason }));
+            self.send(&mut state, id, Message::Decommission(Decommission { reason }));
             return;
         }
-        self.send(&state, id, Message::Shutdown(Shutdown { reason }));
+        self.send(&mut state, id, Message::Shutdown(Shutdown { reason }));
         let reason = match taken {
             Some(message) => ExecutorLossReason::TakenByCluster { message: message.to_owned() },
             None => ExecutorLossReason::Released,
         };
-        self.lose(&mut state, id.clone(), reason);
+        self.lose(&mut state, id, reason);
     }
 
     /// Nobody reads this shuffle any more: what of it was moved to the store goes, in its own time.

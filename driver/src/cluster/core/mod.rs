@@ -6,6 +6,8 @@ mod cached;
 mod executors;
 mod handover;
 mod progress;
+mod restored;
+mod session;
 mod spans;
 mod views;
 
@@ -29,8 +31,8 @@ use firesteel_engine::{
 };
 use firesteel_plan::{SparkError, SparkResult};
 use firesteel_protocol::{
-    ExecutorId, JobId, ShuffleId, StageId,
-    proto::{DriverMessage, MapOutputs, OutputLocation as WireLocation},
+    ExecutorId, Fingerprint, JobId, ShuffleId, StageId,
+    proto::{MapOutputs, OutputLocation as WireLocation, RecallRequest, RemoveShuffle, driver_message},
 };
 use firesteel_scheduler::{
     Action, Event, JobProperties, JobSelector, JobSpec, OutputLocation, Scheduler, SchedulerConfig, StageProgress,
@@ -39,7 +41,7 @@ use parking_lot::Mutex;
 use prost::Message;
 use tokio::{runtime::Handle, sync::mpsc};
 
-use self::{attempts::Tally, handover::Handover, spans::Spans};
+use self::{attempts::Tally, handover::Handover, restored::Restored, session::Session, spans::Spans};
 pub use self::{
     attempts::{AttemptCounts, StageView},
     views::ExecutorView,
@@ -47,9 +49,14 @@ pub use self::{
 use super::job::JobMessage;
 use crate::progress::ProgressSender;
 
-/// Messages that may wait for an executor. More than its slots could ever want.
-pub const OUTBOX: usize = 4096;
+pub use self::session::STREAM;
+
+/// Numbers of stages and attempts that one life of the driver may use: no two lives use the same, since executors keep
+/// the outputs of the one before.
+const STAGES_OF_A_LIFE: u64 = 10_000_000;
+const ATTEMPTS_OF_A_LIFE: u64 = 1 << 40;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct Core {
     me: Weak<Core>,
@@ -61,6 +68,10 @@ pub struct Core {
     /// Where results are fetched and decoded: not on the threads that listen to executors.
     work: Handle,
     started: Instant,
+    /// Which life of the application's driver this is, from 1.
+    generation: u64,
+    /// Whether another one may follow it.
+    recoverable: bool,
     next_job: AtomicU64,
     next_stage: AtomicU32,
     state: Mutex<State>,
@@ -81,6 +92,7 @@ struct State {
     stopped: Option<String>,
     executed_plan: Option<Arc<AdaptivePlan>>,
     spans: Spans,
+    restored: Restored,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -101,7 +113,11 @@ impl Counts {
 }
 
 struct Connection {
-    outbox: mpsc::Sender<Result<DriverMessage, tonic::Status>>,
+    /// Names the executor's process.
+    process: Bytes,
+    session: Session,
+    /// What it holds of an earlier driver's work is known.
+    inventoried: bool,
     address: String,
     node: String,
     slots: u32,
@@ -112,6 +128,15 @@ struct Connection {
     leaving: bool,
     /// By the driver's wish.
     released: bool,
+}
+
+/// What an executor answers a driver that sends for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recalled {
+    Comes,
+    /// There is a later driver.
+    ObeysAnother,
+    Silent(String),
 }
 
 /// A running job as people see it.
@@ -161,7 +186,11 @@ impl Core {
         progress: ProgressSender,
         config: SchedulerConfig,
         token: &str,
+        life: Option<u64>,
     ) -> SparkResult<Arc<Self>> {
+        let generation = life.unwrap_or(1).max(1);
+        let first_stage = u32::try_from((generation - 1) * STAGES_OF_A_LIFE)
+            .map_err(|_| SparkError::internal(format!("no driver has {generation} lives")))?;
         let client = BlockClient::new(token, CONNECT_TIMEOUT).map_err(|e| SparkError::internal(e.message()))?;
         let blocks = BlockSources { client, tier: ShuffleTier::new(engine.stores().clone()), locations: None };
         let handover = Handover::new(&engine.conf());
@@ -174,10 +203,12 @@ impl Core {
             handover,
             work: Handle::current(),
             started: Instant::now(),
+            generation,
+            recoverable: life.is_some(),
             next_job: AtomicU64::new(0),
-            next_stage: AtomicU32::new(0),
+            next_stage: AtomicU32::new(first_stage),
             state: Mutex::new(State {
-                scheduler: Scheduler::new(config),
+                scheduler: Scheduler::new(config).first_attempt((generation - 1) * ATTEMPTS_OF_A_LIFE),
                 actions: Vec::new(),
                 executors: BTreeMap::new(),
                 stages: HashMap::new(),
@@ -188,6 +219,7 @@ impl Core {
                 stopped: None,
                 executed_plan: None,
                 spans: Spans::default(),
+                restored: Restored::default(),
             }),
         }))
     }
@@ -228,7 +260,10 @@ impl Core {
             }
         }
         state.jobs.insert(spec.job, entry);
-        state.stages.extend(stages);
+        for (id, stage) in stages {
+            let stage = self.restore(&mut state, stage);
+            state.stages.insert(id, stage);
+        }
         self.event_in(&mut state, Event::JobSubmitted(spec));
     }
 
@@ -321,6 +356,85 @@ impl Core {
         sizes
     }
 
+    // ---- recovery
+
+    /// The fingerprints of these shuffles, as far as they have any.
+    pub fn fingerprints(&self, shuffles: &[ShuffleId]) -> HashMap<ShuffleId, Fingerprint> {
+        let state = self.state.lock();
+        shuffles.iter().filter_map(|shuffle| Some((*shuffle, state.restored.fingerprint(*shuffle)?))).collect()
+    }
+
+    /// Whether stages need fingerprints.
+    pub fn is_recoverable(&self) -> bool {
+        self.recoverable
+    }
+
+    pub fn know(&self, shuffle: ShuffleId, fingerprint: Fingerprint) {
+        self.state.lock().restored.know(shuffle, fingerprint);
+    }
+
+    /// Takes over what tasks of an earlier driver have done of this stage.
+    fn restore(&self, state: &mut State, mut stage: StageEntry) -> StageEntry {
+        let (shuffle, num_maps, num_reducers) = (stage.shuffle, stage.num_tasks, stage.num_reducers);
+        let outputs = state.restored.adopt(shuffle, num_maps, num_reducers);
+        if outputs.is_empty() {
+            return stage;
+        }
+        tracing::info!(stage = shuffle.0, tasks = num_maps, restored = outputs.len(), "outputs of an earlier driver");
+        for (output, rows) in &outputs {
+            if let Some(known) = stage.rows.get_mut(output.map_index as usize) {
+                *known = Some(*rows);
+            }
+        }
+        let outputs = outputs.into_iter().map(|(output, _)| output).collect();
+        self.event_in(state, Event::OutputsRestored { shuffle, num_maps, num_reducers, outputs });
+        stage
+    }
+
+    /// Lets executors remove what no stage has taken over.
+    pub fn give_up_restored(&self) {
+        let mut state = self.state.lock();
+        let shuffle_ids: Vec<u32> = state.restored.give_up().into_iter().map(|shuffle| shuffle.0).collect();
+        if !shuffle_ids.is_empty() {
+            for connection in state.executors.values_mut() {
+                connection
+                    .session
+                    .say(driver_message::Message::RemoveShuffle(RemoveShuffle { shuffle_ids: shuffle_ids.clone() }));
+            }
+        }
+    }
+
+    /// Sends for the executor that serves at `executor`, once.
+    pub async fn recall(&self, executor: &str, driver: &str) -> Recalled {
+        let request = RecallRequest { generation: self.generation, address: driver.to_owned() };
+        match tokio::time::timeout(CONNECT_TIMEOUT, self.blocks.client.recall(executor, request)).await {
+            Ok(Ok(true)) => Recalled::Comes,
+            Ok(Ok(false)) => Recalled::ObeysAnother,
+            Ok(Err(status)) => Recalled::Silent(status.message().to_owned()),
+            Err(_) => Recalled::Silent("no answer in time".to_owned()),
+        }
+    }
+
+    /// Goes without a word: executors wait for the driver that follows, and keep what they hold for it.
+    pub fn abandon(&self) {
+        let mut state = self.state.lock();
+        state.executors.clear();
+        state.stopped = Some("another driver follows this one".to_owned());
+    }
+
+    /// Waits until these executors have told what they hold, are lost, or `within` is over.
+    pub async fn inventoried(&self, executors: &[ExecutorId], within: Duration) {
+        let deadline = Instant::now() + within;
+        let missing = || {
+            let state = self.state.lock();
+            let told = |id: &&ExecutorId| state.executors.get(*id).is_some_and(|executor| executor.inventoried);
+            executors.iter().filter(|id| !told(id)).count()
+        };
+        while missing() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     // ---- questions of executors
 
     pub fn stage_plan(&self, key: u64) -> Option<Bytes> {
@@ -360,6 +474,7 @@ impl Core {
             locations: by_place.into_values().collect(),
             num_maps: outputs.num_maps(),
             num_partitions: outputs.num_reducers(),
+            stored_as: state.restored.name(shuffle).0,
         };
         let told = Bytes::from(message.encode_to_vec());
         state.told_outputs.insert(shuffle, (epoch, told.clone()));

@@ -17,6 +17,8 @@ pub struct ExecutorView {
     pub slots: u32,
     /// It takes no further tasks.
     pub leaving: bool,
+    /// `host:port` of its service.
+    pub address: String,
     /// Task attempts that run there, and that have ended there.
     pub running: u64,
     pub done: u64,
@@ -38,6 +40,7 @@ impl Core {
                     id: id.to_string(),
                     node: connection.node.clone(),
                     slots: connection.slots,
+                    address: connection.address.clone(),
                     leaving: connection.leaving,
                     running: tasks.running,
                     done: tasks.done,

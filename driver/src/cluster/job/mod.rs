@@ -55,4 +55,8 @@ impl PlanRunner for ClusterRunner {
     fn executed_plan(&self) -> Option<String> {
         self.core.kept_plan()
     }
+
+    fn statement_ended(&self) {
+        self.core.give_up_restored();
+    }
 }

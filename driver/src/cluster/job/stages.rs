@@ -36,10 +36,18 @@ impl PreparedStage {
         let num_reducers = u32::try_from(stage.num_reducers()).unwrap_or(u32::MAX);
         let shuffle = stage.shuffle;
         let inputs: Vec<ShuffleId> = stage.inputs.iter().map(|i| i.shuffle).collect();
+        let cached = cached_blocks(stage)?;
+        // Relations have other numbers with another driver.
+        if core.is_recoverable() && !is_result && cached.is_empty() {
+            let fingerprint = core.codec().fingerprint(stage, &encoded, conf, &core.fingerprints(&inputs));
+            match fingerprint.map_err(|e| from_datafusion(&e))? {
+                Some(fingerprint) => core.know(shuffle, fingerprint),
+                None => tracing::debug!(stage = shuffle.0, "the stage cannot be known again by a later driver"),
+            }
+        }
         let mut parents: Vec<StageId> = inputs.iter().copied().map(stage_id).collect();
         parents.sort_unstable();
         parents.dedup();
-        let cached = cached_blocks(stage)?;
         let spec = StageSpec {
             stage: stage_id(shuffle),
             parents,
