@@ -127,10 +127,10 @@ impl Application {
             static_partition: Vec::new(),
             options: Default::default(),
         };
-        if let Some((job, physical)) = write::prepare(engine, physical, &spec).await? {
+        if let Some((job, physical)) = write::prepare(engine, physical, &spec, None).await? {
             let files = self.collect(physical).await.and_then(|batches| WriteJob::files(&batches));
             match files {
-                Ok(files) => job.commit(files).await.map(|_| ())?,
+                Ok(files) => job.begin_commit(files).await?.finish().await.map(|_| ())?,
                 Err(error) => {
                     job.abort(&[]).await;
                     return Err(error);

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_large_inventory_comes_in_parts() {
-        let output = |map| StoredOutput { map, attempt: u64::from(map), sizes: vec![7; SIZES_PER_MESSAGE / 2], rows: 5 };
+        let output =
+            |map| StoredOutput { map, attempt: u64::from(map), sizes: vec![7; SIZES_PER_MESSAGE / 2], rows: 5 };
         let shuffles = vec![
             StoredShuffle {
                 shuffle: ShuffleId(1),

@@ -16,7 +16,7 @@ use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys, statement::S
 use parking_lot::RwLock;
 
 use crate::{
-    Analyzed, CatalogChange,
+    Analyzed, AnalyzedCache, CatalogChange,
     catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View},
     errors,
     query::Analyzer,

@@ -49,6 +49,7 @@ async fn main() -> SparkResult<()> {
         token: TOKEN.to_owned(),
         executors: executors_u32,
         dynamic_allocation: false,
+        life: None,
     };
     let cluster = Cluster::start(engine.clone(), progress.clone(), options).await?;
     let mut running = Vec::new();

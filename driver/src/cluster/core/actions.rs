@@ -85,7 +85,6 @@ impl Core {
                 self.send(state, &executor, Message::Shutdown(Shutdown { reason }));
                 state.executors.remove(&executor);
             }
-            }
             Action::StageStarted { stage, stage_attempt, tasks } => {
                 tracing::info!(stage = stage.0, stage_attempt, tasks, "stage started");
                 if let Some(job) = state.stages.get(&stage).map(|entry| entry.job) {

@@ -59,12 +59,12 @@ impl Handover {
 impl Core {
     /// What this executor, which leaves, is to hand over, and who could take it.
     pub fn handover_plan(&self, id: &ExecutorId) -> HandoverPlan {
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let running = state.scheduler.executors().alive().find(|(name, ..)| *name == id).map_or(0, |(.., busy)| busy);
         let held = state.scheduler.held_by(id);
         // Results stay until the driver has fetched them, as it does at once.
         // So do cached blocks until others have fetched them.
-        self.replicate(&state);
+        self.replicate(&mut state);
         let copying = self.engine.cache().master().waiting_for_copies(id);
         let waiting = u32::try_from(running + held.results + copying).unwrap_or(u32::MAX);
         let mut plan = HandoverPlan { running_tasks: waiting, ..HandoverPlan::default() };

@@ -98,8 +98,12 @@ mod tests {
     const WANTED: Fingerprint = Fingerprint([7; 16]);
 
     fn inventory(shuffle: u32, fingerprint: Fingerprint, maps: &[u32]) -> proto::Inventory {
-        let output =
-            |map: &u32| proto::StoredOutput { map_index: *map, attempt: 100 + u64::from(*map), sizes: vec![1, 2], rows: 3 };
+        let output = |map: &u32| proto::StoredOutput {
+            map_index: *map,
+            attempt: 100 + u64::from(*map),
+            sizes: vec![1, 2],
+            rows: 3,
+        };
         let outputs = maps.iter().map(output).collect();
         let fingerprint = fingerprint.0.to_vec().into();
         let shuffle = proto::StoredShuffle { shuffle_id: shuffle, fingerprint, outputs };
