@@ -53,13 +53,9 @@ on_a_cluster! {
     fault_slow: Nodes::Shared, executors::slow;
     fault_image_missing: Nodes::Shared, pods::images_missing;
     fault_quota: Nodes::Shared, pods::quota_exhausted;
+    fault_driver_killed: Nodes::Shared, pods::driver_killed;
     fault_disk_filled: Nodes::Shared, machines::disk_filled;
     fault_node_lost: Nodes::Alone, machines::node_lost;
     fault_network_cut: Nodes::Alone, machines::network_cut;
     fault_node_drained: Nodes::Alone, machines::node_drained;
-}
-
-// Waiting for what they need: named so that `make cluster` does not ask for them.
-on_a_cluster! {
-    awaits_recovery_driver_killed: Nodes::Shared, pods::driver_killed;
 }

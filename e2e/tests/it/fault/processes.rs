@@ -16,17 +16,15 @@ fn run(scenario: impl AsyncFnOnce(&dyn Backend)) {
 }
 
 macro_rules! on_processes {
-    ($($(#[$attribute:meta])* $name:ident: $scenario:path;)*) => {$(
+    ($($name:ident: $scenario:path;)*) => {$(
         mod $name {
             use super::*;
 
-            $(#[$attribute])*
             #[test]
             fn plain() {
                 run(async |backend| $scenario(backend, Conf { adaptive: false }).await);
             }
 
-            $(#[$attribute])*
             #[test]
             fn adaptive() {
                 run(async |backend| $scenario(backend, Conf { adaptive: true }).await);
@@ -48,6 +46,5 @@ on_processes! {
     image_missing_for_a_replacement: pods::images_missing;
     quota_exhausted: pods::quota_exhausted;
     node_drained: machines::node_drained;
-    #[ignore = "a driver that takes over begins from the first stage yet"]
     driver_killed: pods::driver_killed;
 }
