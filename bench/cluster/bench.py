@@ -5,7 +5,6 @@ same script. Data are read by all pods from this machine's disk (hostPath), so t
 """
 
 import argparse
-import json
 import os
 import pathlib
 import statistics
@@ -13,11 +12,10 @@ import subprocess
 import sys
 import time
 
+import jobs
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tpch"))
 import tpch
-
-NAMESPACE = "firesteel-bench"
-LIMIT = 3600
 
 
 def main():
@@ -44,41 +42,24 @@ def main():
 
 
 def cluster_round(script, folder):
-    volume = {"volumes": [{"name": "data", "hostPath": {"path": str(folder), "type": "Directory"}}],
-              "volumeMounts": [{"name": "data", "mountPath": str(folder), "readOnly": True}]}
-    job = {
-        "apiVersion": "firesteel.dev/v1alpha1", "kind": "SparkJob",
-        "metadata": {"name": "tpch", "namespace": NAMESPACE},
-        "spec": {
-            "sql": {"inline": script},
-            "sparkConf": {"spark.sql.shuffle.partitions": "4"},
-            "driver": {"cores": 1, "coreRequest": "200m", "memory": "1g"} | volume,
-            "executor": {"instances": 2, "cores": 1, "memory": "3g"} | volume,
-        },
-    }
-    kubectl("delete", "sparkjob", "tpch", "--ignore-not-found", "--wait")
-    began = time.monotonic()
-    kubectl("create", "-f", "-", text=json.dumps(job))
+    volume = jobs.folder(folder)
     marks = {}
-    watch = subprocess.Popen(["kubectl", "-n", NAMESPACE, "get", "sparkjob", "tpch", "--watch", "-o", "json"],
-                             stdout=subprocess.PIPE, text=True)
-    try:
-        for state in documents(watch.stdout):
-            status = state.get("status", {})
-            progress = status.get("progress", {})
-            now = time.monotonic() - began
-            if status.get("phase") in ("Running", "Succeeded"):
-                marks.setdefault("driver", now)
-            if progress.get("tasksRunning", 0) + progress.get("tasksDone", 0) > 0:
-                marks.setdefault("first task", now)
-            if status.get("phase") == "Succeeded":
-                marks.setdefault("first task", now)
-                return marks | {"total": now}
-            if status.get("phase") == "Failed" or now > LIMIT:
-                sys.exit(f"the job did not succeed: {status.get('reason')}: {status.get('message')}")
-    finally:
-        watch.kill()
-    sys.exit("kubectl stopped watching")
+
+    def seen(now, status):
+        progress = status.get("progress", {})
+        if status.get("phase") in ("Running", "Succeeded"):
+            marks.setdefault("driver", now)
+        if status.get("phase") == "Succeeded" or progress.get("tasksRunning", 0) + progress.get("tasksDone", 0) > 0:
+            marks.setdefault("first task", now)
+
+    spec = {
+        "sql": {"inline": script},
+        "sparkConf": {"spark.sql.shuffle.partitions": "4"},
+        "driver": {"cores": 1, "coreRequest": "200m", "memory": "1g"} | volume,
+        "executor": {"instances": 2, "cores": 1, "memory": "3g"} | volume,
+    }
+    total, _ = jobs.run("tpch", spec, seen)
+    return marks | {"total": total}
 
 
 def local_round(firesteel, script):
@@ -86,20 +67,6 @@ def local_round(firesteel, script):
     subprocess.run([firesteel, "sql", "-f", "/dev/stdin", "--output", "json"], input=script, text=True, check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.monotonic() - began
-
-
-def documents(stream):
-    """JSON objects that follow each other on a stream."""
-    decoder, held = json.JSONDecoder(), ""
-    for line in stream:
-        held += line
-        if line.rstrip() == "}":
-            yield decoder.decode(held)
-            held = ""
-
-
-def kubectl(*arguments, text=None):
-    subprocess.run(["kubectl", "-n", NAMESPACE, *arguments], input=text, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

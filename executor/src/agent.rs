@@ -103,7 +103,7 @@ impl Agent {
     ) -> Result<Self, ExecutorError> {
         let token = Token::new(&options.auth_token)?;
         let control = Handle::current();
-        let driver = Arc::new(Driver::new(&options.driver_address, token, control.clone())?);
+        let driver = Arc::new(Driver::new(&options.driver_address, token, control.clone(), options.reconnect_for)?);
         let client = BlockClient::new(&options.auth_token, Duration::from_secs(10))
             .map_err(|e| ExecutorError::Config(e.message().to_owned()))?
             .on_runtime(control);
@@ -275,6 +275,7 @@ impl Agent {
         let conf: SparkConf = registered.conf.clone().into_iter().collect();
         if conf.get_raw(keys::EXECUTOR_DRIVER_TIMEOUT.name).is_some() {
             self.patience = Duration::from_millis(conf.millis(&keys::EXECUTOR_DRIVER_TIMEOUT));
+            self.driver.be_patient_for(self.patience);
         }
         self.outbox.restart();
         let reporter = self.outbox.reporter();

@@ -1,6 +1,10 @@
 //! Asking the driver.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Bytes, BytesMut};
 use firesteel_engine::{
@@ -30,9 +34,9 @@ use crate::ExecutorError;
 const KEPT_PLANS: usize = 64;
 /// Shuffles whose locations are kept.
 const KEPT_LOCATIONS: usize = 1000;
-/// Tries of one question, with a wait between that doubles.
-const ATTEMPTS: u32 = 4;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Waits between tries of one question double from the first to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
@@ -64,6 +68,8 @@ pub struct Driver {
     client: Mutex<(String, Client)>,
     /// Where questions run: they must not wait for a task's thread.
     control: Handle,
+    /// How long a driver that is away is asked again.
+    patience: Mutex<Duration>,
     plans: Mutex<Plans>,
     locations: Mutex<HashMap<ShuffleId, Known>>,
 }
@@ -101,9 +107,14 @@ impl std::fmt::Display for AskError {
 
 impl Driver {
     /// Dials lazily: nothing is sent before the first question.
-    pub fn new(address: &str, token: Token, control: Handle) -> Result<Self, ExecutorError> {
+    pub fn new(address: &str, token: Token, control: Handle, patience: Duration) -> Result<Self, ExecutorError> {
         let client = Mutex::new((address.to_owned(), client(address, token.clone())?));
-        Ok(Self { token, client, control, plans: Mutex::default(), locations: Mutex::default() })
+        let patience = Mutex::new(patience);
+        Ok(Self { token, client, control, patience, plans: Mutex::default(), locations: Mutex::default() })
+    }
+
+    pub fn be_patient_for(&self, patience: Duration) {
+        *self.patience.lock() = patience;
     }
 
     pub fn client(&self) -> Client {
@@ -186,14 +197,15 @@ impl Driver {
         self.locations.lock().remove(&shuffle);
     }
 
-    /// Asks, again if the driver could not be reached, and puts the answer's chunks together.
+    /// Asks, again while the driver is away, and puts the answer's chunks together.
     async fn ask<F, Fut>(&self, question: F) -> Result<Bytes, AskError>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<tonic::Response<Streaming<Chunk>>, Status>> + Send + 'static,
     {
+        let (began, patience) = (Instant::now(), *self.patience.lock());
         let work = async move {
-            let mut failures = 0;
+            let mut wait = FIRST_WAIT;
             loop {
                 let once = async {
                     let mut chunks = question().await?.into_inner();
@@ -209,15 +221,14 @@ impl Driver {
                     Ok(Err(status)) => status,
                     Err(_) => Status::deadline_exceeded("no answer in time"),
                 };
-                failures += 1;
-                let again = matches!(
-                    status.code(),
-                    tonic::Code::Unavailable | tonic::Code::DeadlineExceeded | tonic::Code::Unknown
-                );
-                if !again || failures >= ATTEMPTS {
+                // Of the connection, whatever its code; the driver's own answers have no source.
+                let away = std::error::Error::source(&status).is_some()
+                    || matches!(status.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded);
+                if !away || began.elapsed() + wait > patience {
                     return Err(AskError::Driver(status));
                 }
-                tokio::time::sleep(FIRST_WAIT * 2u32.pow(failures - 1)).await;
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
             }
         };
         match self.control.spawn(work).await {

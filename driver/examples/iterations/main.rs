@@ -1,77 +1,28 @@
 //! Times of iterations of weakly connected components over a persisted table of edges, on executors of this process:
 //! `iterations [ROWS] [ITERATIONS] [EXECUTORS]`. See bench/iterations/run.
 
+#[path = "../common/mod.rs"]
+#[allow(dead_code, reason = "no example needs all of it")]
+mod common;
 mod components;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
 use datafusion::{
     functions_aggregate::expr_fn::sum,
     logical_expr::{Expr, LogicalPlanBuilder},
 };
-use firesteel_analyzer::Session;
-use firesteel_driver::{
-    Application, ProgressSender,
-    cluster::{Cluster, ClusterOptions},
-};
-use firesteel_engine::{EngineOptions, EngineSession, ExecutionMode, cache::StorageLevel, error::from_datafusion};
-use firesteel_executor::{ExecutorOptions, start_in_process};
-use firesteel_plan::{SparkConf, SparkError, SparkResult};
-use firesteel_protocol::ExecutorId;
+use firesteel_engine::{cache::StorageLevel, error::from_datafusion};
+use firesteel_plan::SparkResult;
 
-const TOKEN: &str = "one process";
+use common::{Executors, argument};
 
 #[tokio::main]
 async fn main() -> SparkResult<()> {
-    let argument = |index: usize, default: u64| {
-        std::env::args().nth(index).map_or(Ok(default), |text| text.parse().map_err(SparkError::internal))
-    };
     let (rows, iterations, executors) = (argument(1, 1_000_000)?, argument(2, 30)?, argument(3, 2)?);
     let vertices = (rows / 2).max(1);
-    let scratch = std::env::temp_dir().join(format!("firesteel-iterations-{}", std::process::id()));
-    for folder in std::iter::once("driver".to_owned()).chain((0..executors).map(|number| number.to_string())) {
-        std::fs::create_dir_all(scratch.join(folder)).map_err(SparkError::internal)?;
-    }
-    let engine = EngineSession::new(EngineOptions {
-        conf: SparkConf::new(),
-        mode: ExecutionMode::Cluster,
-        slots: executors as usize,
-        memory_bytes: None,
-        local_dirs: vec![scratch.join("driver")],
-    })?;
-    let progress = ProgressSender::default();
-    let executors_u32 = u32::try_from(executors).unwrap_or(2);
-    let options = ClusterOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        token: TOKEN.to_owned(),
-        executors: executors_u32,
-        dynamic_allocation: false,
-        life: None,
-    };
-    let cluster = Cluster::start(engine.clone(), progress.clone(), options).await?;
-    let mut running = Vec::new();
-    for number in 0..executors {
-        let options = ExecutorOptions {
-            driver_address: cluster.address().to_string(),
-            executor_id: ExecutorId::new(number.to_string()),
-            auth_token: TOKEN.to_owned(),
-            cores: 1,
-            memory_bytes: Some(1 << 30),
-            host: "127.0.0.1".to_owned(),
-            port: 0,
-            bind: None,
-            node: "here".to_owned(),
-            local_dirs: vec![scratch.join(number.to_string())],
-            reconnect_for: Duration::from_secs(2),
-            grace: Duration::from_secs(5),
-        };
-        running.push(start_in_process(options).map_err(SparkError::internal)?);
-    }
-    let session = Session::new(engine, SparkConf::new());
-    let app = Application::new(session, Arc::new(cluster.runner()), progress.clone());
+    let all = Executors::start(u32::try_from(executors).unwrap_or(2), &[]).await?;
+    let (app, progress) = (all.application(), &all.progress);
 
     let edges = components::analyzed(&app, &components::edges_sql(vertices)).await?;
     let mut labels = components::analyzed(&app, &components::labels_sql(vertices)).await?;
@@ -103,8 +54,5 @@ async fn main() -> SparkResult<()> {
         let value = value.unwrap_or_default();
         println!("{iteration:>9}  {seconds:>7.2}  {stages:>6}  {:>8}  {value}", kept >> 20);
     }
-    drop(app);
-    drop(running);
-    let _ = std::fs::remove_dir_all(&scratch);
     Ok(())
 }

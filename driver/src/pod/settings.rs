@@ -70,8 +70,8 @@ impl Settings {
                 message: format!("spec.sparkConf[\"{key}\"]: {e}"),
             })?;
         }
-        // Names what this attempt leaves in a store that others use too.
-        let application = format!("{}-{}-{attempt}", context.job, context.uid);
+        // Names what the application leaves in a store that others use too, in all lives of its driver.
+        let application = format!("{}-{}-{}", context.job, context.uid, context.first_attempt);
         conf.set("spark.app.id", application).map_err(|e| Failure::new(Reason::InternalError, e.to_string()))?;
         let memory_bytes = var(names::MEMORY_BYTES).map(|text| number(names::MEMORY_BYTES, &text)).transpose()?;
         let token = need(names::AUTH_TOKEN)?;

@@ -230,12 +230,12 @@ impl Backend for Processes {
     async fn slow_down(&self, executor: &str) {
         let (api, id) = (self.api.clone(), executor.to_owned());
         let slowing = tokio::spawn(async move {
-            // 3 % of its time.
+            // Time enough to say that it lives, too little for the smallest task.
             loop {
                 api.signal_executor(&id, "STOP");
-                tokio::time::sleep(Duration::from_millis(970)).await;
+                tokio::time::sleep(Duration::from_millis(997)).await;
                 api.signal_executor(&id, "CONT");
-                tokio::time::sleep(Duration::from_millis(30)).await;
+                tokio::time::sleep(Duration::from_millis(3)).await;
             }
         });
         self.slowed.lock().insert(executor.to_owned(), slowing);
