@@ -1,5 +1,6 @@
 //! `firesteel`: Spark work on Kubernetes and on one machine, without a JVM.
 
+mod allocator;
 mod engine;
 mod loggen;
 mod loggen_command;
@@ -13,9 +14,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Spark work on Kubernetes and on one machine, without a JVM.
 #[derive(Parser)]
@@ -54,6 +52,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    allocator::configure();
     let cli = Cli::parse();
     let in_pod = matches!(cli.command, Command::Driver(_) | Command::Executor);
     let level = cli.log.as_deref().unwrap_or(if in_pod { "info" } else { "warn" });

@@ -34,6 +34,10 @@ pub struct SqlArgs {
     /// Tell the time of each statement on standard error, as JSON lines with `json`.
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "text")]
     timing: Option<Timing>,
+    /// Show on standard error how the plan of each query changed while it ran: the final plan and the initial one. On executors
+    /// only (--master local-cluster[…]); in one process plans stay as EXPLAIN shows them.
+    #[arg(long)]
+    show_plan: bool,
     /// No progress bar.
     #[arg(short, long)]
     quiet: bool,
@@ -78,12 +82,16 @@ async fn script(application: &Application, text: &str, args: &SqlArgs) -> SparkR
     let bar = Bar::start(application.progress(), !args.quiet);
     let mut shown = Ok(());
     let mut number = 0;
+    let mut last_plan = None;
     let ran = application
         .run_script(text, |result| {
             number += 1;
             shown = bar.suspend(|| {
                 let shown = show(application, &result, args.output);
                 report(args.timing, number, &result);
+                if args.show_plan {
+                    show_plan(application, number, &mut last_plan);
+                }
                 shown
             });
             shown.is_ok()
@@ -100,6 +108,17 @@ pub fn show(application: &Application, result: &StatementResult, format: output:
     match &result.outcome {
         Outcome::Rows(rows) => output::write(rows, format, &application.session().conf()),
         Outcome::Written(_) | Outcome::Done => Ok(()),
+    }
+}
+
+/// Unless it is that of an earlier statement.
+fn show_plan(application: &Application, number: usize, last: &mut Option<String>) {
+    let plan = application.executed_plan();
+    if plan != *last {
+        if let Some(plan) = &plan {
+            eprintln!("statement {number}\n{plan}\n");
+        }
+        *last = plan;
     }
 }
 

@@ -113,6 +113,11 @@ impl Application {
         self
     }
 
+    /// The plan of the last query as it ran, beside what it was at first, where plans may change on the way.
+    pub fn executed_plan(&self) -> Option<String> {
+        self.runner.executed_plan()
+    }
+
     pub fn session(&self) -> &Session {
         &self.session
     }

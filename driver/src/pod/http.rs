@@ -1,4 +1,4 @@
-//! `/healthz` and `/metrics`; `/stages` and `/executors` for a closer look, as JSON.
+//! `/healthz` and `/metrics`; `/stages` and `/executors` for a closer look, as JSON; `/plan`, as text.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -57,6 +57,12 @@ impl Metrics {
 
     fn executors(&self) -> Vec<ExecutorView> {
         self.core.read().as_ref().map(|core| core.executors()).unwrap_or_default()
+    }
+
+    /// Of the last query that has chosen its final plan.
+    fn plan(&self) -> String {
+        let plan = self.core.read().as_ref().and_then(|core| core.kept_plan());
+        plan.unwrap_or_else(|| "no query has got its final plan yet".to_owned())
     }
 
     /// The exposition text.
@@ -130,6 +136,7 @@ pub async fn serve(
         .route("/metrics", get(exposition))
         .route("/stages", get(|State(metrics): State<Metrics>| async move { Json(metrics.stages()) }))
         .route("/executors", get(|State(metrics): State<Metrics>| async move { Json(metrics.executors()) }))
+        .route("/plan", get(|State(metrics): State<Metrics>| async move { metrics.plan() }))
         .with_state(metrics);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
