@@ -1,7 +1,8 @@
 //! Record batches as bytes, without their schema.
 //!
-//! A block is a sequence of frames, each `length: u32, checksum: u32, payload` (little endian): the payload is the Arrow
-//! IPC messages of one record batch (its dictionaries first), the checksum its CRC32C. The schema is the reader's.
+//! A block is a sequence of frames, each `length: u32, checksum: u32, payload` (little endian), the checksum being the payload's
+//! CRC32C. The payload is one record batch: where all columns are flat in the format of [`super::frame`], otherwise (lists, structs,
+//! maps, dictionaries) as Arrow IPC messages. The schema is the reader's, so both sides know which.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -19,6 +20,8 @@ use arrow::{
 use bytes::{Buf, Bytes, BytesMut};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err};
 use firesteel_plan::{SparkError, SparkResult};
+
+use super::frame::{self, FrameEncoder, is_flat};
 
 /// Bytes before a frame's payload.
 pub const FRAME_HEADER: usize = 8;
@@ -59,6 +62,15 @@ impl std::str::FromStr for BlockCompression {
 
 /// Makes frames of batches of one schema.
 pub struct BlockEncoder {
+    format: EncodedAs,
+}
+
+enum EncodedAs {
+    Flat(FrameEncoder),
+    Arrow(Box<ArrowEncoder>),
+}
+
+struct ArrowEncoder {
     options: IpcWriteOptions,
     generator: IpcDataGenerator,
     context: IpcWriteContext,
@@ -68,6 +80,36 @@ pub struct BlockEncoder {
 
 impl BlockEncoder {
     pub fn new(schema: SchemaRef, compression: BlockCompression) -> Result<Self> {
+        let format = if is_flat(&schema) {
+            EncodedAs::Flat(FrameEncoder::new(&schema, compression))
+        } else {
+            EncodedAs::Arrow(Box::new(ArrowEncoder::new(schema, compression)?))
+        };
+        Ok(Self { format })
+    }
+
+    /// Appends one frame to `out`.
+    pub fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        let start = out.len();
+        out.extend_from_slice(&[0; FRAME_HEADER]);
+        match &mut self.format {
+            EncodedAs::Flat(encoder) => encoder.encode(batch, out)?,
+            EncodedAs::Arrow(encoder) => encoder.encode(batch, out)?,
+        }
+        let payload = out.len() - start - FRAME_HEADER;
+        let length = u32::try_from(payload)
+            .ok()
+            .filter(|_| payload <= MAX_FRAME)
+            .ok_or_else(|| exec_datafusion_err!("a batch of {} rows makes {payload} bytes", batch.num_rows()))?;
+        let checksum = crc32c::crc32c(&out[start + FRAME_HEADER..]);
+        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+        out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+        Ok(())
+    }
+}
+
+impl ArrowEncoder {
+    fn new(schema: SchemaRef, compression: BlockCompression) -> Result<Self> {
         let codec = match compression {
             BlockCompression::None => None,
             BlockCompression::Lz4 => Some(CompressionType::LZ4_FRAME),
@@ -84,10 +126,7 @@ impl BlockEncoder {
         })
     }
 
-    /// Appends one frame to `out`.
-    pub fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
-        let start = out.len();
-        out.extend_from_slice(&[0; FRAME_HEADER]);
+    fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         // Each frame stands alone: it brings all of its dictionaries.
         let mut tracker = DictionaryTracker::new(false);
         if self.has_dictionaries {
@@ -98,14 +137,6 @@ impl BlockEncoder {
             write_message(&mut *out, dictionary, &self.options)?;
         }
         write_message(&mut *out, message, &self.options)?;
-        let payload = out.len() - start - FRAME_HEADER;
-        let length = u32::try_from(payload)
-            .ok()
-            .filter(|_| payload <= MAX_FRAME)
-            .ok_or_else(|| exec_datafusion_err!("a batch of {} rows makes {payload} bytes", batch.num_rows()))?;
-        let checksum = crc32c::crc32c(&out[start + FRAME_HEADER..]);
-        out[start..start + 4].copy_from_slice(&length.to_le_bytes());
-        out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
         Ok(())
     }
 }
@@ -147,23 +178,16 @@ impl From<BlockError> for DataFusionError {
 /// Turns the bytes of blocks, given in pieces of any size, into batches.
 pub struct BlockDecoder {
     schema: SchemaRef,
-    decoder: StreamDecoder,
+    /// Of batches that are not flat.
+    arrow: Option<StreamDecoder>,
     pending: BytesMut,
     ready: VecDeque<RecordBatch>,
 }
 
 impl BlockDecoder {
     pub fn new(schema: SchemaRef) -> Result<Self> {
-        let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
-        let mut tracker = DictionaryTracker::new(false);
-        let message =
-            IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(&schema, &mut tracker, &options);
-        let mut bytes = Vec::new();
-        write_message(&mut bytes, message, &options)?;
-        let mut decoder = StreamDecoder::new();
-        bytes.extend_from_slice(&MESSAGE_START);
-        decoder.decode(&mut Buffer::from_vec(bytes))?;
-        Ok(Self { schema, decoder, pending: BytesMut::new(), ready: VecDeque::new() })
+        let arrow = if is_flat(&schema) { None } else { Some(arrow_decoder(&schema)?) };
+        Ok(Self { schema, arrow, pending: BytesMut::new(), ready: VecDeque::new() })
     }
 
     /// Takes the next bytes of the block. Batches that they complete are had with [`Self::take`].
@@ -221,6 +245,10 @@ impl BlockDecoder {
     }
 
     fn frame(&mut self, mut payload: Bytes) -> Result<(), BlockError> {
+        let Some(decoder) = &mut self.arrow else {
+            self.ready.push_back(frame::decode(&self.schema, payload)?);
+            return Ok(());
+        };
         if !payload.starts_with(&MESSAGE_START) {
             return Err(BlockError::Damaged("a frame that does not begin with a message".to_owned()));
         }
@@ -230,7 +258,7 @@ impl BlockDecoder {
         for bytes in [payload, Bytes::from_static(&MESSAGE_START)] {
             let mut buffer = Buffer::from(bytes);
             while !buffer.is_empty() {
-                if let Some(batch) = self.decoder.decode(&mut buffer)? {
+                if let Some(batch) = decoder.decode(&mut buffer)? {
                     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
                     let columns = batch.columns().to_vec();
                     self.ready.push_back(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?);
@@ -239,6 +267,19 @@ impl BlockDecoder {
         }
         Ok(())
     }
+}
+
+/// One that has been told the schema, and the start of the first message.
+fn arrow_decoder(schema: &SchemaRef) -> Result<StreamDecoder> {
+    let options = IpcWriteOptions::try_new(8, false, MetadataVersion::V5)?;
+    let mut tracker = DictionaryTracker::new(false);
+    let message = IpcDataGenerator::default().schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, &options);
+    let mut bytes = Vec::new();
+    write_message(&mut bytes, message, &options)?;
+    let mut decoder = StreamDecoder::new();
+    bytes.extend_from_slice(&MESSAGE_START);
+    decoder.decode(&mut Buffer::from_vec(bytes))?;
+    Ok(decoder)
 }
 
 fn frame_length(bytes: &[u8]) -> Result<Option<usize>, BlockError> {

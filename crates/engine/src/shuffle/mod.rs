@@ -11,6 +11,7 @@ pub mod block;
 mod client;
 mod error;
 mod fetch;
+mod frame;
 mod index;
 mod inventory;
 mod limits;

@@ -12,7 +12,7 @@ use datafusion::{
     execution::{TaskContext, memory_pool::MemoryPool},
     physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
-use firesteel_plan::SparkConf;
+use firesteel_plan::{SparkConf, conf::keys};
 use firesteel_protocol::{
     ShuffleId, TaskAttemptId,
     proto::{self, MapStatus, ScanSplit, TaskFailure, TaskMetrics, task_failure::Cause},
@@ -129,12 +129,11 @@ async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -
     drop(memory);
     let (plan, output) = prepare(env, task, &context).map_err(|e| undecodable(&e))?;
     *progress.plan.lock() = Some(plan.clone());
+    let codec = if conf.bool(&keys::SHUFFLE_COMPRESS) { conf.text(&keys::IO_COMPRESSION) } else { "none" };
     let options = ShuffleWriterOptions {
-        compression: conf
-            .text(&firesteel_plan::conf::keys::IO_COMPRESSION)
-            .parse()
-            .map_err(|e| task_failure(&crate::error::to_datafusion(e)))?,
+        compression: codec.parse().map_err(|e| task_failure(&crate::error::to_datafusion(e)))?,
         batch_rows: context.session_config().batch_size(),
+        most_buffers: usize::try_from(conf.int(&keys::BYPASS_MERGE_THRESHOLD)).unwrap_or(0),
         ..ShuffleWriterOptions::default()
     };
     let write = async {
