@@ -25,6 +25,10 @@ EXECUTORS = 2
 COLUMNS = """l_orderkey l_partkey l_suppkey l_linenumber l_quantity l_extendedprice l_discount l_tax l_returnflag l_linestatus
              l_shipdate l_commitdate l_receiptdate l_shipinstruct l_shipmode l_comment""".split()
 KEYS = ["l_orderkey", "l_linenumber"]
+# Of all columns, so that none is left out on the way.
+TOTALS = ", ".join(["count(*)", "sum(l_quantity)", "sum(length(l_comment))", *(f"max({name})" for name in COLUMNS)])
+# Reduce partitions: of the join so few that its build sides do not fit.
+PARTITIONS = {"group": 64, "sort": 64, "join": 16}
 
 
 def cases(out):
@@ -33,11 +37,10 @@ def cases(out):
     groups = f"SELECT {', '.join(KEYS)}, {', '.join(f'max({name}) {name}' for name in rest)} FROM lineitem GROUP BY {', '.join(KEYS)}"
     sides = f"lineitem a JOIN lineitem b ON {' AND '.join(f'a.{key} = b.{key}' for key in KEYS)}"
     joined = f"SELECT {', '.join(f'a.{name}' for name in COLUMNS)}, b.l_comment other FROM {sides}"
-    totals = "count(*) n, sum(l_quantity) q, sum(length(l_comment)) c, min(l_shipdate) d"
     return {
-        "group": f"SELECT {totals} FROM ({groups})",
+        "group": f"SELECT {TOTALS} FROM ({groups})",
         "sort": f"INSERT OVERWRITE DIRECTORY '{out}' USING parquet SELECT * FROM lineitem ORDER BY l_comment, l_orderkey, l_linenumber",
-        "join": f"SELECT {totals}, sum(length(other)) o FROM ({joined})",
+        "join": f"SELECT {TOTALS}, sum(length(other)) o FROM ({joined})",
     }
 
 
@@ -66,7 +69,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", default="10")
     parser.add_argument("--cases", default="group,sort,join")
-    parser.add_argument("--partitions", default="64", help="spark.sql.shuffle.partitions")
     options = parser.parse_args()
     data = tpch.data(options.scale)
     out = pathlib.Path(tempfile.mkdtemp(prefix="bench-memory-", dir=tpch.CACHE))
@@ -74,12 +76,12 @@ def main():
     out.chmod(0o777)
     try:
         for name in options.cases.split(","):
-            measure(name, data, out, options)
+            measure(name, data, out)
     finally:
         shutil.rmtree(out)
 
 
-def measure(name, data, out, options):
+def measure(name, data, out):
     target = out / "sorted"
     target.mkdir(mode=0o777, exist_ok=True)
     target.chmod(0o777)
@@ -88,7 +90,7 @@ def measure(name, data, out, options):
     spec = {
         "sql": {"inline": f"{tpch.views(data)[TABLE]};\n{statement};"},
         "sparkConf": {
-            "spark.sql.shuffle.partitions": options.partitions,
+            "spark.sql.shuffle.partitions": str(PARTITIONS[name]),
             # Both sides of the join move.
             "spark.sql.autoBroadcastJoinThreshold": "-1",
         },
@@ -106,7 +108,7 @@ def measure(name, data, out, options):
           f"executors' peaks {', '.join(map(str, peaks))} of {POD_MIB} MiB, tasks run again {progress.get('tasksRerun', 0)}", flush=True)
     if lost or len(peaks) != EXECUTORS:
         sys.exit(f"{name}: executors were lost: {lost}")
-    check(name, data, target, jobs.kubectl("logs", f"memory-{name}-driver-1"))
+    check(name, data, target, jobs.kubectl("logs", f"memory-{name}-1-driver"))
 
 
 TABLE = tpch.TABLES.index("lineitem")
@@ -117,13 +119,12 @@ def check(name, data, target, log):
 
     connection = duckdb.connect()
     lineitem = f"read_parquet('{data}/lineitem/*.parquet')"
-    totals = "count(*), sum(l_quantity), sum(length(l_comment)), min(l_shipdate)"
     other = ", sum(length(l_comment))" if name == "join" else ""
-    expected = connection.execute(f"SELECT {totals}{other} FROM {lineitem}").fetchone()
+    expected = connection.execute(f"SELECT {TOTALS}{other} FROM {lineitem}").fetchone()
     if name == "sort":
         # In the order of the files' names, which is that of the rows.
         files = sorted(str(path) for path in target.glob("*.parquet"))
-        found = connection.execute(f"SELECT {totals} FROM read_parquet({files})").fetchone()
+        found = connection.execute(f"SELECT {TOTALS} FROM read_parquet({files})").fetchone()
         ends = [connection.execute(f"SELECT min(l_comment), max(l_comment) FROM read_parquet('{file}')").fetchone() for file in files]
         assert all(before[1] <= after[0] for before, after in zip(ends, ends[1:])), "files overlap"
         for file in files:

@@ -75,7 +75,7 @@ def main():
     print(f"{'plain copy':<28}{cpu['plain copy']:>8.1f} core-s {base:>8.0f} MB a core-second")
     for name in ("with it", "with it, not compressed"):
         net = cpu[name] - cpu["without the shuffle"]
-        print(f"{'shuffle, ' + name[8:] if name != 'with it' else 'shuffle':<28}{net:>8.1f} core-s {options.gb * 1e3 / net:>8.0f} MB a core-second, "
+        print(f"{name.replace('with it', 'shuffle'):<28}{net:>8.1f} core-s {options.gb * 1e3 / net:>8.0f} MB a core-second, "
               f"{base * net / options.gb / 1e3:.1f} times the cost of a copy")
 
 

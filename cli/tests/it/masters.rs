@@ -33,6 +33,22 @@ fn the_configuration_names_the_master_too() {
 }
 
 #[test]
+fn a_plan_that_changed_is_shown_as_it_ran() {
+    let query = "SELECT id % 7 AS k, count(*) AS n FROM range(0, 1000, 1, 4) GROUP BY 1";
+    let shown = |master: &str| {
+        let ran = sql(&["--master", master, "--show-plan", &format!("SET spark.sql.shuffle.partitions = 20; {query}")]);
+        assert!(ran.status.success(), "{ran:?}");
+        String::from_utf8_lossy(&ran.stderr).into_owned()
+    };
+    let text = shown("local-cluster[1,2,512]");
+    let (last, first) = text.split_once("== Initial Plan ==").unwrap_or_else(|| panic!("{text}"));
+    assert!(last.contains("statement 2") && last.contains("isFinalPlan=true"), "{text}");
+    // Small partitions are read together.
+    assert!(last.contains("blocks=[0..20") && !first.contains("blocks=["), "{text}");
+    assert!(!shown("local[2]").contains("Plan =="));
+}
+
+#[test]
 fn a_master_that_is_none_is_refused() {
     let refused = sql(&["--master", "yarn", "SELECT 1"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -59,9 +59,9 @@ async fn sides_of_a_join_are_coalesced_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_skewed_partition_is_joined_by_several_tasks() {
     let skew = [
-        ("spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", "100k"),
+        ("spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", "20k"),
         ("spark.sql.adaptive.skewJoin.skewedPartitionFactor", "2"),
-        ("spark.sql.adaptive.advisoryPartitionSizeInBytes", "50k"),
+        ("spark.sql.adaptive.advisoryPartitionSizeInBytes", "10k"),
         ("spark.sql.adaptive.coalescePartitions.minPartitionSize", "1k"),
     ];
     let conf = [NEVER.as_slice(), &skew].concat();
@@ -130,11 +130,11 @@ async fn a_switched_join_reads_its_other_side_by_map() {
     let conf = [SWITCH.as_slice(), &[("spark.sql.adaptive.coalescePartitions.minPartitionSize", "1k")]].concat();
     let (on, off, plan) = both(&conf, sql).await;
     assert_eq!(on, off);
-    assert!(last(&plan).contains("mode=CollectLeft") && last(&plan).contains("of maps 0..2"), "{plan}");
+    assert!(last(&plan).contains("mode=CollectLeft") && last(&plan).contains("blocks=[0..8 of maps 0..1,"), "{plan}");
     let without = [conf.as_slice(), &[("spark.sql.adaptive.localShuffleReader.enabled", "false")]].concat();
     let (on, _, plan) = both(&without, sql).await;
     assert_eq!(on, off);
-    assert!(!last(&plan).contains("of maps 0..2"), "{plan}");
+    assert!(!last(&plan).contains("blocks=[0..8 of maps 0..1,"), "{plan}");
 }
 
 /// A side without rows: what the other side's stages would have done is not done.
