@@ -487,7 +487,8 @@ impl Agent {
         })
         .map_err(|e| internal("cannot start the engine", &e))?;
         let store = BlockStore::open(session.local_dirs(), self.options.executor_id.as_str())
-            .map_err(|e| internal("cannot use the local directories", &e))?;
+            .map_err(|e| internal("cannot use the local directories", &e))?
+            .holding(usize::try_from(session.conf().bytes(&keys::HELD_OUTPUT)).unwrap_or(0));
         let store = Arc::new(store);
         if let Ok(most) = u64::try_from(session.conf().bytes(&keys::DECOMMISSION_MAX_DISK)) {
             let _ = self.blocks.most_bytes.set(most);

@@ -162,6 +162,7 @@ conf_keys! {
     MAX_RESULT_SIZE = "spark.driver.maxResultSize", Bytes, "1g", "Most bytes of one query's result that the driver collects; 0: no limit.";
     LOCAL_DIR = "spark.local.dir", Text, "", "Folders for shuffle files and spills, separated by commas; empty: the system's temporary folder.";
     IO_COMPRESSION = "spark.io.compression.codec", Text, "lz4", "Codec of shuffle blocks: lz4, zstd or none.";
+    HELD_OUTPUT = "firesteel.shuffle.maxHeldOutput", Bytes, "4k", "A map output of at most so many bytes, its index among them, stays in the executor's memory (32 MiB for all of them) instead of two files; 0: none does.";
     SHUFFLE_COMPRESS = "spark.shuffle.compress", Bool, "true", "Whether shuffle blocks are compressed. Numbers are stored in as few bytes as their range needs either way.";
     BYPASS_MERGE_THRESHOLD = "spark.shuffle.sort.bypassMergeThreshold", Int, "200", "Up to so many reduce partitions, a map task keeps a buffer of rows for each; with more, or with rows so long that the buffers were few rows each, it gathers rows by partition when it writes them.";
     CACHE_BATCH_SIZE = "spark.sql.inMemoryColumnarStorage.batchSize", Int, "10000", "Most rows of one batch of a cached table.";

@@ -257,7 +257,9 @@ impl Default for ClusterOptions {
 
 impl Cluster {
     pub async fn start(options: ClusterOptions) -> Self {
-        let conf = options.conf.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        // Tests look at the files of outputs, and damage them.
+        let files = [("firesteel.shuffle.maxHeldOutput", "0")];
+        let conf = files.iter().chain(&options.conf).map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let state = Arc::new(State { conf, ..State::default() });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

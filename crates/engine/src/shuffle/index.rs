@@ -4,11 +4,9 @@
 //! CRC32C (of the rest of the record), the block's CRC32C, the block's rows (u64), and for each run the offset and length
 //! (u64 each) of its part of the block in the data file. Little endian. A reader reads only the records that it needs.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    os::unix::fs::FileExt,
-};
+use std::io::{self, Write};
+
+use super::held::Source;
 
 const MAGIC: u32 = 0x4653_4958;
 const VERSION: u32 = 1;
@@ -121,22 +119,19 @@ fn damaged(what: &str) -> io::Error {
 }
 
 /// Reads the entries of all partitions.
-pub fn read_all(file: &File) -> io::Result<Vec<BlockEntry>> {
-    let mut count = [0; 4];
-    file.read_exact_at(&mut count, 8)?;
-    read(file, 0..u32::from_le_bytes(count))
+pub fn read_all(index: &Source) -> io::Result<Vec<BlockEntry>> {
+    let count = index.read(8, 4)?;
+    read(index, 0..u32::from_le_bytes([count[0], count[1], count[2], count[3]]))
 }
 
 /// Reads the entries of `partitions`. `InvalidData` when the index is damaged.
-pub fn read(file: &File, partitions: std::ops::Range<u32>) -> io::Result<Vec<BlockEntry>> {
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0).map_err(|_| damaged("no header"))?;
+pub fn read(index: &Source, partitions: std::ops::Range<u32>) -> io::Result<Vec<BlockEntry>> {
+    let header = index.read(0, HEADER).map_err(|_| damaged("no header"))?;
     let records = Records::locate(&header, &partitions)?;
-    if file.metadata()?.len() != records.index_bytes {
+    if index.length()? != records.index_bytes {
         return Err(damaged("its length"));
     }
     let length = records.bytes.end - records.bytes.start;
-    let mut bytes = vec![0; usize::try_from(length).map_err(|_| damaged("its length"))?];
-    file.read_exact_at(&mut bytes, records.bytes.start)?;
+    let bytes = index.read(records.bytes.start, usize::try_from(length).map_err(|_| damaged("its length"))?)?;
     records.decode(&bytes)
 }

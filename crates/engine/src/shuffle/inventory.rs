@@ -1,7 +1,5 @@
 //! What a store holds, for a driver that was not there when it was written.
 
-use std::fs::File;
-
 use firesteel_protocol::{Fingerprint, ShuffleId};
 
 use super::{BlockStore, index, store::MapOutputId};
@@ -33,39 +31,36 @@ impl BlockStore {
     /// All outputs of shuffles that are identified. Reads their index files; what cannot be read is left out.
     pub fn inventory(&self) -> Vec<StoredShuffle> {
         let mut shuffles = self.identified();
-        for (shuffle, paths) in &mut shuffles {
-            for (id, path) in paths.drain(..) {
-                let read = File::open(&path).and_then(|file| index::read_all(&file));
-                match read {
+        for (shuffle, ids) in &mut shuffles {
+            for id in ids.drain(..) {
+                let index = self.source(id, "index").map_err(|e| e.to_string());
+                match index.and_then(|index| index::read_all(&index).map_err(|e| e.to_string())) {
                     Ok(entries) => shuffle.outputs.push(StoredOutput {
                         map: id.map,
                         attempt: id.attempt,
                         sizes: entries.iter().map(index::BlockEntry::length).collect(),
                         rows: entries.iter().map(|entry| entry.rows).sum(),
                     }),
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "an index cannot be read"),
+                    Err(error) => tracing::warn!(output = ?id, error, "an index cannot be read"),
                 }
             }
         }
         shuffles.into_iter().map(|(shuffle, _)| shuffle).collect()
     }
 
-    /// The shuffles that are identified, and the index files of their outputs.
-    fn identified(&self) -> Vec<(StoredShuffle, Vec<(MapOutputId, std::path::PathBuf)>)> {
+    /// The shuffles that are identified, and their outputs.
+    fn identified(&self) -> Vec<(StoredShuffle, Vec<MapOutputId>)> {
         let state = self.state.lock();
         let mut shuffles: Vec<_> = state
             .fingerprints
             .iter()
             .map(|(shuffle, fingerprint)| {
-                let outputs = state.outputs.get(shuffle).into_iter().flatten();
-                let mut paths: Vec<_> = outputs
-                    .map(|((map, attempt), output)| {
-                        let id = MapOutputId { shuffle: *shuffle, map: *map, attempt: *attempt };
-                        (id, self.path(output.root, id, "index"))
-                    })
+                let outputs = state.outputs.get(shuffle).into_iter().flat_map(std::collections::HashMap::keys);
+                let mut ids: Vec<_> = outputs
+                    .map(|(map, attempt)| MapOutputId { shuffle: *shuffle, map: *map, attempt: *attempt })
                     .collect();
-                paths.sort_unstable();
-                (StoredShuffle { shuffle: *shuffle, fingerprint: *fingerprint, outputs: Vec::new() }, paths)
+                ids.sort_unstable();
+                (StoredShuffle { shuffle: *shuffle, fingerprint: *fingerprint, outputs: Vec::new() }, ids)
             })
             .collect();
         shuffles.sort_unstable_by_key(|(shuffle, _)| shuffle.shuffle);

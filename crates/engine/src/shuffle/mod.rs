@@ -12,6 +12,7 @@ mod client;
 mod error;
 mod fetch;
 mod frame;
+mod held;
 mod index;
 mod inventory;
 mod limits;

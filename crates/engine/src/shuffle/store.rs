@@ -1,4 +1,4 @@
-//! Map outputs on an executor's local disks.
+//! Map outputs on an executor's local disks; small ones in its memory.
 //!
 //! `<dir>/firesteel-<executor>/shuffle-<id>/<map>-<attempt>.data` and `.index`. Both are written under temporary names;
 //! an output is there once its index has its own name.
@@ -8,7 +8,6 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Write},
     ops::Range,
-    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,7 +19,10 @@ use bytes::Bytes;
 use firesteel_protocol::{Fingerprint, ShuffleId};
 use parking_lot::Mutex;
 
-use super::index::{self, BlockEntry, Part};
+use super::{
+    held::{HELD_AT_MOST, Source},
+    index::{self, BlockEntry, Part},
+};
 
 /// What one attempt of a map task wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,6 +63,10 @@ pub struct BlockStore {
     pub(super) roots: Vec<PathBuf>,
     pub(super) state: Mutex<State>,
     used: AtomicU64,
+    /// An output of at most so many bytes stays in memory.
+    small: usize,
+    /// Bytes of those that did.
+    held: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -73,10 +79,20 @@ pub(super) struct State {
     removed_order: VecDeque<ShuffleId>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Output {
+    /// The folder of its files.
     pub root: usize,
-    bytes: u64,
+    /// Of its files.
+    pub bytes: u64,
+    /// Its data and its index, where it has no files.
+    pub held: Option<[Bytes; 2]>,
+}
+
+impl Output {
+    fn held_bytes(&self) -> u64 {
+        self.held.iter().flatten().map(|part| part.len() as u64).sum()
+    }
 }
 
 const REMEMBERED_REMOVALS: usize = 10_000;
@@ -99,7 +115,12 @@ impl BlockStore {
             let source = io::Error::new(io::ErrorKind::NotFound, "no local directory is configured");
             return Err(StoreError::Io { path: PathBuf::new(), source });
         }
-        Ok(Self { roots, state: Mutex::default(), used: AtomicU64::new(0) })
+        Ok(Self { roots, state: Mutex::default(), used: AtomicU64::new(0), small: 0, held: AtomicU64::new(0) })
+    }
+
+    /// Outputs of at most `bytes` stay in memory, up to 32 MiB of them.
+    pub fn holding(self, bytes: usize) -> Self {
+        Self { small: bytes, ..self }
     }
 
     /// Bytes of all outputs on disk.
@@ -116,29 +137,49 @@ impl BlockStore {
         (id.shuffle.0 as usize).wrapping_add(id.map as usize).wrapping_add(id.attempt as usize) % self.roots.len()
     }
 
-    /// In which folder an output is.
-    pub(super) fn find(&self, id: MapOutputId) -> Result<usize, StoreError> {
-        let state = self.state.lock();
-        let output = state.outputs.get(&id.shuffle).and_then(|maps| maps.get(&(id.map, id.attempt)));
-        output.map(|output| output.root).ok_or(StoreError::Missing(id))
+    /// The `data` or the `index` of an output.
+    pub(super) fn source(&self, id: MapOutputId, extension: &str) -> Result<Source, StoreError> {
+        let output = {
+            let state = self.state.lock();
+            let output = state.outputs.get(&id.shuffle).and_then(|maps| maps.get(&(id.map, id.attempt)));
+            output.cloned().ok_or(StoreError::Missing(id))?
+        };
+        if let Some([data, index]) = output.held {
+            return Ok(Source::Memory(if extension == "data" { data } else { index }));
+        }
+        let path = self.path(output.root, id, extension);
+        let file = File::open(&path).map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => StoreError::Missing(id),
+            _ => StoreError::of(&path, e),
+        })?;
+        Ok(Source::File(Arc::new(file)))
     }
 
-    /// Makes an output visible whose files have their names. Removes them again when the shuffle is not wanted any more.
-    pub(super) fn publish(&self, id: MapOutputId, root: usize, bytes: u64) -> Result<(), StoreError> {
+    /// Makes an output visible whose files, if it has any, have their names. Removes them again when the shuffle is not wanted
+    /// any more.
+    pub(super) fn publish(&self, id: MapOutputId, output: Output) -> Result<(), StoreError> {
+        let (root, has_files) = (output.root, output.held.is_none());
         {
             let mut state = self.state.lock();
             if !state.removed.contains(&id.shuffle) {
-                let before =
-                    state.outputs.entry(id.shuffle).or_default().insert((id.map, id.attempt), Output { root, bytes });
-                self.used.fetch_add(bytes, Ordering::Relaxed);
-                self.used.fetch_sub(before.map_or(0, |output| output.bytes), Ordering::Relaxed);
+                self.used.fetch_add(output.bytes, Ordering::Relaxed);
+                self.held.fetch_add(output.held_bytes(), Ordering::Relaxed);
+                let before = state.outputs.entry(id.shuffle).or_default().insert((id.map, id.attempt), output);
+                before.iter().for_each(|output| self.uncount(output));
                 return Ok(());
             }
         }
-        for extension in ["index", "data"] {
-            remove(fs::remove_file(self.path(root, id, extension)));
+        if has_files {
+            for extension in ["index", "data"] {
+                remove(fs::remove_file(self.path(root, id, extension)));
+            }
         }
         Err(StoreError::Removed(id.shuffle))
+    }
+
+    fn uncount(&self, output: &Output) {
+        self.used.fetch_sub(output.bytes, Ordering::Relaxed);
+        self.held.fetch_sub(output.held_bytes(), Ordering::Relaxed);
     }
 
     /// Whether nothing of this shuffle is to be kept any more.
@@ -149,38 +190,29 @@ impl BlockStore {
     /// Begins an output. Nothing of it is seen before [`OutputFile::commit`]; dropping it removes it.
     pub(super) fn create(&self, id: MapOutputId, num_partitions: usize) -> Result<OutputFile<'_>, StoreError> {
         let root = self.root_of(id);
-        let data = self.path(root, id, "data.tmp");
-        if let Some(dir) = data.parent() {
-            fs::create_dir_all(dir).map_err(|e| StoreError::of(&data, e))?;
-        }
-        let file = File::create(&data).map_err(|e| StoreError::of(&data, e))?;
-        Ok(OutputFile {
+        let mut out = OutputFile {
             store: self,
             id,
             root,
-            temporary: data,
-            file: BufWriter::with_capacity(1 << 20, file),
+            temporary: self.path(root, id, "data.tmp"),
+            data: Data::Memory(Vec::new()),
             offset: 0,
             entries: vec![BlockEntry::default(); num_partitions],
             committed: false,
-        })
+        };
+        if self.small == 0 {
+            out.to_file()?;
+        }
+        Ok(out)
     }
 
     /// The blocks of `partitions` of one output.
     pub fn blocks(&self, id: MapOutputId, partitions: Range<u32>) -> Result<Vec<StoredBlock>, StoreError> {
-        let root = self.find(id)?;
-        let open = |extension: &str| -> Result<File, StoreError> {
-            let path = self.path(root, id, extension);
-            File::open(&path).map_err(|e| match e.kind() {
-                io::ErrorKind::NotFound => StoreError::Missing(id),
-                _ => StoreError::of(&path, e),
-            })
-        };
-        let entries = index::read(&open("index")?, partitions.clone()).map_err(|e| match e.kind() {
+        let entries = index::read(&self.source(id, "index")?, partitions.clone()).map_err(|e| match e.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 StoreError::Damaged { id, message: e.to_string() }
             }
-            _ => StoreError::of(&self.path(root, id, "index"), e),
+            _ => StoreError::of(&self.path(self.root_of(id), id, "index"), e),
         })?;
         let mut blocks = Vec::with_capacity(entries.len());
         let mut data = None;
@@ -188,11 +220,11 @@ impl BlockStore {
             if entry.length() == 0 {
                 continue;
             }
-            let file: &Arc<File> = match &mut data {
-                Some(file) => file,
-                none => none.insert(Arc::new(open("data")?)),
+            let data: &Source = match &mut data {
+                Some(data) => data,
+                none => none.insert(self.source(id, "data")?),
             };
-            blocks.push(StoredBlock { id, partition, file: file.clone(), entry, part: 0, within: 0 });
+            blocks.push(StoredBlock { id, partition, data: data.clone(), entry, part: 0, within: 0 });
         }
         Ok(blocks)
     }
@@ -211,9 +243,7 @@ impl BlockStore {
             state.fingerprints.remove(&shuffle);
             state.outputs.remove(&shuffle)
         };
-        for output in outputs.iter().flat_map(HashMap::values) {
-            self.used.fetch_sub(output.bytes, Ordering::Relaxed);
-        }
+        outputs.iter().flat_map(HashMap::values).for_each(|output| self.uncount(output));
         for root in &self.roots {
             remove(fs::remove_dir_all(root.join(format!("shuffle-{shuffle}"))));
         }
@@ -222,7 +252,10 @@ impl BlockStore {
     pub fn remove_output(&self, id: MapOutputId) {
         let output = self.state.lock().outputs.get_mut(&id.shuffle).and_then(|maps| maps.remove(&(id.map, id.attempt)));
         let Some(output) = output else { return };
-        self.used.fetch_sub(output.bytes, Ordering::Relaxed);
+        self.uncount(&output);
+        if output.held.is_some() {
+            return;
+        }
         for extension in ["index", "data"] {
             remove(fs::remove_file(self.path(output.root, id, extension)));
         }
@@ -232,6 +265,7 @@ impl BlockStore {
     pub fn clear(&self) {
         self.state.lock().outputs.clear();
         self.used.store(0, Ordering::Relaxed);
+        self.held.store(0, Ordering::Relaxed);
         for root in &self.roots {
             remove(fs::remove_dir_all(root));
         }
@@ -251,13 +285,33 @@ pub(super) struct OutputFile<'a> {
     id: MapOutputId,
     root: usize,
     temporary: PathBuf,
-    file: BufWriter<File>,
+    data: Data,
     offset: u64,
     entries: Vec<BlockEntry>,
     committed: bool,
 }
 
+/// What was appended so far.
+enum Data {
+    /// While it is small.
+    Memory(Vec<u8>),
+    File(BufWriter<File>),
+}
+
 impl OutputFile<'_> {
+    /// What was held so far goes to a file, and what follows.
+    fn to_file(&mut self) -> Result<(), StoreError> {
+        let Data::Memory(held) = &self.data else { return Ok(()) };
+        let of = |e| StoreError::of(&self.temporary, e);
+        if let Some(dir) = self.temporary.parent() {
+            fs::create_dir_all(dir).map_err(of)?;
+        }
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&self.temporary).map_err(of)?);
+        file.write_all(held).map_err(of)?;
+        self.data = Data::File(file);
+        Ok(())
+    }
+
     /// Begins a run. Within one, partitions are written in order.
     pub fn start_run(&mut self) {
         let offset = self.offset;
@@ -268,7 +322,15 @@ impl OutputFile<'_> {
 
     /// Appends to the block of `partition` in this run.
     pub fn append(&mut self, partition: usize, bytes: &[u8], rows: u64) -> Result<(), StoreError> {
-        self.file.write_all(bytes).map_err(|e| StoreError::of(&self.temporary, e))?;
+        if let Data::Memory(held) = &self.data
+            && held.len() + bytes.len() > self.store.small
+        {
+            self.to_file()?;
+        }
+        match &mut self.data {
+            Data::Memory(held) => held.extend_from_slice(bytes),
+            Data::File(file) => file.write_all(bytes).map_err(|e| StoreError::of(&self.temporary, e))?,
+        }
         let entry = &mut self.entries[partition];
         if let Some(part) = entry.parts.last_mut() {
             if part.length == 0 {
@@ -288,8 +350,16 @@ impl OutputFile<'_> {
 
     /// Makes the output visible and says how long each block is and how many rows it has.
     pub fn commit(mut self) -> Result<Vec<(u64, u64)>, StoreError> {
-        self.file.flush().map_err(|e| StoreError::of(&self.temporary, e))?;
         let (store, id) = (self.store, self.id);
+        if let Some(held) = self.held() {
+            self.committed = true;
+            store.publish(id, Output { root: self.root, bytes: 0, held: Some(held) })?;
+            return Ok(self.entries.iter().map(|entry| (entry.length(), entry.rows)).collect());
+        }
+        self.to_file()?;
+        if let Data::File(file) = &mut self.data {
+            file.flush().map_err(|e| StoreError::of(&self.temporary, e))?;
+        }
         let index_temporary = store.path(self.root, id, "index.tmp");
         let write_index = || -> io::Result<u64> {
             let mut file = BufWriter::new(File::create(&index_temporary)?);
@@ -313,14 +383,26 @@ impl OutputFile<'_> {
             }
         };
         self.committed = true;
-        store.publish(id, self.root, self.offset + index_bytes)?;
+        store.publish(id, Output { root: self.root, bytes: self.offset + index_bytes, held: None })?;
         Ok(self.entries.iter().map(|entry| (entry.length(), entry.rows)).collect())
+    }
+}
+
+impl OutputFile<'_> {
+    /// Data and index, where they may stay in memory.
+    fn held(&mut self) -> Option<[Bytes; 2]> {
+        let Data::Memory(data) = &mut self.data else { return None };
+        let mut index = Vec::new();
+        index::write(&mut index, &self.entries).ok()?;
+        let bytes = data.len() + index.len();
+        let room = bytes <= self.store.small && self.store.held.load(Ordering::Relaxed) + bytes as u64 <= HELD_AT_MOST;
+        room.then(|| [std::mem::take(data).into(), index.into()])
     }
 }
 
 impl Drop for OutputFile<'_> {
     fn drop(&mut self) {
-        if !self.committed {
+        if !self.committed && matches!(self.data, Data::File(_)) {
             remove(fs::remove_file(&self.temporary));
         }
     }
@@ -331,7 +413,7 @@ impl Drop for OutputFile<'_> {
 pub struct StoredBlock {
     id: MapOutputId,
     partition: u32,
-    file: Arc<File>,
+    data: Source,
     entry: BlockEntry,
     part: usize,
     within: u64,
@@ -365,13 +447,12 @@ impl StoredBlock {
                 continue;
             }
             let take = usize::try_from(left).unwrap_or(usize::MAX).min(most.max(1));
-            let mut bytes = vec![0; take];
-            self.file.read_exact_at(&mut bytes, part.offset + self.within).map_err(|e| StoreError::Damaged {
+            let bytes = self.data.read(part.offset + self.within, take).map_err(|e| StoreError::Damaged {
                 id: self.id,
                 message: format!("cannot read {take} bytes of its data file: {e}"),
             })?;
             self.within += take as u64;
-            return Ok(Some(bytes.into()));
+            return Ok(Some(bytes));
         }
         Ok(None)
     }

@@ -6,7 +6,6 @@
 use std::{
     fs::{self, File},
     io::Write,
-    os::unix::fs::FileExt,
     path::PathBuf,
     sync::{
         Arc,
@@ -16,14 +15,17 @@ use std::{
 
 use bytes::Bytes;
 
-use super::store::{BlockStore, MapOutputId, StoreError, remove};
+use super::{
+    held::Source,
+    store::{BlockStore, MapOutputId, Output, StoreError, remove},
+};
 
-/// The files of an output, to be read from first to last. They stay readable when the output is removed.
+/// The data and the index of an output, to be read from first to last. They stay readable when the output is removed.
 #[derive(Debug)]
 pub struct OutputReader {
     id: MapOutputId,
     /// Data and index, with their lengths.
-    files: [(File, u64); 2],
+    files: [(Source, u64); 2],
     file: usize,
     offset: u64,
 }
@@ -34,11 +36,10 @@ impl BlockStore {
     /// # Errors
     /// It is not here, or cannot be opened.
     pub fn output(&self, id: MapOutputId) -> Result<OutputReader, StoreError> {
-        let root = self.find(id)?;
         let open = |extension: &str| {
-            let path = self.path(root, id, extension);
-            let opened = File::open(&path).and_then(|file| file.metadata().map(|m| (file, m.len())));
-            opened.map_err(|e| StoreError::of(&path, e))
+            let source = self.source(id, extension)?;
+            let length = source.length().map_err(|e| StoreError::Damaged { id, message: e.to_string() })?;
+            Ok((source, length))
         };
         Ok(OutputReader { id, files: [open("data")?, open("index")?], file: 0, offset: 0 })
     }
@@ -95,11 +96,11 @@ impl OutputReader {
                 continue;
             }
             let take = usize::try_from(left).unwrap_or(usize::MAX).min(most.max(1));
-            let mut bytes = vec![0; take];
-            file.read_exact_at(&mut bytes, self.offset)
+            let bytes = file
+                .read(self.offset, take)
                 .map_err(|e| StoreError::Damaged { id: self.id, message: format!("cannot read its files: {e}") })?;
             self.offset += take as u64;
-            return Ok(Some(bytes.into()));
+            return Ok(Some(bytes));
         }
         Ok(None)
     }
@@ -151,7 +152,7 @@ impl IncomingOutput {
                 false => StoreError::of(path, e),
             })?;
         }
-        self.store.publish(self.id, self.root, self.bytes)
+        self.store.publish(self.id, Output { root: self.root, bytes: self.bytes, held: None })
     }
 
     fn damaged(&self, message: &str) -> StoreError {

@@ -325,6 +325,41 @@ fn outputs_come_and_go() {
     assert_eq!(fs::read_dir(here.dir.path().join("a/firesteel-me")).unwrap().count(), 0);
 }
 
+#[tokio::test]
+async fn small_outputs_stay_in_memory() {
+    let files = |here: &Here| {
+        let in_folder =
+            |dir: &str| fs::read_dir(here.dir.path().join(dir).join(format!("firesteel-me/shuffle-{SHUFFLE}")));
+        ["a", "b"].into_iter().filter_map(|dir| in_folder(dir).ok()).flatten().count()
+    };
+    let mut here = Here::new();
+    let dirs = [here.dir.path().join("a"), here.dir.path().join("b")];
+    here.store = Arc::new(BlockStore::open(&dirs, "me").unwrap().holding(4096));
+    let hash = Partitioning::Hash(vec![col("id", &batch(0, 1).schema()).unwrap()], 3);
+    let small = [batch(0, 10)];
+    let large = [batch(10, 2000)];
+    here.write(0, &hash, Default::default(), &unbounded(), &small).unwrap();
+    assert_eq!((files(&here), here.store.disk_used()), (0, 0));
+    here.write(1, &hash, Default::default(), &unbounded(), &large).unwrap();
+    assert_eq!(files(&here), 2);
+    assert!(here.store.disk_used() > 4096);
+    let got: Vec<_> =
+        here.read(2, InputKind::Partitioned, small[0].schema(), 3).await.unwrap().into_iter().flatten().collect();
+    assert_eq!(texts(&got), texts(&[small[0].clone(), large[0].clone()]));
+    // They are handed over as others are.
+    let id = MapOutputId { shuffle: SHUFFLE, map: 0, attempt: 0 };
+    let mut output = here.store.output(id).unwrap();
+    let mut bytes = 0;
+    while let Some(piece) = output.read(100).unwrap() {
+        bytes += piece.len() as u64;
+    }
+    assert_eq!(bytes, output.data_bytes() + output.index_bytes());
+    here.store.remove_output(id);
+    assert!(matches!(here.store.blocks(id, 0..1), Err(StoreError::Missing(_))));
+    here.store.remove_shuffle(SHUFFLE);
+    assert_eq!(here.store.disk_used(), 0);
+}
+
 #[test]
 fn causes_are_found_through_every_wrapper() {
     let failed = || FetchFailedError {
