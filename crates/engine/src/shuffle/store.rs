@@ -201,7 +201,7 @@ impl BlockStore {
             committed: false,
         };
         if self.small == 0 {
-            out.to_file()?;
+            out.write_to_file()?;
         }
         Ok(out)
     }
@@ -300,7 +300,7 @@ enum Data {
 
 impl OutputFile<'_> {
     /// What was held so far goes to a file, and what follows.
-    fn to_file(&mut self) -> Result<(), StoreError> {
+    fn write_to_file(&mut self) -> Result<(), StoreError> {
         let Data::Memory(held) = &self.data else { return Ok(()) };
         let of = |e| StoreError::of(&self.temporary, e);
         if let Some(dir) = self.temporary.parent() {
@@ -325,7 +325,7 @@ impl OutputFile<'_> {
         if let Data::Memory(held) = &self.data
             && held.len() + bytes.len() > self.store.small
         {
-            self.to_file()?;
+            self.write_to_file()?;
         }
         match &mut self.data {
             Data::Memory(held) => held.extend_from_slice(bytes),
@@ -356,7 +356,7 @@ impl OutputFile<'_> {
             store.publish(id, Output { root: self.root, bytes: 0, held: Some(held) })?;
             return Ok(self.entries.iter().map(|entry| (entry.length(), entry.rows)).collect());
         }
-        self.to_file()?;
+        self.write_to_file()?;
         if let Data::File(file) = &mut self.data {
             file.flush().map_err(|e| StoreError::of(&self.temporary, e))?;
         }
