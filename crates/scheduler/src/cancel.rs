@@ -52,17 +52,19 @@ impl Scheduler {
         self.ending.front().map(|(told, _)| told.saturating_add(timeout))
     }
 
-    /// A task that does not end takes its executor with it (`spark.task.reaper.killTimeout`).
-    pub(crate) fn end_executors_of_endless_tasks(&mut self, actions: &mut Vec<Action>) {
-        let Some(timeout) = self.config.kill_timeout_ms else { return };
+    /// A task that does not end takes its executor with it (`spark.task.reaper.killTimeout`). True when one did.
+    pub(crate) fn end_executors_of_endless_tasks(&mut self, actions: &mut Vec<Action>) -> bool {
+        let Some(timeout) = self.config.kill_timeout_ms else { return false };
+        let mut any = false;
         while let Some((told, number)) = self.ending.front().copied() {
             let Some(attempt) = self.attempts.get(&number) else {
                 self.ending.pop_front();
                 continue;
             };
             if told.saturating_add(timeout) > self.now {
-                return;
+                return any;
             }
+            any = true;
             self.ending.pop_front();
             let (executor, id) = (attempt.executor, attempt.id(number));
             let message = format!(
@@ -72,5 +74,6 @@ impl Scheduler {
             let loss = ExecutorLossReason::Unresponsive { message: message.clone() };
             self.end_executor(executor, message, loss, actions);
         }
+        any
     }
 }

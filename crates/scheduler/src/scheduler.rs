@@ -152,9 +152,11 @@ impl Scheduler {
             Event::ShuffleReleased { shuffle } => self.release_shuffle(shuffle, actions),
             Event::Tick => {}
         }
-        self.end_exclusion_terms();
-        self.end_executors_of_endless_tasks(actions);
-        if self.find_slow_tasks() {
+        let terms = self.end_exclusion_terms();
+        let ended = self.end_executors_of_endless_tasks(actions);
+        let slow = self.find_slow_tasks();
+        // Executors that the event does not name may have something to run now.
+        if terms || ended || slow {
             offer = Offer::All;
         }
         let launched = self.launch_tasks(offer, actions);

@@ -127,12 +127,12 @@ impl Scheduler {
         }
     }
 
-    /// Gives executors and nodes another chance whose term is over.
-    pub(crate) fn end_exclusion_terms(&mut self) {
+    /// Gives executors and nodes another chance whose term is over. True when there are any.
+    pub(crate) fn end_exclusion_terms(&mut self) -> bool {
         let now = self.now;
         let health = &mut self.health;
         if health.next_end().is_none_or(|end| end > now) {
-            return;
+            return false;
         }
         let over = |until: u64| until <= now;
         let executors: Vec<u32> =
@@ -159,5 +159,6 @@ impl Scheduler {
             let excluded = self.health.excludes(executor, &node);
             self.executors.set_excluded(executor, excluded);
         }
+        true
     }
 }

@@ -364,3 +364,54 @@ fn the_mix_is_a_mix() {
     let all: u32 = outcomes.values().sum();
     assert!(outcomes["succeeded"] > all / 2 && with_reruns > 600 && copies > 300 && given_up > 100);
 }
+
+/// A task that ends just when the executor of an endless one is given up: what that ran is launched elsewhere at once, since nothing
+/// else may happen. Found by `any_faults`.
+#[test]
+fn what_an_ended_executor_ran_is_offered_to_all() {
+    let properties = |number: u64| JobProperties {
+        pool: Some(format!("pool-{number}").into()),
+        tags: [format!("tag-{number}")].into(),
+        ..JobProperties::default()
+    };
+    let first = JobSpec { properties: properties(0), ..spec(0, &vec![(0, 2, false)], 0) };
+    let second =
+        JobSpec { properties: properties(1), ..spec(1, &vec![(0, 0, false), (0, 6, false), (3, 1, false)], 100) };
+    let stage = StageExclusion {
+        max_task_attempts_per_executor: 1,
+        max_task_attempts_per_node: 2,
+        max_failed_tasks_per_executor: 2,
+        max_failed_executors_per_node: 2,
+    };
+    let application = ApplicationExclusion {
+        max_failed_tasks_per_executor: 2,
+        max_failed_executors_per_node: 2,
+        timeout_ms: 40,
+        kill: false,
+        on_fetch_failure: false,
+    };
+    let scenario = Scenario {
+        jobs: vec![(24, vec![first]), (39, vec![second])],
+        executors: vec![3, 3],
+        faults: vec![
+            (66, Fault::Cancel(2)),
+            (28, Fault::Kill(6, ExecutorLossReason::OutOfMemory)),
+            (41, Fault::AddExecutor(2)),
+            (0, Fault::DeafToKills(1)),
+            (0, Fault::Slow(1, 5)),
+        ],
+        config: SchedulerConfig {
+            max_executor_failures: 2,
+            no_executors_timeout_ms: 300_000,
+            exclusion: Exclusion { stage: Some(stage), application: Some(application), unschedulable_timeout_ms: 30 },
+            locality: LocalityWaits { process_ms: 12, node_ms: 3, reset_on_launch: false },
+            kill_timeout_ms: Some(9),
+            dynamic_allocation: true,
+            ..SchedulerConfig::default()
+        },
+        duplicate_every: 0,
+        inline_every: 1,
+        seed: 6_452_505_527_674_595_245,
+    };
+    Cluster::new(&scenario).run();
+}
