@@ -99,20 +99,20 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Whether a stage that reads this one began, or there are outputs that an ended job made from it.
+    /// Whether a stage that reads this one began, or there are outputs that this or an ended job made from it.
     fn was_read(&self, id: StageId) -> bool {
         let Some(stage) = self.stages.get(&id) else { return false };
         stage.children.iter().any(|child| self.stages.get(child).is_some_and(|child| child.began))
-            || self.left_behind_of(stage.spec.output.shuffle()).next().is_some()
+            || self.made_from(stage.spec.output.shuffle()).next().is_some()
     }
 
-    /// The outputs that ended jobs made from this shuffle of an indeterminate stage and left behind.
-    fn left_behind_of(&self, shuffle: ShuffleId) -> impl Iterator<Item = ShuffleId> {
-        let made_from_it =
-            move |outputs: &ShuffleOutputs| outputs.unrepeatable.contains(&shuffle) && !outputs.is_empty();
-        let left =
-            self.outputs.iter().filter(move |(id, outputs)| made_from_it(outputs) && !self.writers.contains_key(id));
-        left.map(|(id, _)| id)
+    /// The other shuffles with outputs made from this one of an indeterminate stage: by stages that began, or by ended jobs that left
+    /// them behind, whether or not a stage of a running job writes them now.
+    fn made_from(&self, shuffle: ShuffleId) -> impl Iterator<Item = ShuffleId> {
+        let is_made_from_it = move |id: ShuffleId, outputs: &ShuffleOutputs| {
+            id != shuffle && outputs.unrepeatable.contains(&shuffle) && !outputs.is_empty()
+        };
+        self.outputs.iter().filter(move |(id, outputs)| is_made_from_it(*id, outputs)).map(|(id, _)| id)
     }
 
     /// Has these stages run, after what they need and only as far as their outputs are missing.
@@ -274,8 +274,13 @@ impl Scheduler {
     /// A stage whose rows cannot be made again in the same way lost some that were read: it and all that followed from
     /// it start over. Adds to `todo` what must run for that.
     fn roll_back(&mut self, cause: StageId, todo: &mut Vec<StageId>, actions: &mut Vec<Action>) {
+        // What was made from it goes with it: of stages, also of those that have not begun since an ended job ran them.
+        let shuffle = self.stages.get(&cause).map(|stage| stage.spec.output.shuffle());
+        let made: Vec<ShuffleId> = shuffle.into_iter().flat_map(|id| self.made_from(id)).collect();
+        let (written, left_behind): (Vec<_>, Vec<_>) = made.into_iter().partition(|id| self.writers.contains_key(id));
         let mut all = vec![cause];
-        let mut seen = HashSet::from([cause]);
+        all.extend(written.iter().filter_map(|shuffle| self.writers.get(shuffle)).copied().filter(|id| *id != cause));
+        let mut seen: HashSet<StageId> = all.iter().copied().collect();
         let mut next = 0;
         while let Some(stage) = all.get(next).and_then(|id| self.stages.get(id)) {
             next += 1;
@@ -295,9 +300,6 @@ impl Scheduler {
             }
         }
 
-        // What ended jobs made from it and left behind goes with it.
-        let shuffle = self.stages.get(&cause).map(|stage| stage.spec.output.shuffle());
-        let left_behind: Vec<ShuffleId> = shuffle.into_iter().flat_map(|id| self.left_behind_of(id)).collect();
         for shuffle in left_behind {
             if let Some(outputs) = self.outputs.get_mut(shuffle) {
                 outputs.lose_all();

@@ -226,12 +226,12 @@ fn placed(mut spec: JobSpec, seed: u64) -> JobSpec {
 }
 
 /// So many schedules, or as many as `PROPTEST_CASES` says; always the same ones, or those of `PROPTEST_RNG_SEED`: a commit passes or
-/// fails, whoever runs it. Look for new ones with other seeds. Known and not mended yet: seeds 4 and 13 find results that mix two versions of
-/// rows that do not repeat, when executors are lost between the jobs of one query.
+/// fails, whoever runs it. Look for new ones with other seeds. This one found results that mixed two versions of
+/// rows that do not repeat, after executors were lost between the jobs of one query.
 fn cases(count: u32) -> Config {
     let default = Config::default();
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { count };
-    let rng_seed = if std::env::var_os("PROPTEST_RNG_SEED").is_some() { default.rng_seed } else { RngSeed::Fixed(11) };
+    let rng_seed = if std::env::var_os("PROPTEST_RNG_SEED").is_some() { default.rng_seed } else { RngSeed::Fixed(4) };
     Config { cases, rng_seed, failure_persistence: None, ..default }
 }
 
