@@ -276,10 +276,13 @@ impl Scheduler {
     fn roll_back(&mut self, cause: StageId, todo: &mut Vec<StageId>, actions: &mut Vec<Action>) {
         // What was made from it goes with it: of stages, also of those that have not begun since an ended job ran them.
         let shuffle = self.stages.get(&cause).map(|stage| stage.spec.output.shuffle());
-        let made: Vec<ShuffleId> = shuffle.into_iter().flat_map(|id| self.made_from(id)).collect();
-        let (written, left_behind): (Vec<_>, Vec<_>) = made.into_iter().partition(|id| self.writers.contains_key(id));
-        let mut all = vec![cause];
-        all.extend(written.iter().filter_map(|shuffle| self.writers.get(shuffle)).copied().filter(|id| *id != cause));
+        let (mut all, mut left_behind) = (vec![cause], Vec::new());
+        for made in shuffle.into_iter().flat_map(|id| self.made_from(id)) {
+            match self.writers.get(&made) {
+                Some(stage) => all.push(*stage),
+                None => left_behind.push(made),
+            }
+        }
         let mut seen: HashSet<StageId> = all.iter().copied().collect();
         let mut next = 0;
         while let Some(stage) = all.get(next).and_then(|id| self.stages.get(id)) {

@@ -127,6 +127,8 @@ impl ArrowEncoder {
     }
 
     fn encode(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+        // Arrow writes the buffers of views whole, whatever the rows use of them.
+        let batch = &compact(batch.clone());
         // Each frame stands alone: it brings all of its dictionaries.
         let mut tracker = DictionaryTracker::new(false);
         if self.has_dictionaries {

@@ -108,6 +108,7 @@ impl Trial {
 pub struct FrameEncoder {
     compression: BlockCompression,
     trials: Vec<Trial>,
+    /// The last part compressed is at its beginning.
     compressed: Vec<u8>,
     bytes: Vec<u8>,
 }
@@ -268,8 +269,8 @@ impl FrameEncoder {
     fn part(&mut self, raw: &[u8], compress: bool, out: &mut Vec<u8>) -> Result<()> {
         let length = u32::try_from(raw.len()).ok().filter(|_| raw.len() <= MAX_PART);
         let length = length.ok_or_else(|| exec_datafusion_err!("a column of {} bytes in one batch", raw.len()))?;
-        let codec = if compress && raw.len() >= LEAST_COMPRESSED { self.compress(raw)? } else { STORED };
-        let stored = if codec == STORED { raw } else { &self.compressed };
+        let compressed = if compress && raw.len() >= LEAST_COMPRESSED { self.compress(raw)? } else { None };
+        let (codec, stored) = compressed.map_or((STORED, raw), |(codec, length)| (codec, &self.compressed[..length]));
         out.push(codec);
         out.extend_from_slice(&(stored.len() as u32).to_le_bytes());
         out.extend_from_slice(&length.to_le_bytes());
@@ -277,23 +278,25 @@ impl FrameEncoder {
         Ok(())
     }
 
-    /// Into `self.compressed`. Answers the codec: none where that saves less than an eighth.
-    fn compress(&mut self, raw: &[u8]) -> Result<u8> {
-        let codec = match self.compression {
-            BlockCompression::None => return Ok(STORED),
+    /// Into `self.compressed`. Answers codec and length: `None` where that saves less than an eighth.
+    fn compress(&mut self, raw: &[u8]) -> Result<Option<(u8, usize)>> {
+        let (codec, length) = match self.compression {
+            BlockCompression::None => return Ok(None),
             BlockCompression::Lz4 => {
-                self.compressed.resize(lz4_flex::block::get_maximum_output_size(raw.len()), 0);
+                let most = lz4_flex::block::get_maximum_output_size(raw.len());
+                if self.compressed.len() < most {
+                    self.compressed.resize(most, 0);
+                }
                 let length = lz4_flex::block::compress_into(raw, &mut self.compressed)
                     .map_err(|e| exec_datafusion_err!("lz4: {e}"))?;
-                self.compressed.truncate(length);
-                LZ4
+                (LZ4, length)
             }
             BlockCompression::Zstd => {
                 self.compressed = zstd::bulk::compress(raw, ZSTD_LEVEL)?;
-                ZSTD
+                (ZSTD, self.compressed.len())
             }
         };
-        Ok(if self.compressed.len() <= raw.len() - raw.len() / 8 { codec } else { STORED })
+        Ok((length <= raw.len() - raw.len() / 8).then_some((codec, length)))
     }
 }
 

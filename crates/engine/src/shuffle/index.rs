@@ -55,6 +55,11 @@ pub fn write(out: &mut impl Write, entries: &[BlockEntry]) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes that [`write`] makes of these.
+pub fn length(entries: &[BlockEntry]) -> usize {
+    HEADER + entries.len() * record_size(entries.first().map_or(0, |entry| entry.parts.len()))
+}
+
 fn record_size(runs: usize) -> usize {
     4 + 4 + 8 + 16 * runs
 }

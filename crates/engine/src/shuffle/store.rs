@@ -392,11 +392,13 @@ impl OutputFile<'_> {
     /// Data and index, where they may stay in memory.
     fn held(&mut self) -> Option<[Bytes; 2]> {
         let Data::Memory(data) = &mut self.data else { return None };
+        let bytes = data.len() + index::length(&self.entries);
+        if bytes > self.store.small || self.store.held.load(Ordering::Relaxed) + bytes as u64 > HELD_AT_MOST {
+            return None;
+        }
         let mut index = Vec::new();
         index::write(&mut index, &self.entries).ok()?;
-        let bytes = data.len() + index.len();
-        let room = bytes <= self.store.small && self.store.held.load(Ordering::Relaxed) + bytes as u64 <= HELD_AT_MOST;
-        room.then(|| [std::mem::take(data).into(), index.into()])
+        Some([std::mem::take(data).into(), index.into()])
     }
 }
 

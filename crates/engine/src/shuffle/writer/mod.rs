@@ -15,7 +15,7 @@ use datafusion::{
 
 use self::{buffered::Buffered, route::Route, sorted::Sorted};
 use super::{
-    block::{BlockCompression, BlockEncoder, compact, row_bytes},
+    block::{BlockCompression, BlockEncoder, row_bytes},
     store::{BlockStore, MapOutputId, OutputFile, StoreError},
 };
 
@@ -128,12 +128,8 @@ impl Sink<'_> {
     /// Into `self.encoded`. Answers how many rows.
     fn encode(&mut self, batch: &RecordBatch, rows: Range<usize>) -> Result<u64> {
         self.encoded.clear();
-        let count = rows.len() as u64;
-        // A slice of a view array brings all of its buffers along.
-        let piece =
-            compact(if rows.len() < batch.num_rows() { batch.slice(rows.start, rows.len()) } else { batch.clone() });
-        self.encoder.encode(&piece, &mut self.encoded)?;
-        Ok(count)
+        self.encoder.encode(&batch.slice(rows.start, rows.len()), &mut self.encoded)?;
+        Ok(rows.len() as u64)
     }
 }
 
