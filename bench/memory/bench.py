@@ -14,9 +14,10 @@ import tempfile
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tpch"), str(ROOT / "cluster")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tpch"), str(ROOT / "cluster")]
 import jobs
 import tpch
+from peak import high_water
 
 POD_MIB = 1024
 # The least that Spark adds to what is asked for.
@@ -58,11 +59,10 @@ class Watch(threading.Thread):
                     command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
                     if not command[0].endswith(b"firesteel") or command[1] != b"executor":
                         continue
-                    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-                        if line.startswith("VmHWM:"):
-                            self.peaks[pid] = int(line.split()[1]) // 1024
                 except (OSError, IndexError):
                     continue
+                # It may be gone by now: what it had before counts.
+                self.peaks[pid] = max(self.peaks.get(pid, 0), high_water(pid) >> 20)
 
 
 def main():

@@ -23,6 +23,9 @@ import time
 
 import tpch
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from peak import high_water
+
 ENGINES = ["firesteel", "spark", "sail", "duckdb"]
 
 
@@ -140,17 +143,6 @@ def tree(pid):
             pass
         at += 1
     return found
-
-
-def high_water(pid):
-    """The most memory a process ever had resident, in bytes."""
-    try:
-        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 0
 
 
 class Worker:
