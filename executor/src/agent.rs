@@ -9,7 +9,7 @@ use std::{
 use firesteel_engine::{
     EngineOptions, EngineSession, ExecutionMode,
     codec::PlanCodec,
-    shuffle::{BlockClient, BlockStore, MAX_MESSAGE_BYTES, MapOutputId},
+    shuffle::{BlockClient, BlockServer, BlockStore, MAX_MESSAGE_BYTES, MapOutputId},
     task::TaskEnvironment,
 };
 use firesteel_plan::{SparkConf, conf::keys};
@@ -29,17 +29,13 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{
-    Code, Status, Streaming,
-    service::interceptor::InterceptedService,
-    transport::{Server, server::TcpIncoming},
-};
+use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService, transport::Server};
 
 use crate::{
     ExecutorError, ExecutorOptions, cached,
     driver::{Driver, Token},
     handover::Handover,
-    inventory,
+    inventory, listen,
     outbox::{Outbox, Reporter},
     service::{Blocks, DriverPlace},
     tasks::{Tasks, refused},
@@ -126,10 +122,11 @@ impl Agent {
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
             .max_decoding_message_size(MAX_MESSAGE_BYTES);
         let service = InterceptedService::new(service, firesteel_protocol::auth::CheckToken::new(&options.auth_token));
+        let shuffle = BlockServer::new(&options.auth_token, blocks.store.clone());
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)));
+            .serve_with_incoming(listen::calls(listener, shuffle));
         tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!(%error, "the block service ended");

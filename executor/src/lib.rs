@@ -8,6 +8,7 @@ mod cached;
 mod driver;
 mod handover;
 mod inventory;
+mod listen;
 mod options;
 mod outbox;
 mod outputs;

@@ -12,6 +12,7 @@ use firesteel_plan::{DataType, Ident, Relation, SparkError, SparkResult, expr::W
 use crate::{
     AnalyzedQuery, OutputColumn, errors,
     expression::Env,
+    relation::hint::JoinHints,
     scope::{Attribute, Planned},
     tables::Tables,
 };
@@ -44,6 +45,8 @@ pub(crate) struct RelEnv<'a> {
     /// The expression that a subquery stands in.
     pub outer: Option<&'a Env<'a>>,
     pub windows: Option<&'a Windows<'a>>,
+    /// Join hints of the query around.
+    pub hints: Option<&'a JoinHints<'a>>,
     pub view_depth: usize,
 }
 

@@ -223,12 +223,21 @@ impl EngineSession {
     }
 
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-        let mut rules = crate::optimize::physical_rules();
+        let mut rules = crate::optimize::physical_rules(self.sort_merge_above());
         // Tasks put these joins in when they begin: up to then others look for DataFusion's.
         if self.0.mode == ExecutionMode::InProcess {
             rules.push(Arc::new(BoundedMemory));
         }
         rules
+    }
+
+    /// Bytes of a build side's partition above which a join sorts both sides.
+    fn sort_merge_above(&self) -> u64 {
+        let conf = self.conf();
+        match self.0.mode {
+            ExecutionMode::InProcess => crate::join::threshold(&conf, self.0.memory.total() / self.0.slots),
+            ExecutionMode::Cluster => crate::join::threshold_of_executors(&conf),
+        }
     }
 
     fn batch_rows(&self) -> usize {

@@ -87,6 +87,7 @@ conf_keys! {
     SKEW_THRESHOLD = "spark.sql.adaptive.skewJoin.skewedPartitionThresholdInBytes", Bytes, "268435456", "No smaller partition is skewed.";
     LOCAL_SHUFFLE_READER = "spark.sql.adaptive.localShuffleReader.enabled", Bool, "true", "Whether tasks read whole map outputs where rows need not be in partitions by key any more.";
     LOCAL_MAP_THRESHOLD = "spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold", Bytes, "0", "A sort-merge join one side of which has no larger partition becomes a hash join, if this is not below the advisory partition size.";
+    SORT_MERGE_THRESHOLD = "firesteel.sql.join.sortMergeThreshold", Bytes, "", "A join partition both sides of which are larger sorts and merges them instead of building a hash table; -1: never, but for hints. Not set: 16 times the memory of a task, up to which a hash join goes to disk once.";
     NON_EMPTY_PARTITION_RATIO = "spark.sql.adaptive.nonEmptyPartitionRatioForBroadcastJoin", Double, "0.2", "A side that has rows in a smaller share of its partitions is not broadcast, whatever its size.";
     PARTITION_OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode", Text, "STATIC", "What INSERT OVERWRITE of a partitioned table replaces: STATIC or DYNAMIC.";
     WAREHOUSE_DIR = "spark.sql.warehouse.dir", Text, "spark-warehouse", "Folder of the tables that have no location of their own.";

@@ -28,7 +28,7 @@ impl Interceptor for CheckToken {
 }
 
 /// Compares in a time that does not depend on where the two differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub fn same(a: &[u8], b: &[u8]) -> bool {
     let differences = a.iter().zip(b).fold(0, |acc, (a, b)| acc | (a ^ b));
     a.len() == b.len() && std::hint::black_box(differences) == 0
 }

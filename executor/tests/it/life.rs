@@ -63,7 +63,7 @@ async fn blocks_are_not_served_without_the_token() {
     }
     let client = BlockClient::new(crate::cluster::TOKEN, Duration::from_secs(1)).unwrap();
     let mut blocks = client.fetch(&executor, request).await.unwrap();
-    assert!(blocks.message().await.unwrap().is_some());
+    assert!(blocks.try_next().await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

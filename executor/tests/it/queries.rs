@@ -20,7 +20,10 @@ use datafusion::{
     physical_plan::{ExecutionPlan, joins::HashJoinExec},
     prelude::{DataFrame, SessionContext},
 };
-use firesteel_engine::shuffle::ShuffleReaderExec;
+use firesteel_engine::{
+    join::{JoinHint, JoinHintNode},
+    shuffle::ShuffleReaderExec,
+};
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::{
@@ -447,20 +450,22 @@ async fn subqueries_are_the_same() {
     run_all(BROADCAST, subqueries()).await;
 }
 
-/// Every join type, hashed and broadcast, with and without a condition besides the keys, each table on each side.
+/// Every join type, hashed, broadcast, and sorted and merged, with and without a condition besides the keys, each table on each side.
 #[tokio::test(flavor = "multi_thread")]
 async fn joins_are_the_same() {
     let tables = Tables::new();
     let cluster = Cluster::start(ClusterOptions::default()).await;
-    for conf in [PARTITIONED, BROADCAST] {
+    for (conf, hint) in [(PARTITIONED, None), (BROADCAST, None), (BROADCAST, Some(JoinHint::Merge))] {
+        let mut merges = 0;
         for join in JOINS {
             for filtered in [false, true] {
                 for (left, right) in
                     [("fact", "dim"), ("dim", "fact"), ("small", "fact"), ("fact", "empty"), ("empty", "dim")]
                 {
-                    let build = |ctx: SessionContext| async move { joined(&ctx, left, right, join, filtered).await };
-                    let name = format!("{left} {join} join {right}, filtered: {filtered}, {conf:?}");
+                    let build = async |ctx: SessionContext| joined(&ctx, left, right, join, filtered, hint).await;
+                    let name = format!("{left} {join} join {right}, filtered: {filtered}, {conf:?}, {hint:?}");
                     let plan = build(tables.cluster(conf).await).await.create_physical_plan().await.unwrap();
+                    merges += usize::from(display(&plan).contains("SortMergeJoin"));
                     let got = cluster.run(plan.clone()).await;
                     let got = got.unwrap_or_else(|e| panic!("{name}: {e:?}\n{}", display(&plan)));
                     let expected = build(tables.alone().await).await.collect().await.unwrap();
@@ -477,16 +482,28 @@ async fn joins_are_the_same() {
                 }
             }
         }
+        // Joins with an empty table are planned away.
+        assert_eq!(merges >= 60, hint.is_some(), "{merges} sort-merge joins, {conf:?}, {hint:?}");
     }
 }
 
-async fn joined(ctx: &SessionContext, left: &str, right: &str, join: JoinType, filtered: bool) -> DataFrame {
+async fn joined(
+    ctx: &SessionContext,
+    left: &str,
+    right: &str,
+    join: JoinType,
+    filtered: bool,
+    hint: Option<JoinHint>,
+) -> DataFrame {
     let side = |name: &'static str, df: DataFrame| {
         let (key, value) = if df.schema().has_column_with_unqualified_name("k") { ("k", "g") } else { ("dk", "size") };
         df.select(vec![col(key).alias(format!("{name}_key")), col(value).alias(format!("{name}_value"))]).unwrap()
     };
     let left = side("l", table(ctx, left).await);
-    let right = side("r", table(ctx, right).await);
+    let mut right = side("r", table(ctx, right).await);
+    if let Some(hint) = hint {
+        right = DataFrame::new(ctx.state(), JoinHintNode::plan(right.into_unoptimized_plan(), hint));
+    }
     let filter: Option<Expr> = filtered.then(|| col("l_value").lt(col("r_value")));
     left.join(right, join, &["l_key"], &["r_key"], filter).unwrap()
 }
@@ -536,11 +553,11 @@ async fn plans_are_cut_where_rows_change_hands() {
     let scans = stages(PARTITIONED, group_by).await;
     assert_eq!(scans.len(), 2, "{scans:?}");
     assert_eq!((scans[0].1, scans[1]), (3, (3, 1)));
-    let join: Query = query!(|ctx| joined(&ctx, "fact", "dim", JoinType::Inner, false).await);
+    let join: Query = query!(|ctx| joined(&ctx, "fact", "dim", JoinType::Inner, false, None).await);
     assert_eq!(stages(PARTITIONED, join).await.len(), 3);
     assert_eq!(stages(BROADCAST, join).await.len(), 2);
     // The build side's rows must come out once: no broadcast.
-    let plan = joined(&tables.cluster(BROADCAST).await, "small", "fact", JoinType::Left, false).await;
+    let plan = joined(&tables.cluster(BROADCAST).await, "small", "fact", JoinType::Left, false, None).await;
     let graph = cluster.cut(plan.create_physical_plan().await.unwrap());
     assert!(graph.stages.iter().all(|stage| {
         let mut broadcasts = false;

@@ -31,7 +31,7 @@ use crate::{
 
 impl Analyzer<'_> {
     fn subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Planned> {
-        let inner = RelEnv { outer: Some(env), windows: None, ..*env.rel };
+        let inner = RelEnv { outer: Some(env), windows: None, hints: None, ..*env.rel };
         self.relation(relation, &inner)?.exact()
     }
 

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod generator;
+pub(crate) mod hint;
 mod join;
 mod select;
 mod set_operation;
@@ -16,7 +17,6 @@ use datafusion::{
     logical_expr::{Distinct, EmptyRelation, Expr as DfExpr, Filter, Limit, LogicalPlan, Sort, expr::Sort as DfSort},
     scalar::ScalarValue,
 };
-use firesteel_engine::exchange::{Exchange, ExchangeNode};
 use firesteel_functions::{Typed, coercion, operators};
 use firesteel_plan::{
     DataType, Expr, Ident, Relation, RelationKind, Span, SparkError, SparkResult,
@@ -39,7 +39,10 @@ impl Analyzer<'_> {
 
     fn relation_inner(&self, relation: &Relation, env: &RelEnv<'_>) -> SparkResult<Planned> {
         match &relation.kind {
-            RelationKind::Table { name, options } => self.table(name, options, env),
+            RelationKind::Table { name, options } => {
+                let planned = self.table(name, options, &RelEnv { hints: None, ..*env })?;
+                Ok(hint::heed(planned, env.hints, name, self.case_sensitive()))
+            }
             RelationKind::DataSource { .. } => self.data_source(&relation.kind),
             RelationKind::TableFunction { name, args } => self.table_function(name, args, env),
             RelationKind::OneRow => Ok(one_row()),
@@ -73,7 +76,8 @@ impl Analyzer<'_> {
                 self.set_operation(left, right, *op, *all, *by_name, *allow_missing_columns, env)
             }
             RelationKind::SubqueryAlias { input, alias, columns } => {
-                let planned = self.relation(input, env)?;
+                let planned = self.relation(input, &RelEnv { hints: None, ..*env })?;
+                let planned = hint::heed(planned, env.hints, std::slice::from_ref(alias), self.case_sensitive());
                 rename(planned, alias, columns)
             }
             RelationKind::With { ctes, input, recursive } => self.with(ctes, input, *recursive, env),
@@ -253,7 +257,7 @@ impl Analyzer<'_> {
             }
             // Checked here even where nothing refers to it.
             let planned = {
-                let inner = RelEnv { ctes: Some(&scope), windows: None, ..*env };
+                let inner = RelEnv { ctes: Some(&scope), windows: None, hints: None, ..*env };
                 self.relation(&cte.query, &inner).and_then(|p| rename(p, &cte.name, &cte.columns))
             };
             let planned = planned.map_err(|e| env.locate(e, cte.span))?;
@@ -264,62 +268,7 @@ impl Analyzer<'_> {
                 planned: RefCell::new(Some(planned)),
             });
         }
-        body(&RelEnv { ctes: Some(&scope), ..*env })
-    }
-
-    fn hint(&self, input: &Relation, name: &str, args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
-        let count = |e: &Expr| integer(e).and_then(|n| u32::try_from(n).ok());
-        let upper = name.to_uppercase();
-        match upper.as_str() {
-            // Wishes about the join's way, which the planner decides by sizes.
-            "BROADCAST"
-            | "BROADCASTJOIN"
-            | "MAPJOIN"
-            | "MERGE"
-            | "SHUFFLE_MERGE"
-            | "MERGEJOIN"
-            | "SHUFFLE_HASH"
-            | "SHUFFLE_REPLICATE_NL" => {
-                self.warn(format!("The join hint {upper} is noted; the join's way is chosen by the sides' sizes."));
-                self.relation(input, env)
-            }
-            "REPARTITION_BY_RANGE" => Err(SparkError::unsupported("the hint REPARTITION_BY_RANGE")),
-            "COALESCE" | "REPARTITION" | "REBALANCE" => {
-                let (partitions, by) = match args.split_first() {
-                    Some((first, rest)) if count(first).is_some() => (count(first), rest),
-                    _ => (None, args),
-                };
-                let by: Vec<Expr> = by.to_vec();
-                self.repartition(input, partitions, &by, upper != "COALESCE", env)
-            }
-            _ => {
-                self.warn(format!("Unrecognized hint: {name}"));
-                self.relation(input, env)
-            }
-        }
-    }
-
-    fn repartition(
-        &self,
-        input: &Relation,
-        partitions: Option<u32>,
-        by: &[Expr],
-        shuffle: bool,
-        env: &RelEnv<'_>,
-    ) -> SparkResult<Planned> {
-        let planned = self.relation(input, env)?;
-        let scopes = [&planned.scope];
-        let keys = self.exprs(by, &Env::new(env, &scopes, Clause::Other))?;
-        let count = match partitions {
-            Some(n) => usize::try_from(n.max(1)).unwrap_or(1),
-            None => self.tables_partitions(),
-        };
-        let exchange = match (shuffle, keys.is_empty()) {
-            (false, _) => Exchange::AtMost(count),
-            (true, true) => Exchange::Even(count),
-            (true, false) => Exchange::ByKeys(keys.into_iter().map(|k| k.expr).collect(), count),
-        };
-        Ok(Planned { plan: ExchangeNode::plan(planned.plan, exchange, partitions.is_some()), scope: planned.scope })
+        body(&RelEnv { ctes: Some(&scope), hints: None, ..*env })
     }
 
     fn tables_partitions(&self) -> usize {

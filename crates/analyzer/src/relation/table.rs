@@ -34,7 +34,7 @@ impl Analyzer<'_> {
             if let Some(planned) = cte.planned.borrow_mut().take() {
                 return Ok(planned);
             }
-            let inner = RelEnv { ctes: Some(&before), windows: None, outer: None, ..*env };
+            let inner = RelEnv { ctes: Some(&before), windows: None, outer: None, hints: None, ..*env };
             let planned = self.relation(cte.query, &inner)?;
             return rename(planned, cte.name, cte.columns);
         }
@@ -70,6 +70,7 @@ impl Analyzer<'_> {
             ctes: None,
             outer: None,
             windows: None,
+            hints: None,
             view_depth: env.view_depth + 1,
         };
         let analyzer = self.with_conf(&view.conf);

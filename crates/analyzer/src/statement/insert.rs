@@ -190,8 +190,15 @@ impl Writer<'_> {
 
     fn folder_value(&self, column: &str, value: &Expr) -> SparkResult<Option<String>> {
         let ctx = &self.analyzer.functions;
-        let env =
-            RelEnv { text: self.text, database: self.database, ctes: None, outer: None, windows: None, view_depth: 0 };
+        let env = RelEnv {
+            text: self.text,
+            database: self.database,
+            ctes: None,
+            outer: None,
+            windows: None,
+            hints: None,
+            view_depth: 0,
+        };
         let typed = self.analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
         let Some(field) = self.table.schema.iter().find(|f| f.name == column) else {
             return Err(SparkError::internal(format!("no partition column {column}")));

@@ -166,7 +166,7 @@ pub(crate) fn plan_with(
 ) -> SparkResult<AnalyzedQuery> {
     let warnings = RefCell::new(Vec::new());
     let analyzer = session.analyzer(tables, &warnings);
-    let env = RelEnv { text, database, ctes: None, outer: None, windows: None, view_depth: 0 };
+    let env = RelEnv { text, database, ctes: None, outer: None, windows: None, hints: None, view_depth: 0 };
     analyzer.query(query, &env)
 }
 

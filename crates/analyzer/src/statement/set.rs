@@ -125,7 +125,7 @@ pub(super) fn time_zone(session: &Session, value: &Expr, text: &str) -> SparkRes
 fn interval_zone(session: &Session, value: &Expr, text: &str) -> SparkResult<String> {
     let (tables, warnings) = (Tables::default(), RefCell::new(Vec::new()));
     let analyzer = session.analyzer(&tables, &warnings);
-    let env = RelEnv { text, database: "", ctes: None, outer: None, windows: None, view_depth: 0 };
+    let env = RelEnv { text, database: "", ctes: None, outer: None, windows: None, hints: None, view_depth: 0 };
     let typed = analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
     match constant(typed.expr) {
         Some(datafusion::scalar::ScalarValue::DurationMicrosecond(Some(micros))) => {

@@ -18,7 +18,10 @@ use super::{
     statistics::{Size, is_row_wise},
     walk::{reader_below, replaced, whole_partitions},
 };
-use crate::stage::{InputKind, outputs_build_rows, over, partitions};
+use crate::{
+    join::sorted_sides,
+    stage::{InputKind, outputs_build_rows, over, partitions},
+};
 
 /// A join partition by partition one of whose sides turns out small becomes a join that reads that side whole in every
 /// task; an exchange of the other side that has not begun is left out. A sort-merge join whose partitions of one side all
@@ -37,7 +40,7 @@ impl Rule for SelectJoins {
             if let Some(broadcast) = broadcast(&join, free, view)? {
                 return Ok(Some(broadcast));
             }
-            if sorted { hashed(&join, view) } else { Ok(None) }
+            if sorted { hashed(&join, view) } else { merged(&join, view) }
         })
     }
 }
@@ -141,6 +144,16 @@ fn probe(side: &Arc<dyn ExecutionPlan>, free: bool) -> Arc<dyn ExecutionPlan> {
 fn exchanged(side: &Arc<dyn ExecutionPlan>) -> Option<&Arc<dyn ExecutionPlan>> {
     let repartition = side.downcast_ref::<RepartitionExec>()?;
     matches!(repartition.partitioning(), Partitioning::Hash(..)).then(|| repartition.input())
+}
+
+/// The join by sorting and merging, where a partition of either side is too large for a hash table that goes to disk once.
+fn merged(join: &HashJoinExec, view: &View<'_>) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let largest = |side: &Arc<dyn ExecutionPlan>| -> u64 {
+        let reader = reader_below(side, &is_row_wise).filter(|reader| view.knows(reader.shuffle()));
+        reader.and_then(|reader| view.bytes(reader.shuffle()).iter().copied().max()).unwrap_or(0)
+    };
+    let too_large = largest(join.left()).min(largest(join.right())) > view.options.sort_above;
+    if too_large { sorted_sides(join) } else { Ok(None) }
 }
 
 /// The hash join, built from a side all of whose partitions are small enough.

@@ -18,6 +18,8 @@ pub struct AdaptiveOptions {
     /// Most bytes of a partition that a hash table is built from instead of sorting
     /// (`spark.sql.adaptive.maxShuffledHashJoinLocalMapThreshold`).
     pub local_map_bytes: u64,
+    /// Bytes of a partition of both sides above which they are sorted and merged instead of building a hash table.
+    pub sort_above: u64,
     /// `spark.sql.adaptive.localShuffleReader.enabled`
     pub local_reads: bool,
     /// Whether the number of partitions of exchanges by key may follow the size of the tables: nobody set it.
@@ -59,6 +61,7 @@ impl AdaptiveOptions {
             broadcast_bytes: u64::try_from(threshold).ok().filter(|bytes| *bytes > 0),
             non_empty_ratio: conf.double(&keys::NON_EMPTY_PARTITION_RATIO),
             local_map_bytes: bytes(&keys::LOCAL_MAP_THRESHOLD),
+            sort_above: crate::join::threshold_of_executors(conf),
             local_reads: conf.bool(&keys::LOCAL_SHUFFLE_READER),
             size_partitions: conf.get_raw(keys::INITIAL_PARTITION_NUM.name).is_none()
                 && conf.get_raw(keys::SHUFFLE_PARTITIONS.name).is_none(),

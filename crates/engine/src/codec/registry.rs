@@ -1,6 +1,10 @@
 //! The registry of node kinds.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::Bytes;
 use datafusion::physical_expr_common::physical_expr::{
@@ -13,6 +17,7 @@ use datafusion::{
     logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
     physical_expr::PhysicalExpr,
     physical_plan::{ExecutionPlan, Partitioning},
+    prelude::SessionConfig,
 };
 use datafusion_proto::{
     physical_plan::{
@@ -21,6 +26,7 @@ use datafusion_proto::{
     },
     protobuf,
 };
+use firesteel_plan::SparkConf;
 use firesteel_protocol::proto::{ScanSplit, StagePlan};
 use prost::Message;
 
@@ -31,7 +37,7 @@ use super::{
     nodes::{FileWriteCodec, TextScanCodec},
     splits::{self, ScanSettings},
 };
-use crate::{cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
+use crate::{EngineSession, cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
 
 /// Encodes and decodes plans. Driver and executors use the same entries.
 #[derive(Debug, Clone)]
@@ -63,8 +69,21 @@ pub struct ReceivedStage {
     plan: FlatPlan,
     scans: Vec<ScanSettings>,
     partitioning: Bytes,
+    conf: SparkConf,
+    /// What follows from it, once a task has needed it.
+    config: OnceLock<SessionConfig>,
+}
+
+impl ReceivedStage {
     /// The configuration of the session whose query this is.
-    pub conf: HashMap<String, String>,
+    pub fn conf(&self) -> &SparkConf {
+        &self.conf
+    }
+
+    /// The same for DataFusion's operators, on this executor.
+    pub fn config(&self, session: &EngineSession) -> SessionConfig {
+        self.config.get_or_init(|| session.config_for(&self.conf)).clone()
+    }
 }
 
 /// A stage as a task runs it.
@@ -147,7 +166,13 @@ impl PlanCodec {
         let plan = FlatPlan::decode(message.plan).map_err(|e| exec_datafusion_err!("bytes that are no plan: {e}"))?;
         let scans = message.scans.iter().map(|bytes| ScanSettings::decode(bytes.clone()));
         let scans = scans.collect::<Result<_, _>>().map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
-        Ok(ReceivedStage { plan, scans, partitioning: message.output_partitioning, conf: message.conf })
+        Ok(ReceivedStage {
+            plan,
+            scans,
+            partitioning: message.output_partitioning,
+            conf: message.conf.into_iter().collect(),
+            config: OnceLock::new(),
+        })
     }
 
     /// A fresh plan, with no state of an earlier decoding, its functions configured by `task`.

@@ -1,4 +1,4 @@
-//! From the logical exchange to the physical one.
+//! From our logical nodes to the physical ones.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use datafusion::{
 };
 
 use super::{Exchange, ExchangeExec, ExchangeNode};
+use crate::join::{JoinHintExec, JoinHintNode};
 
 /// DataFusion's planner, which knows our nodes too.
 #[derive(Debug)]
@@ -21,15 +22,15 @@ pub struct Planner;
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Exchanges)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Ours)]);
         planner.create_physical_plan(plan, session).await
     }
 }
 
-struct Exchanges;
+struct Ours;
 
 #[async_trait]
-impl ExtensionPlanner for Exchanges {
+impl ExtensionPlanner for Ours {
     async fn plan_extension(
         &self,
         planner: &dyn PhysicalPlanner,
@@ -39,11 +40,11 @@ impl ExtensionPlanner for Exchanges {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let (Some(node), [logical], [input]) =
-            (node.as_any().downcast_ref::<ExchangeNode>(), logical_inputs, physical_inputs)
-        else {
-            return Ok(None);
-        };
+        let ([logical], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
+        if let Some(hinted) = node.as_any().downcast_ref::<JoinHintNode>() {
+            return Ok(Some(Arc::new(JoinHintExec { input: input.clone(), hint: hinted.hint })));
+        }
+        let Some(node) = node.as_any().downcast_ref::<ExchangeNode>() else { return Ok(None) };
         let partitioning = match &node.exchange {
             Exchange::AtMost(n) if input.output_partitioning().partition_count() <= *n => {
                 return Ok(Some(input.clone()));

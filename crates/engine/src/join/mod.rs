@@ -14,10 +14,14 @@ mod exec;
 mod feed;
 mod grace;
 mod grouped_merge;
+mod hint;
 mod scatter;
 mod shape;
+mod sort_merge;
 mod spill_file;
 
 pub use exec::HybridHashJoinExec;
 pub use grouped_merge::GroupedMergeExec;
 pub(crate) use grouped_merge::MERGED_AT_ONCE;
+pub use hint::{JoinHint, JoinHintExec, JoinHintNode};
+pub(crate) use sort_merge::{sort_merge, sorted_sides, threshold, threshold_of_executors};

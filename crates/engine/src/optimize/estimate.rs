@@ -9,7 +9,7 @@ use datafusion::{
 };
 
 use super::selectivity::{conjuncts, of_predicate};
-use crate::exchange::ExchangeNode;
+use crate::{exchange::ExchangeNode, join::JoinHintNode};
 
 /// What is known of a plan's output.
 #[derive(Debug, Clone, Default)]
@@ -77,7 +77,11 @@ impl Estimate {
             LogicalPlan::Distinct(distinct) => Self::of(distinct.input()),
             LogicalPlan::Window(window) => Self::of(&window.input),
             LogicalPlan::Extension(extension) => {
-                Self::of(&extension.node.as_any().downcast_ref::<ExchangeNode>()?.input)
+                let node = extension.node.as_any();
+                match node.downcast_ref::<ExchangeNode>() {
+                    Some(exchange) => Self::of(&exchange.input),
+                    None => Self::of(&node.downcast_ref::<JoinHintNode>()?.input),
+                }
             }
             LogicalPlan::Values(values) => Some(Self::of_rows(values.values.len() as f64)),
             LogicalPlan::EmptyRelation(empty) => Some(Self::of_rows(f64::from(empty.produce_one_row))),

@@ -3,6 +3,7 @@
 mod build_side;
 mod estimate;
 mod join_order;
+mod join_strategy;
 mod selectivity;
 mod semi_join;
 mod views;
@@ -40,10 +41,13 @@ pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 }
 
 /// DataFusion's physical rules, with ours.
-pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+/// `sort_above`: bytes of a build side's partition above which a join sorts both sides.
+pub fn physical_rules(sort_above: u64) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(rules.len(), |found| found + 1);
-    rules.insert(at, Arc::new(build_side::BuildFewerRows));
+    let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(build_side::BuildFewerRows), Arc::new(join_strategy::ChooseJoins { sort_above })];
+    rules.splice(at..at, ours);
     let at = rules.iter().rposition(|rule| rule.name() == "EnsureRequirements").map_or(rules.len(), |found| found + 1);
     rules.insert(at, Arc::new(KeepAsked));
     rules

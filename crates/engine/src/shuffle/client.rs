@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use firesteel_protocol::{
     AUTH_HEADER,
     proto::{
-        BlockChunk, CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk, RecallRequest,
+        CachedBlockChunk, FetchBlocksRequest, FetchCachedBlockRequest, OutputChunk, RecallRequest,
         executor_client::ExecutorClient,
     },
 };
@@ -19,6 +19,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use super::transport::{BlockStream, Connections};
+
 /// Messages may be this long. Far above what is sent, so that a limit is never what fails.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
@@ -30,7 +32,8 @@ const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// Connections kept, to as many executors: each costs both ends a socket and some 50 KB.
 const MOST_CONNECTIONS: usize = 1024;
 
-/// Fetches blocks of executors, over one connection to each; the one used least lately is closed when there are too many. Cheap to clone; clones share connections.
+/// Talks to executors: over one gRPC connection to each, of which the one used least lately is closed when there are too many, and
+/// for the blocks of shuffles over [`Connections`] of their own. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct BlockClient(Arc<Inner>);
 
@@ -40,6 +43,8 @@ struct Inner {
     /// Where connections live. `None`: on the runtime that first uses them.
     runtime: Option<Handle>,
     channels: Mutex<Channels>,
+    /// Those that blocks of shuffles come over.
+    blocks: Arc<Connections>,
 }
 
 /// By address, with the count of uses at its last use.
@@ -89,22 +94,23 @@ impl BlockClient {
         let mut token: MetadataValue<Ascii> =
             token.parse().map_err(|_| Status::invalid_argument("the token has characters that no header may have"))?;
         token.set_sensitive(true);
-        Ok(Self(Arc::new(Inner { token, connect_timeout, runtime: None, channels: Mutex::default() })))
+        Ok(Self::with(token, connect_timeout, None))
     }
 
     /// A client whose connections are served by `runtime`, so that tasks that compute do not hold them up.
     pub fn on_runtime(self, runtime: Handle) -> Self {
-        let (token, connect_timeout) = (self.0.token.clone(), self.0.connect_timeout);
-        Self(Arc::new(Inner { token, connect_timeout, runtime: Some(runtime), channels: Mutex::default() }))
+        Self::with(self.0.token.clone(), self.0.connect_timeout, Some(runtime))
     }
 
-    /// The blocks asked for, in the order asked for.
-    pub async fn fetch(&self, address: &str, request: FetchBlocksRequest) -> Result<Streaming<BlockChunk>, Status> {
-        let channel = self.channel(address)?;
-        let mut client = ExecutorClient::new(channel).max_decoding_message_size(MAX_MESSAGE_BYTES);
-        let mut request = Request::new(request);
-        request.metadata_mut().insert(AUTH_HEADER, self.0.token.clone());
-        client.fetch_blocks(request).await.map(tonic::Response::into_inner)
+    fn with(token: MetadataValue<Ascii>, connect_timeout: Duration, runtime: Option<Handle>) -> Self {
+        let secret = String::from_utf8_lossy(token.as_bytes());
+        let blocks = Arc::new(Connections::new(&secret, connect_timeout, runtime.clone()));
+        Self(Arc::new(Inner { token, connect_timeout, runtime, channels: Mutex::default(), blocks }))
+    }
+
+    /// The blocks asked for, in the order asked for; empty ones are left out.
+    pub async fn fetch(&self, address: &str, request: FetchBlocksRequest) -> Result<BlockStream, Status> {
+        self.0.blocks.clone().fetch(address, &request).await
     }
 
     /// Hands a whole map output over. Answers when it is there to be read.
@@ -144,6 +150,7 @@ impl BlockClient {
     /// The next fetch of this address dials anew.
     pub fn forget(&self, address: &str) {
         self.0.channels.lock().by_address.remove(address);
+        self.0.blocks.forget(address);
     }
 
     fn channel(&self, address: &str) -> Result<Channel, Status> {

@@ -12,14 +12,8 @@ use datafusion::{
     common::Result, error::DataFusionError, execution::SendableRecordBatchStream,
     physical_plan::stream::RecordBatchStreamAdapter,
 };
-use firesteel_protocol::{
-    ExecutorId, ShuffleId,
-    proto::{BlockChunk, FetchBlocksRequest},
-};
-use futures::{
-    Stream, StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
+use firesteel_protocol::{ExecutorId, ShuffleId, proto::FetchBlocksRequest};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use tonic::{Code, Status};
 
 use super::{
@@ -29,6 +23,7 @@ use super::{
     reader::ShuffleReadMetrics,
     source::{BlockSources, MapOutputLocations},
     store::{BlockStore, MapOutputId, StoreError, StoredBlock},
+    transport::BlockStream,
 };
 
 /// The wait after the first failure; it doubles.
@@ -132,7 +127,7 @@ struct Remote {
     next_partition: u32,
     /// All blocks of the first wanted output were received; its last batches may still be in the decoder.
     output_done: bool,
-    stream: Option<BoxStream<'static, Result<BlockChunk, Status>>>,
+    stream: Option<BlockStream>,
     failures: u32,
 }
 

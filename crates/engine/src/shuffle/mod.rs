@@ -21,6 +21,7 @@ mod source;
 mod store;
 mod tier;
 mod transfer;
+mod transport;
 mod writer;
 
 pub use block::{BlockCompression, BlockDecoder, BlockEncoder};
@@ -34,4 +35,5 @@ pub use source::{BlockSources, MapOutputLocation, MapOutputLocations, MapOutputS
 pub use store::{BlockStore, MapOutputId, StoreError, StoredBlock};
 pub use tier::ShuffleTier;
 pub use transfer::{IncomingOutput, OutputReader};
+pub use transport::{BlockChunk, BlockServer, BlockStream, is_block_connection};
 pub use writer::{ShuffleWriter, ShuffleWriterOptions, WrittenOutput};

@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use datafusion::common::Result;
 use firesteel_protocol::{
     ExecutorId, ShuffleId,
-    proto::{self, BlockChunk, FetchBlocksRequest},
+    proto::{self, FetchBlocksRequest},
 };
-use futures::{StreamExt, stream::BoxStream};
 use tonic::Status;
 
-use super::{BlockClient, BlockStore, ShuffleTier};
+use super::{BlockClient, BlockStore, ShuffleTier, transport::BlockStream};
 
 /// The outputs of one shuffle, as of one epoch.
 #[derive(Debug, Clone)]
@@ -95,9 +94,9 @@ impl BlockSources {
         executor: Option<&ExecutorId>,
         address: &str,
         request: FetchBlocksRequest,
-    ) -> Result<BoxStream<'static, Result<BlockChunk, Status>>, Status> {
+    ) -> Result<BlockStream, Status> {
         match executor {
-            Some(_) => Ok(self.client.fetch(address, request).await?.boxed()),
+            Some(_) => self.client.fetch(address, request).await,
             None => self.tier.read(address, request).await,
         }
     }

@@ -439,8 +439,19 @@ impl StoredBlock {
         self.entry.checksum
     }
 
-    /// The next piece, of at most `most` bytes; `None` after the last one. Reads from disk.
-    pub fn read(&mut self, most: usize) -> Result<Option<Bytes>, StoreError> {
+    /// Whether all of the block can be there.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let damaged = |message| StoreError::Damaged { id: self.id, message };
+        let length = self.data.length().map_err(|e| damaged(format!("its data file: {e}")))?;
+        let end = self.entry.parts.iter().map(|part| part.offset.saturating_add(part.length)).max().unwrap_or(0);
+        if end > length {
+            return Err(damaged(format!("its data file has {length} bytes and its index knows of {end}")));
+        }
+        Ok(())
+    }
+
+    /// Where the next piece is, of at most `most` bytes: source, offset and length; `None` after the last one.
+    pub(super) fn next_range(&mut self, most: u64) -> Option<(Source, u64, u64)> {
         while let Some(part) = self.entry.parts.get(self.part) {
             let left = part.length.saturating_sub(self.within);
             if left == 0 {
@@ -448,14 +459,28 @@ impl StoredBlock {
                 self.within = 0;
                 continue;
             }
-            let take = usize::try_from(left).unwrap_or(usize::MAX).min(most.max(1));
-            let bytes = self.data.read(part.offset + self.within, take).map_err(|e| StoreError::Damaged {
-                id: self.id,
-                message: format!("cannot read {take} bytes of its data file: {e}"),
-            })?;
-            self.within += take as u64;
-            return Ok(Some(bytes));
+            let (offset, take) = (part.offset + self.within, left.min(most.max(1)));
+            self.within += take;
+            return Some((self.data.clone(), offset, take));
         }
-        Ok(None)
+        None
+    }
+
+    /// Whether there is no further piece.
+    pub(super) fn is_done(&self) -> bool {
+        let mut rest = self.entry.parts.iter().skip(self.part);
+        let under_way = rest.next().map_or(0, |part| part.length.saturating_sub(self.within));
+        under_way == 0 && rest.all(|part| part.length == 0)
+    }
+
+    /// The next piece, of at most `most` bytes; `None` after the last one. Reads from disk.
+    pub fn read(&mut self, most: usize) -> Result<Option<Bytes>, StoreError> {
+        let Some((source, offset, length)) = self.next_range(most as u64) else { return Ok(None) };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let read = source.read(offset, length).map_err(|e| StoreError::Damaged {
+            id: self.id,
+            message: format!("cannot read {length} bytes of its data file: {e}"),
+        });
+        read.map(Some)
     }
 }

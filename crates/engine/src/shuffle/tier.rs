@@ -7,14 +7,8 @@ use std::{io, sync::Arc};
 
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use firesteel_plan::{SparkError, SparkResult};
-use firesteel_protocol::{
-    ShuffleId,
-    proto::{BlockChunk, FetchBlocksRequest},
-};
-use futures::{
-    StreamExt, TryStreamExt,
-    stream::{self, BoxStream},
-};
+use firesteel_protocol::{ShuffleId, proto::FetchBlocksRequest};
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, path::Path};
 use tokio::io::AsyncWriteExt;
 use tonic::{Code, Status};
@@ -23,6 +17,7 @@ use super::{
     index::{HEADER_BYTES, Records},
     store::{MapOutputId, StoreError},
     transfer::OutputReader,
+    transport::{BlockChunk, BlockStream},
 };
 use crate::{
     error::from_datafusion,
@@ -62,11 +57,7 @@ impl ShuffleTier {
     }
 
     /// The blocks asked for, in the order asked for, as an executor would send them.
-    pub(super) async fn read(
-        &self,
-        folder: &str,
-        request: FetchBlocksRequest,
-    ) -> Result<BoxStream<'static, Result<BlockChunk, Status>>, Status> {
+    pub(super) async fn read(&self, folder: &str, request: FetchBlocksRequest) -> Result<BlockStream, Status> {
         let (store, location) = self.open(folder).map_err(|e| Status::failed_precondition(e.to_string()))?;
         let partitions = request.first_partition..request.last_partition;
         let outputs = request.map_indexes.into_iter().zip(request.attempts);

@@ -12,7 +12,7 @@ use datafusion::{
     execution::{TaskContext, memory_pool::MemoryPool},
     physical_plan::{ExecutionPlan, ExecutionPlanProperties},
 };
-use firesteel_plan::{SparkConf, conf::keys};
+use firesteel_plan::conf::keys;
 use firesteel_protocol::{
     ShuffleId, TaskAttemptId,
     proto::{self, MapStatus, ScanSplit, TaskFailure, TaskMetrics, task_failure::Cause},
@@ -122,10 +122,10 @@ pub async fn run_task(
 }
 
 async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -> Result<MapStatus, TaskFailure> {
-    let conf: SparkConf = task.stage.conf.clone().into_iter().collect();
+    let conf = task.stage.conf();
     let memory = env.session.memory().task(format!("task {}", task.id));
     progress.uses(&memory);
-    let context = task_context(env, task, &conf, memory.pool()).map_err(|e| task_failure(&e))?;
+    let context = task_context(env, task, memory.pool()).map_err(|e| task_failure(&e))?;
     drop(memory);
     let (plan, output) = prepare(env, task, &context).map_err(|e| undecodable(&e))?;
     *progress.plan.lock() = Some(plan.clone());
@@ -160,18 +160,13 @@ async fn work(env: &TaskEnvironment, task: &TaskSpec, progress: &TaskProgress) -
     Ok(status)
 }
 
-fn task_context(
-    env: &TaskEnvironment,
-    task: &TaskSpec,
-    conf: &SparkConf,
-    memory: Arc<dyn MemoryPool>,
-) -> Result<Arc<TaskContext>> {
-    let config = env
-        .session
-        .config_for(conf)
-        .with_extension(Arc::new(env.session.clone()))
+fn task_context(env: &TaskEnvironment, task: &TaskSpec, memory: Arc<dyn MemoryPool>) -> Result<Arc<TaskContext>> {
+    let limits = FetchLimits::new(task.stage.conf(), env.session.memory().sure_share());
+    let config = task
+        .stage
+        .config(&env.session)
         .with_extension(Arc::new(task.shuffles.clone()))
-        .with_extension(Arc::new(FetchLimits::new(conf, env.session.memory().sure_share())))
+        .with_extension(Arc::new(limits))
         .with_extension(Arc::new(task.cache.clone()))
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }));
     // Functions come from the plan's codec, so the context needs none.

@@ -8,3 +8,4 @@ mod memory;
 mod optimize;
 mod shuffle;
 mod transfer;
+mod transport;
