@@ -65,10 +65,11 @@ def main():
             report.write_page(results, golden.HERE.parent / "docs/conformance.md")
     counted = [(b, v) for b, v in results if v is not None]
     if options.check:
-        stale = [key for key in before if key not in {b.key for b, _ in counted}] if pattern is None else []
+        keys = {b.key for b, _ in counted}
+        stale = sorted(before - keys) if pattern is None else []
         for key in stale:
             print(f"LOST {key}: no such block")
-        known = sum(1 for b, _ in counted if b.key in before)
+        known = len(before & keys)
         print(f"{known - len(lost)} passed, {len(lost) + len(stale)} failed")
         status = 1 if lost or stale else 0
     sys.exit(status)

@@ -20,7 +20,7 @@ def from_text(name, columns, file):
 
 TABLES = {
     "testdata": [
-        "CREATE TABLE testdata USING parquet AS SELECT CAST(id AS INT) AS key, CAST(id AS STRING) AS value FROM range(1, 101)"
+        "CREATE TABLE testdata USING parquet AS SELECT CAST(id AS INT) AS key, CAST(id AS STRING) AS value FROM range(1, 101, 1, 1)"
     ],
     "arraydata": [
         """CREATE TABLE arraydata USING parquet AS SELECT * FROM VALUES
