@@ -36,6 +36,8 @@ class Block:
     sql: str
     schema: str
     output: str
+    # The output with Java 21, where that differs: from there on floating-point numbers are written with as few digits as tell them apart.
+    newer: str | None = None
     # Of an error: None where it is one without a class, as Java's own are.
     is_error: bool = False
     error: dict | None = None
@@ -69,16 +71,26 @@ def fetch():
 
 
 def files():
-    """Names of all files, as `postgreSQL/int8.sql`. Variants for other versions of Java are left out."""
+    """Names of all files, as `postgreSQL/int8.sql`. Those with Java 21's answers are beside them."""
     return sorted(str(p.relative_to(RESULTS)).removesuffix(".out") for p in RESULTS.rglob("*.out"))
 
 
+def read(path):
+    """(statement, schema, output) for each block."""
+    # Bytes as they are: a carriage return is part of some answers.
+    parts = re.split(r"-- !query.*\n", path.read_bytes().decode())[1:]
+    stripped = [part.rstrip() for part in parts]
+    return [(sql.strip(), schema.strip(), output) for sql, schema, output in zip(stripped[0::3], stripped[1::3], stripped[2::3])]
+
+
 def blocks(file):
-    parts = re.split(r"-- !query.*\n", (RESULTS / f"{file}.out").read_text(encoding="utf-8"))[1:]
+    path = RESULTS / f"{file}.out"
+    newer = path.with_name(path.name + ".java21")
+    others = {sql: output for sql, _, output in read(newer)} if newer.exists() else {}
     found = []
-    for number in range(len(parts) // 3):
-        sql, schema, output = parts[3 * number : 3 * number + 3]
-        block = Block(file, number, sql.strip(), schema.strip(), output.rstrip())
+    for number, (sql, schema, output) in enumerate(read(path)):
+        block = Block(file, number, sql, schema, output)
+        block.newer = others.get(sql) if others.get(sql) != output else None
         first, _, rest = block.output.partition("\n")
         if block.schema == "struct<>" and ERROR.fullmatch(first):
             block.is_error = True

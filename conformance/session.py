@@ -18,7 +18,8 @@ class TimedOut(Dead):
 
 class Session:
     def __init__(self, firesteel, folder, settings):
-        command = [firesteel, "sql", "--json-session", "--quiet", "--master", "local[2]"]
+        # One thread, so that rows that no ORDER BY orders, and those that a LIMIT keeps, are the same in every run.
+        command = [firesteel, "sql", "--json-session", "--quiet", "--master", "local[1]"]
         for key, value in {"spark.sql.warehouse.dir": f"{folder}/warehouse", **settings}.items():
             command += ["--conf", f"{key}={value}"]
         self.errors = tempfile.TemporaryFile()
