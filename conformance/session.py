@@ -23,7 +23,7 @@ class Session:
         for key, value in {"spark.sql.warehouse.dir": f"{folder}/warehouse", **settings}.items():
             command += ["--conf", f"{key}={value}"]
         self.errors = tempfile.TemporaryFile()
-        environment = os.environ | {"FIRESTEEL_LOG": "error", "USER": "root", "RUST_BACKTRACE": "0"}
+        environment = os.environ | {"FIRESTEEL_LOG": "error", "TZ": "America/Los_Angeles", "RUST_BACKTRACE": "0"}
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, bufsize=0
         )
