@@ -1,7 +1,7 @@
 # One recipe for each thing a person does here. `make` lists them.
 
 SHELL := /bin/bash
-STEPS := setup format build lint licences generated unit oracle cluster
+STEPS := setup format build lint licences generated unit oracle golden cluster
 
 .PHONY: help run-example test release bench fmt $(STEPS)
 

@@ -85,8 +85,17 @@ impl Running {
     }
 
     pub async fn end(self) {
-        if let Some(executors) = &self.executors {
-            executors.shutdown("the application has ended").await;
-        }
+        end(self.executors).await;
+    }
+
+    /// The application, and what is to be ended after it.
+    pub fn split(self) -> (Application, Option<ExecutorProcesses>) {
+        (self.application, self.executors)
+    }
+}
+
+pub async fn end(executors: Option<ExecutorProcesses>) {
+    if let Some(executors) = executors {
+        executors.shutdown("the application has ended").await;
     }
 }

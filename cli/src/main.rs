@@ -2,6 +2,7 @@
 
 mod allocator;
 mod engine;
+mod json_session;
 mod loggen;
 mod loggen_command;
 mod output;

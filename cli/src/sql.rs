@@ -8,7 +8,7 @@ use firesteel_plan::SparkResult;
 
 use crate::{
     engine::{self, Running},
-    fail, output,
+    fail, json_session, output,
     progress_bar::Bar,
     shell,
 };
@@ -38,6 +38,11 @@ pub struct SqlArgs {
     /// only (--master local-cluster[…]); in one process plans stay as EXPLAIN shows them.
     #[arg(long)]
     show_plan: bool,
+    /// For programs: each line of standard input is a statement, {"sql": "…"}, and each is answered by one line, also when it fails.
+    /// Rows are texts as Spark's SQL shell prints them: {"schema": "struct<a:int>", "rows": ["1"], "seconds": 0.01}, or
+    /// {"error": {"errorClass", "sqlState", "messageParameters", "queryContext", "message"}, "seconds": 0.01}.
+    #[arg(long, conflicts_with_all = ["text", "file", "output", "timing", "show_plan"])]
+    json_session: bool,
     /// No progress bar.
     #[arg(short, long)]
     quiet: bool,
@@ -50,6 +55,12 @@ enum Timing {
 }
 
 pub fn run(args: SqlArgs, log: &str) -> ExitCode {
+    if args.json_session {
+        return match json_session(args, log) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        };
+    }
     let text = match (&args.text, &args.file) {
         (Some(text), _) => Some(text.clone()),
         (None, Some(path)) if path.as_os_str() == "-" => match std::io::read_to_string(std::io::stdin()) {
@@ -76,6 +87,15 @@ pub fn run(args: SqlArgs, log: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(error),
     }
+}
+
+fn json_session(args: SqlArgs, log: &str) -> SparkResult<()> {
+    let runtime = engine::runtime()?;
+    let running = runtime.block_on(Running::start(engine::conf(&args.conf)?, args.master, log))?;
+    let (application, executors) = running.split();
+    let ran = json_session::run(&runtime, application);
+    runtime.block_on(engine::end(executors));
+    ran
 }
 
 async fn script(application: &Application, text: &str, args: &SqlArgs) -> SparkResult<()> {

@@ -140,21 +140,7 @@ impl Application {
         for (index, span) in spans.iter().enumerate() {
             self.progress.update(|p| p.statement = index + 1);
             let started = Instant::now();
-            // Variables have the values that the statements before gave them.
-            let conf = self.session.conf();
-            let end = span.end as usize;
-            let own = script.get(span.start as usize..end).unwrap_or_default();
-            let substituted = substitute_variables(own, &conf)?;
-            let options = ParseOptions::from_conf(&conf);
-            // Places are told in the text as it reads after substitution, at the line it has in the script.
-            let (statement, text) = if substituted == own {
-                (parse_statement_at(script, *span, &options)?, Cow::Borrowed(script))
-            } else {
-                let before = script.get(..span.start as usize).unwrap_or_default();
-                let shifted = format!("{before}{substituted}");
-                let at = firesteel_plan::Span::new(before.len(), shifted.len());
-                (parse_statement_at(&shifted, at, &options)?, Cow::Owned(shifted))
-            };
+            let (statement, text) = self.parse(script, *span)?;
             if self.journal.is_some() {
                 self.session.begin_statement(u32::try_from(index).unwrap_or(u32::MAX));
             }
@@ -174,6 +160,36 @@ impl Application {
             }
         }
         Ok(())
+    }
+
+    /// Runs one statement, which the whole text is: semicolons separate nothing. For a program that asks for one after the
+    /// other and goes on after errors; there is no journal of that.
+    pub async fn run_one(&self, text: &str) -> SparkResult<(Statement, StatementResult)> {
+        self.progress.update(|p| {
+            p.statement += 1;
+            p.statements = p.statement;
+        });
+        let started = Instant::now();
+        let (statement, substituted) = self.parse(text, Span::new(0, text.len()))?;
+        let outcome = self.run_statement(&statement, &substituted).await;
+        self.runner.statement_ended();
+        Ok((statement, StatementResult { outcome: outcome?, seconds: started.elapsed().as_secs_f64() }))
+    }
+
+    /// The statement at `span` of `script`, and the text that its places are offsets in: the script as it reads after the
+    /// substitution of variables, which have the values that the statements before gave them.
+    fn parse<'a>(&self, script: &'a str, span: Span) -> SparkResult<(Statement, Cow<'a, str>)> {
+        let conf = self.session.conf();
+        let options = ParseOptions::from_conf(&conf);
+        let own = script.get(span.start as usize..span.end as usize).unwrap_or_default();
+        let substituted = substitute_variables(own, &conf)?;
+        if substituted == own {
+            return Ok((parse_statement_at(script, span, &options)?, Cow::Borrowed(script)));
+        }
+        let before = script.get(..span.start as usize).unwrap_or_default();
+        let shifted = format!("{before}{substituted}");
+        let at = Span::new(before.len(), shifted.len());
+        Ok((parse_statement_at(&shifted, at, &options)?, Cow::Owned(shifted)))
     }
 
     /// Notes what is done, if it lasts, and removes what was kept to do it once.

@@ -5,6 +5,7 @@ pub mod application;
 mod cache;
 pub mod cluster;
 pub mod display;
+pub mod hive;
 pub mod journal;
 pub mod local;
 pub mod master;

@@ -146,3 +146,12 @@ DESCRIBE missing
 SET spark.sql.ansi.enabled = maybe
 SET spark.sql.shuffle.partitions = many
 SET spark.sql.session.timeZone = Nowhere/City
+SELECT CAST(1 AS INT) + CAST(1 AS DECIMAL(3, 0)), 1 + CAST(1 AS DECIMAL(3, 0)), -1 + CAST(1 AS DECIMAL(3, 0)), CAST(1 AS DECIMAL(10, 0)) / CAST(1 AS INT), CAST(1 AS DECIMAL(3, 0)) = CAST(1 AS INT)
+SELECT pmod(CAST(10 AS DECIMAL(10, 2)), CAST(3 AS DECIMAL(5, 1))), pmod(7, 3)
+SELECT ceil(2.5, 0), ceiling(2.5, 0), floor(2.5, 0), ceil(2.5), floor(2.5)
+SELECT 2 * INTERVAL '2' YEAR, INTERVAL '2' YEAR * 2, '2' * INTERVAL '02' SECOND
+SELECT sort_array(array(2, 1)), sort_array(array(2, 1), false), lpad('hi', 5), rpad('hi', 5), rpad('hi', 5, 'x')
+SELECT DATE'99999-03-18', DATE'-0001-01-28', TIMESTAMP_NTZ'99999-03-18T12:03:17', TIMESTAMP_NTZ'-000001'
+SELECT extract('year', DATE'2024-01-01'), extract(year FROM DATE'2024-01-01'), date_part('year', DATE'2024-01-01')
+SET TIME ZONE 'Asia/Hong_Kong'
+SET TIME ZONE 'UTC'

@@ -1,4 +1,5 @@
 //! The command itself, as people call it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod json_session;
 mod masters;

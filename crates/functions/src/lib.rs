@@ -13,6 +13,7 @@ pub mod coercion;
 mod datetime;
 pub mod errors;
 pub mod generator;
+pub mod hive;
 pub mod literal;
 mod numeric;
 pub mod operators;

@@ -90,6 +90,7 @@ conf_keys! {
     SORT_MERGE_THRESHOLD = "firesteel.sql.join.sortMergeThreshold", Bytes, "", "A join partition both sides of which are larger sorts and merges them instead of building a hash table; -1: never, but for hints. Not set: 16 times the memory of a task, up to which a hash join goes to disk once.";
     NON_EMPTY_PARTITION_RATIO = "spark.sql.adaptive.nonEmptyPartitionRatioForBroadcastJoin", Double, "0.2", "A side that has rows in a smaller share of its partitions is not broadcast, whatever its size.";
     PARTITION_OVERWRITE_MODE = "spark.sql.sources.partitionOverwriteMode", Text, "STATIC", "What INSERT OVERWRITE of a partitioned table replaces: STATIC or DYNAMIC.";
+    BINARY_OUTPUT_STYLE = "spark.sql.binaryOutputStyle", Text, "", "How sql --json-session shows bytes: UTF-8, BASIC, BASE64, HEX or HEX_DISCRETE; empty: UTF-8.";
     WAREHOUSE_DIR = "spark.sql.warehouse.dir", Text, "spark-warehouse", "Folder of the tables that have no location of their own.";
     DEFAULT_SOURCE = "spark.sql.sources.default", Text, "parquet", "Format of tables and paths that name none.";
     PARQUET_COMPRESSION = "spark.sql.parquet.compression.codec", Text, "snappy", "Codec of Parquet files written.";

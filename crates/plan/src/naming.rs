@@ -43,6 +43,10 @@ pub fn expr(e: &Expr, names: Names<'_>) -> String {
         {
             format!("{} {} {}", show(left), op.symbol(), show(right))
         }
+        // A number times an interval is the interval times the number.
+        ExprKind::Binary { op: BinaryOp::Multiply, left, right } if is_interval(right) && !is_interval(left) => {
+            format!("({} * {})", show(right), show(left))
+        }
         ExprKind::Binary { op, left, right } => format!("({} {} {})", show(left), op.symbol(), show(right)),
         ExprKind::IsNull { operand, negated } => {
             format!("({} IS {}NULL)", show(operand), if *negated { "NOT " } else { "" })
@@ -192,7 +196,8 @@ fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option
     }
     Some(match (name, args) {
         ("if", [condition, then, otherwise]) => format!("(IF({condition}, {then}, {otherwise}))"),
-        ("datepart", [field, operand]) => format!("{name}({field} FROM {operand})"),
+        ("ceil" | "floor", [operand, scale]) => format!("{name}({operand}, {scale})"),
+        ("datepart" | "extract", [field, operand]) => format!("{name}({field} FROM {operand})"),
         ("log", [operand]) => format!("LOG(E(), {operand})"),
         ("positive", [operand]) => format!("(+ {operand})"),
         ("isnull", [operand]) => format!("({operand} IS NULL)"),
@@ -252,6 +257,8 @@ fn with_defaults(name: &str, args: &mut Vec<String>) {
         ("months_between", 2) => &["true"],
         ("regexp_instr", 2) => &["0"],
         ("sentences", 1) => &["", ""],
+        ("sort_array", 1) => &["true"],
+        ("lpad" | "rpad", 2) => &[" "],
         ("unix_timestamp", 0) => &["current_timestamp()", "yyyy-MM-dd HH:mm:ss"],
         ("lag" | "lead", 1) => &["1", "NULL"],
         ("lag" | "lead", 2) => &["NULL"],
@@ -447,6 +454,10 @@ fn timestamp_text(text: &str) -> String {
 }
 
 fn normalized(text: &str) -> Option<String> {
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
     let (day, time) = text.split_once([' ', 'T']).unwrap_or((text, "0:0:0"));
     let mut day = day.splitn(3, '-').map(|part| part.parse::<u32>().ok());
     let (year, month, date) = (day.next()??, day.next().unwrap_or(Some(1))?, day.next().unwrap_or(Some(1))?);
@@ -458,10 +469,20 @@ fn normalized(text: &str) -> Option<String> {
     }
     let fraction = fraction.get(..6).unwrap_or(fraction).trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
-    Some(format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}{point}{fraction}"))
+    let year = year_text(sign * i64::from(year));
+    Some(format!("{year}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}{point}{fraction}"))
 }
 
-/// Civil date of a day number, for years as people write them.
+/// Four digits at least; more of them, and years before the first one, have a sign.
+fn year_text(year: i64) -> String {
+    match year {
+        10_000.. => format!("+{year}"),
+        ..0 => format!("-{:04}", -year),
+        _ => format!("{year:04}"),
+    }
+}
+
+/// Civil date of a day number.
 fn date(days: i32) -> String {
     let z = i64::from(days) + 719_468;
     let era = z.div_euclid(146_097);
@@ -472,7 +493,7 @@ fn date(days: i32) -> String {
     let day = doy - (153 * mp + 2) / 5 + 1;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    format!("{}-{month:02}-{day:02}", year_text(year))
 }
 
 fn timestamp(micros: i64) -> String {
@@ -535,6 +556,8 @@ mod tests {
     fn dates_and_decimals() {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(19_782), "2024-02-29");
+        assert_eq!(timestamp_text("-1-2-3"), "-0001-02-03 00:00:00");
+        assert_eq!(timestamp_text("99999-03-18T12:03:17"), "+99999-03-18 12:03:17");
         assert_eq!(decimal(-5, 2), "-0.05");
         assert_eq!(timestamp(1_500_000), "1970-01-01 00:00:01.5");
     }

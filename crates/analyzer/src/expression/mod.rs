@@ -8,7 +8,7 @@ mod window;
 
 use std::cell::RefCell;
 
-use datafusion::logical_expr::{Expr as DfExpr, expr::Case};
+use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
     DataType, Expr, ExprKind, Span, SparkError, SparkResult,
@@ -250,15 +250,29 @@ impl Analyzer<'_> {
                 rights.push(right);
                 first = left;
             }
-            let mut value = self.expr(first, env)?;
+            let decimal = |t: &Typed| matches!(t.data_type, DataType::Decimal { .. });
+            let last = rights.pop().unwrap_or(right);
+            let (value, second) = self.operands(first, last, env)?;
+            let mut value = operators::binary(&self.functions, op, value, second)?;
             for right in rights.into_iter().rev() {
-                let right = self.expr(right, env)?;
-                value = operators::binary(&self.functions, op, value, right)?;
+                let typed = self.expr(right, env)?;
+                let typed = if decimal(&value) { no_literal(right, typed)? } else { typed };
+                value = operators::binary(&self.functions, op, value, typed)?;
             }
             return Ok(value);
         }
-        let (left, right) = (self.expr(left, env)?, self.expr(right, env)?);
+        let (left, right) = self.operands(left, right, env)?;
         operators::binary(&self.functions, op, left, right)
+    }
+
+    fn operands(&self, left: &Expr, right: &Expr, env: &Env<'_>) -> SparkResult<(Typed, Typed)> {
+        let (l, r) = (self.expr(left, env)?, self.expr(right, env)?);
+        let decimal = |t: &Typed| matches!(t.data_type, DataType::Decimal { .. });
+        Ok(match (decimal(&l), decimal(&r)) {
+            (true, false) => (l, no_literal(right, r)?),
+            (false, true) => (no_literal(left, l)?, r),
+            _ => (l, r),
+        })
     }
 
     fn case(
@@ -404,4 +418,16 @@ pub(crate) fn ordinal(n: usize) -> String {
 /// `CASE WHEN condition THEN value ELSE otherwise END`
 pub(crate) fn when(condition: DfExpr, value: DfExpr, otherwise: DfExpr) -> DfExpr {
     DfExpr::Case(Case::new(None, vec![(Box::new(condition), Box::new(value))], Some(Box::new(otherwise))))
+}
+
+/// Beside a decimal a literal counts with the digits it has, and what was made from one, `CAST(1 AS INT)`, with its type's.
+fn no_literal(written: &Expr, value: Typed) -> SparkResult<Typed> {
+    let is_number = |e: &Expr| matches!(e.kind, ExprKind::Literal(_));
+    let signed = matches!(&written.kind, ExprKind::Unary { operand, .. } if is_number(operand));
+    if is_number(written) || signed || value.literal().is_none() || !value.data_type.is_integral() {
+        return Ok(value);
+    }
+    let to = firesteel_functions::types::to_arrow(&value.data_type)?;
+    let expr = DfExpr::Cast(Cast::new(Box::new(value.expr), to));
+    Ok(Typed::new(expr, value.data_type, value.nullable))
 }

@@ -118,7 +118,7 @@ pub(super) fn time_zone(session: &Session, value: &Expr, text: &str) -> SparkRes
     };
     check_zone(&zone)?;
     session.engine().set_conf(keys::SESSION_TIME_ZONE.name, &zone)?;
-    Ok(Analyzed::Done)
+    text_rows(&["key", "value"], vec![vec![keys::SESSION_TIME_ZONE.name.into(), zone.into()]])
 }
 
 /// `SET TIME ZONE INTERVAL '8' HOUR`
@@ -132,7 +132,9 @@ fn interval_zone(session: &Session, value: &Expr, text: &str) -> SparkResult<Str
             let seconds = micros / 1_000_000;
             let sign = if seconds < 0 { '-' } else { '+' };
             let seconds = seconds.abs();
-            Ok(format!("{sign}{:02}:{:02}", seconds / 3600, seconds / 60 % 60))
+            let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+            let rest = if rest == 0 { String::new() } else { format!(":{rest:02}") };
+            Ok(format!("{sign}{hours:02}:{minutes:02}{rest}"))
         }
         _ => Err(SparkError::new(
             "INVALID_INTERVAL_FORMAT",

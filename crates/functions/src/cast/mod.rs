@@ -10,6 +10,7 @@ use datafusion::logical_expr::{Cast, Expr};
 use firesteel_plan::{DataType, SparkResult};
 
 pub(crate) use kernels::{Env, convert};
+pub(crate) use nested::convert_list;
 pub(crate) use strings::{ParsedDecimal, parse_decimal, write_double, write_value};
 
 use crate::{

@@ -12,7 +12,7 @@ use firesteel_plan::DataType;
 use super::{Env, kernels::convert as convert_value};
 use crate::{errors::external, types};
 
-pub(super) fn convert_list(array: &ArrayRef) -> DfResult<ListArray> {
+pub(crate) fn convert_list(array: &ArrayRef) -> DfResult<ListArray> {
     match array.data_type() {
         Arrow::List(_) => Ok(array.as_list::<i32>().clone()),
         Arrow::LargeList(f) | Arrow::FixedSizeList(f, _) | Arrow::ListView(f) => {

@@ -67,6 +67,28 @@ pub(crate) fn write_day_time(out: &mut String, micros: i64, start: DayTimeField,
     }
 }
 
+/// `1-2`, whatever the fields of the type, as Hive writes it.
+pub(crate) fn write_hive_year_month(out: &mut String, months: i32) {
+    let sign = if months < 0 { "-" } else { "" };
+    let total = i64::from(months).abs();
+    let _ = write!(out, "{sign}{}-{}", total / 12, total % 12);
+}
+
+/// `1 02:03:04.500000000`, whatever the fields of the type, as Hive writes it.
+pub(crate) fn write_hive_day_time(out: &mut String, micros: i64) {
+    let sign = if micros < 0 { "-" } else { "" };
+    let (total, micros_of) = (i128::from(micros).abs(), |unit: i64| i128::from(unit));
+    let _ = write!(
+        out,
+        "{sign}{} {:02}:{:02}:{:02}.{:06}000",
+        total / micros_of(MICROS_PER_DAY),
+        total % micros_of(MICROS_PER_DAY) / micros_of(MICROS_PER_HOUR),
+        total % micros_of(MICROS_PER_HOUR) / micros_of(MICROS_PER_MINUTE),
+        total % micros_of(MICROS_PER_MINUTE) / micros_of(MICROS_PER_SECOND),
+        total % micros_of(MICROS_PER_SECOND)
+    );
+}
+
 /// `1 years 2 months 3 days 4 hours 5 minutes 6.5 seconds`
 pub(crate) fn write_calendar(out: &mut String, months: i32, days: i32, micros: i64) {
     let start = out.len();

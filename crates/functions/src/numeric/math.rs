@@ -297,6 +297,18 @@ fn absolute(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
     }
 }
 
+/// Of decimals: no larger than the smaller side.
+fn remainder_type(left: &DataType, right: &DataType) -> Option<DataType> {
+    if ![left, right].iter().any(|t| matches!(t, DataType::Decimal { .. })) {
+        return None;
+    }
+    let ((p1, s1), (p2, s2)) = (coercion::decimal_of_integral(left)?, coercion::decimal_of_integral(right)?);
+    let (p1, s1, p2, s2) = (i32::from(p1), i32::from(s1), i32::from(p2), i32::from(s2));
+    let scale = s1.max(s2);
+    let (precision, scale) = coercion::adjust_precision_scale((p1 - s1).min(p2 - s2) + scale, scale);
+    Some(DataType::Decimal { precision, scale })
+}
+
 fn pmod(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
     macro_rules! of {
         ($t:ty, $zero:expr, $rem:expr) => {{
@@ -424,13 +436,18 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("pmod", |ctx, name, args| {
             check_count(name, args.len(), 2, 2)?;
+            let result = remainder_type(&args[0].data_type, &args[1].data_type);
             let (args, common) = coercion::unify(ctx, name, args)?;
             if !common.is_numeric() {
                 return Err(errors::binary_wrong_type("pmod", &args[0], &args[1], "\"NUMERIC\""));
             }
             let nullable = !ctx.ansi || args.iter().any(|a| a.nullable);
             let udf = if ctx.ansi { "spark_pmod_ansi" } else { "spark_pmod_legacy" };
-            Ok(Typed::new(call(udf, args.into_iter().map(|a| a.expr).collect())?, common, nullable))
+            let value = Typed::new(call(udf, args.into_iter().map(|a| a.expr).collect())?, common, nullable);
+            match result {
+                Some(to) => crate::cast::cast(ctx, value, &to, crate::EvalMode::Legacy),
+                None => Ok(value),
+            }
         }),
         F::resolve("mod", |c, n, a| operator(c, n, a, BinaryOp::Modulo)),
         F::resolve("div", |c, n, a| operator(c, n, a, BinaryOp::IntegralDivide)),

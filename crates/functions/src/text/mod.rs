@@ -5,6 +5,7 @@ mod hashing;
 mod regex;
 mod simple;
 
+pub(crate) use format::base64;
 pub(crate) use hashing::borrowed;
 
 use crate::{registry::FunctionDef, udf::Udf};
