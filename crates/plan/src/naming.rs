@@ -123,6 +123,8 @@ pub fn expr(e: &Expr, names: Names<'_>) -> String {
         ExprKind::Parameter(_) => "?".to_owned(),
         ExprKind::IntervalOf { amount, unit } => format!("INTERVAL {} {unit}", show(amount)),
         ExprKind::Collate { operand, collation } => format!("collate({}, {})", show(operand), collation.join(".")),
+        ExprKind::VariantPath { base, path } => format!("{}:{path}", show(base)),
+        ExprKind::TableArgument(_) => "table()".to_owned(),
     }
 }
 

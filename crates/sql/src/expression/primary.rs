@@ -2,7 +2,7 @@
 //! (`.field`, `[index]`, `::type`, COLLATE).
 
 use firesteel_plan::{
-    Expr, ExprKind, SparkError, SparkResult,
+    Expr, ExprKind, SparkResult,
     expr::{CastMode, FunctionCall, Parameter},
 };
 
@@ -54,9 +54,10 @@ impl Parser<'_> {
                     self.grow()?;
                     ExprKind::Cast { operand: Box::new(expr), data_type, mode: CastMode::Session }
                 }
-                TokenKind::Symbol(S::Colon) => {
-                    let unsupported = SparkError::unsupported("the path operator `:` of VARIANT values");
-                    return Err(self.error_from(unsupported, start));
+                TokenKind::Symbol(S::Colon) if self.is_name_at(1) || self.is_symbol_at(1, S::OpenBracket) => {
+                    let path = self.variant_path()?;
+                    self.grow()?;
+                    ExprKind::VariantPath { base: Box::new(expr), path }
                 }
                 TokenKind::Keyword(K::COLLATE) if self.is_name_at(1) && self.starts_operand(1) => {
                     self.advance();
@@ -67,6 +68,30 @@ impl Parser<'_> {
                 _ => return Ok(expr),
             };
             expr = Expr::new(kind, self.span_from(start));
+        }
+    }
+
+    /// `:a.b[0]['c']`, without the colon.
+    fn variant_path(&mut self) -> SparkResult<String> {
+        self.expect_symbol(S::Colon)?;
+        let start = self.start();
+        let mut first = true;
+        loop {
+            if self.is_symbol(S::OpenBracket) {
+                let inner_is_name = self.is_name_at(1) && !first;
+                if !(self.is_string_at(1) || self.kind_at(1) == TokenKind::Integer || inner_is_name) {
+                    return Err(self.unexpected_at(1));
+                }
+                self.at += 2;
+                self.expect_symbol(S::CloseBracket)?;
+            } else if first {
+                self.identifier()?;
+            } else if self.eat_symbol(S::Dot) {
+                self.identifier()?;
+            } else {
+                return Ok(self.text_from(start).to_owned());
+            }
+            first = false;
         }
     }
 
@@ -83,15 +108,7 @@ impl Parser<'_> {
                 self.advance();
                 ExprKind::Star { target: None, except: self.star_except()? }
             }
-            TokenKind::Symbol(S::Question) => {
-                self.advance();
-                self.positional_parameters += 1;
-                ExprKind::Parameter(Parameter::Positional(self.positional_parameters - 1))
-            }
-            TokenKind::Symbol(S::Colon) => {
-                self.advance();
-                ExprKind::Parameter(Parameter::Named(self.identifier()?))
-            }
+            TokenKind::Symbol(S::Question | S::Colon) => return self.parameter(),
             _ if self.is_string_at(0) => return self.string_literal(),
             TokenKind::Symbol(S::Minus) => return self.number_literal(),
             _ if self.is_number_at(0) => return self.number_literal(),
@@ -104,6 +121,19 @@ impl Parser<'_> {
             _ => return self.name_or_call(),
         };
         Ok(Expr::new(kind, self.span_from(start)))
+    }
+
+    /// `:name` or `?`
+    pub fn parameter(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        let parameter = if self.eat_symbol(S::Question) {
+            self.positional_parameters += 1;
+            Parameter::Positional(self.positional_parameters - 1)
+        } else {
+            self.expect_symbol(S::Colon)?;
+            Parameter::Named(self.identifier()?)
+        };
+        Ok(Expr::new(ExprKind::Parameter(parameter), self.span_from(start)))
     }
 
     fn star_except(&mut self) -> SparkResult<Vec<Vec<String>>> {
@@ -237,9 +267,7 @@ impl Parser<'_> {
         while self.is_symbol_at(parts, S::Dot) && self.is_name_at(parts + 1) {
             parts += 2;
         }
-        if self.is_symbol_at(parts, S::OpenParen)
-            && !(parts == 1 && self.is_at(0, K::IDENTIFIER) && self.is_string_at(2))
-        {
+        if self.is_symbol_at(parts, S::OpenParen) && !(parts == 1 && self.starts_identifier_reference()) {
             let name = self.multipart_name_of_call(parts)?;
             return self.call(name, start);
         }
@@ -262,8 +290,8 @@ impl Parser<'_> {
 
     /// The first part of a column's name, which IDENTIFIER('a.b') may make several.
     fn multipart_head(&mut self) -> SparkResult<Vec<String>> {
-        if self.is(K::IDENTIFIER) && self.is_symbol_at(1, S::OpenParen) {
-            return self.identifier_reference();
+        if self.starts_identifier_reference() {
+            return self.identifier_clause();
         }
         Ok(vec![self.identifier()?])
     }

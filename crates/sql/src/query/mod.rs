@@ -7,6 +7,8 @@ mod pivot;
 mod sample;
 mod select;
 mod set_operation;
+mod stream;
+mod transform;
 
 use firesteel_plan::{
     Relation, RelationKind, SparkError, SparkResult,
@@ -39,7 +41,7 @@ impl Parser<'_> {
             TokenKind::Symbol(S::OpenParen) => {
                 let after = self.after_paren(ahead);
                 let continues = match self.kind_at(after) {
-                    TokenKind::Symbol(S::CloseParen | S::PipeOperator) | TokenKind::End => true,
+                    TokenKind::Symbol(S::CloseParen | S::PipeOperator | S::Semicolon) | TokenKind::End => true,
                     _ => {
                         self.starts_clause(after, AliasOf::Column)
                             && !self.is_any_at(after, &[K::FROM, K::WHERE, K::GROUP, K::HAVING, K::LATERAL])
@@ -116,7 +118,7 @@ impl Parser<'_> {
     }
 
     /// ORDER BY, SORT BY, DISTRIBUTE BY, CLUSTER BY, WINDOW, LIMIT and OFFSET on top of `input`.
-    fn organized(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
+    pub(super) fn organized(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
         let clauses = self.start();
         let order = if self.eat_all(&[K::ORDER, K::BY]) { self.comma_separated(Self::sort_item)? } else { Vec::new() };
         let cluster =
@@ -186,9 +188,10 @@ impl Parser<'_> {
 }
 
 /// The CTEs of a WITH, before what they are for is read.
+#[derive(Clone)]
 pub struct WithClause {
-    ctes: Vec<Cte>,
-    recursive: bool,
+    pub ctes: Vec<Cte>,
+    pub recursive: bool,
 }
 
 /// Whether the expression is the one word ALL, as in GROUP BY ALL.

@@ -15,7 +15,8 @@ impl Parser<'_> {
         let start = self.start();
         let mut left = self.intersection()?;
         loop {
-            if self.eat_symbol(S::PipeOperator) {
+            if self.starts_pipe() {
+                self.advance();
                 left = self.pipe_step(left, start)?;
                 continue;
             }
@@ -82,7 +83,7 @@ impl Parser<'_> {
                 Ok(Relation::new(RelationKind::Table { name, options: Vec::new() }, self.span_from(start)))
             }
             TokenKind::Keyword(K::VALUES) => self.inline_table(),
-            TokenKind::Keyword(K::MAP | K::REDUCE) if self.is_name_at(1) => Err(self.script_transformation(start)),
+            TokenKind::Keyword(K::MAP | K::REDUCE) if self.is_name_at(1) => self.select(None),
             TokenKind::Symbol(S::OpenParen) => {
                 self.advance();
                 let query = self.query()?;
@@ -91,11 +92,6 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected()),
         }
-    }
-
-    pub(super) fn script_transformation(&mut self, start: usize) -> SparkError {
-        self.advance();
-        self.error_from(SparkError::unsupported("TRANSFORM … USING a script"), start)
     }
 
     /// `VALUES row, row, … [AS alias(columns)]`; a row in parentheses has several columns.
@@ -109,12 +105,27 @@ impl Parser<'_> {
                 _ => vec![expr],
             })
         })?;
+        let columns = rows.first().map_or(0, Vec::len);
+        if let Some((index, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != columns) {
+            let error = SparkError::new(
+                "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
+                "42000",
+                format!(
+                    "Invalid inline table. Inline table expected {columns} columns but found {} columns in row {index}.",
+                    row.len()
+                ),
+            )
+            .param("expectedNumCols", columns.to_string())
+            .param("actualNumCols", row.len().to_string())
+            .param("rowIndex", index.to_string());
+            return Err(self.error_from(error, start));
+        }
         let values = Relation::new(RelationKind::Values { rows }, self.span_from(start));
         self.table_alias(values, start)
     }
 
     /// `[AS] alias [(columns)]` after a relation, if it stands here.
-    pub(super) fn table_alias(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
+    pub fn table_alias(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
         if self.is_as(AliasOf::Table)
             && self.keyword_at(1).is_none_or(|k| !k.joins_relations())
             && !self.is_symbol_at(1, S::OpenParen)

@@ -16,10 +16,20 @@ impl Parser<'_> {
             return self.set_time_zone(start);
         }
         if self.is(K::CATALOG) && (self.is_name_at(1) || self.is_string_at(1)) {
-            return Ok(self.not_yet("SET CATALOG"));
+            self.advance();
+            return Ok(StatementKind::SetCatalog { name: self.expression()? });
         }
         if self.is_any(&[K::VARIABLE, K::VAR]) && (self.is_name_at(1) || self.is_symbol_at(1, S::OpenParen)) {
-            return Ok(self.not_yet("SET VARIABLE"));
+            if self.is_symbol_at(1, S::OpenParen) && self.is_symbol_at(2, S::CloseParen) {
+                self.rest();
+                return Err(self.error_from(invalid_set(), start));
+            }
+            self.advance();
+            return self.set_variable();
+        }
+        if self.is(K::PATH) && self.is_symbol_at(1, S::Equal) {
+            self.at += 2;
+            return self.set_path();
         }
         if self.kind() == TokenKind::QuotedName {
             let key = self.identifier()?;
@@ -51,6 +61,33 @@ impl Parser<'_> {
         Ok(StatementKind::Set { key: Some(key.to_owned()), value })
     }
 
+    /// `SET PATH = element, …`: schemas in which names without one are looked for.
+    fn set_path(&mut self) -> SparkResult<StatementKind> {
+        let elements = self.comma_separated(|p| {
+            let start = p.start();
+            let quoted = p.kind() == TokenKind::QuotedName;
+            let element = p.multipart_name()?;
+            let is_word = !quoted
+                && ["DEFAULT_PATH", "SYSTEM_PATH", "PATH", "CURRENT_DATABASE", "CURRENT_SCHEMA"]
+                    .iter()
+                    .any(|word| element[0].eq_ignore_ascii_case(word));
+            if element.len() == 1 && !is_word {
+                let name = format!("`{}`", element[0]);
+                let error = SparkError::new(
+                    "INVALID_SQL_PATH_SCHEMA_REFERENCE",
+                    "42601",
+                    format!(
+                        "Invalid schema reference in SET PATH: {name}. Use at least two name parts (catalog.schema); multi-level \
+                         namespaces are allowed."
+                    ),
+                );
+                return Err(p.error_from(error.param("qualifiedName", name), start));
+            }
+            Ok(element)
+        })?;
+        Ok(StatementKind::SetPath { elements })
+    }
+
     /// `key = `value``: the quotes around a whole value are not part of it.
     fn last_is_quoted_value(&self) -> bool {
         let mut ahead = 0;
@@ -68,7 +105,7 @@ impl Parser<'_> {
     }
 
     /// The text of all that is left, without semicolons at its end.
-    fn rest(&mut self) -> &str {
+    pub(super) fn rest(&mut self) -> &str {
         if self.is_end() {
             return "";
         }

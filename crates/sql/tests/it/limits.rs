@@ -285,7 +285,7 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let text = String::from_utf8_lossy(&bytes);
-        let _ = parse_statement(&text, &ParseOptions { double_quoted_identifiers: true });
+        let _ = parse_statement(&text, &ParseOptions { double_quoted_identifiers: true, ..ParseOptions::default() });
         for span in split_statements(&text) {
             prop_assert!(text.get(span.start as usize..span.end as usize).is_some());
         }
