@@ -42,6 +42,9 @@ impl Parser<'_> {
             return Ok(vec![placeholder]);
         };
         crate::parse_multipart_name(&text).map_err(|inner| {
+            if text.trim().is_empty() {
+                return self.error_from(error::empty_statement(), start);
+            }
             // The place is that of the clause: the name has a text of its own.
             let error = match inner.parameters().get("error") {
                 Some(near) if inner.class() == "PARSE_SYNTAX_ERROR" => error::syntax_near(near),

@@ -16,6 +16,10 @@ pub fn syntax(near: &str) -> SparkError {
     syntax_with_hint(near, "")
 }
 
+pub fn empty_statement() -> SparkError {
+    SparkError::new("PARSE_EMPTY_STATEMENT", "42617", "Syntax error, unexpected empty statement.")
+}
+
 /// As `syntax`, with the token as messages show it.
 pub fn syntax_near(shown: &str) -> SparkError {
     SparkError::new("PARSE_SYNTAX_ERROR", "42601", format!("Syntax error at or near {shown}."))

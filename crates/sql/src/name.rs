@@ -54,6 +54,14 @@ impl Parser<'_> {
         }
     }
 
+    /// A word or a quoted name; never the name that IDENTIFIER('name') gives.
+    pub fn simple_identifier(&mut self) -> SparkResult<Ident> {
+        if self.is_identifier_clause() {
+            return Err(self.unexpected_at(1));
+        }
+        self.identifier()
+    }
+
     /// An identifier where no expression can follow, so that `test-table` is an identifier that lacks its quotes.
     pub fn plain_identifier(&mut self) -> SparkResult<Ident> {
         let start = self.start();
@@ -140,11 +148,12 @@ impl Parser<'_> {
             K::SELECT | K::MAP | K::REDUCE if after == AliasOf::Table || keyword == K::SELECT => {
                 self.starts_operand(next)
             }
+            K::INSERT => is_next(&[K::INTO, K::OVERWRITE]) || after == AliasOf::Table && is_next(&[K::WITH]),
+            K::GROUPING => is_next(&[K::SETS]) && self.is_symbol_at(next + 1, S::OpenParen),
             _ if after == AliasOf::Column => false,
             K::UNPIVOT => paren_next || is_next(&[K::INCLUDE, K::EXCLUDE]),
             K::PIVOT => paren_next,
             K::TABLESAMPLE => self.starts_sample(ahead),
-            K::INSERT => is_next(&[K::INTO, K::OVERWRITE, K::WITH]),
             K::APPROX | K::EXACT => is_next(&[K::NEAREST]),
             K::WATERMARK => self.is_name_at(next),
             K::CHANGES => is_next(&[K::FROM]),

@@ -131,7 +131,7 @@ impl Parser<'_> {
             Parameter::Positional(self.positional_parameters - 1)
         } else {
             self.expect_symbol(S::Colon)?;
-            Parameter::Named(self.identifier()?)
+            Parameter::Named(self.simple_identifier()?)
         };
         Ok(Expr::new(ExprKind::Parameter(parameter), self.span_from(start)))
     }

@@ -30,7 +30,9 @@ impl Parser<'_> {
         match self.kind_at(ahead) {
             TokenKind::Keyword(keyword) => match keyword {
                 K::SELECT => self.starts_operand(next) || self.is_symbol_at(next, S::HintStart),
-                K::WITH => self.is_name_at(next) && !self.is_symbol_at(next + 1, S::Comma),
+                K::WITH => {
+                    self.is_name_at(next) && !matches!(self.kind_at(next + 1), TokenKind::Symbol(S::Comma | S::CloseParen))
+                }
                 K::FROM => self.starts_operand(next) && !self.is_symbol_at(next, S::Minus),
                 K::TABLE => self.is_name_at(next),
                 K::VALUES => self.starts_operand(next),
@@ -83,6 +85,10 @@ impl Parser<'_> {
             )
             .param("duplicateNames", name);
             return Err(self.error_from(error, start));
+        }
+        if !recursive && ctes.iter().any(|cte| cte.max_recursion.is_some()) {
+            let what = "Cannot specify MAX RECURSION LEVEL when the CTE is not marked as RECURSIVE";
+            return Err(self.error_of_statement(error::operation_not_allowed(what)));
         }
         Ok(Some(WithClause { ctes, recursive }))
     }

@@ -150,7 +150,7 @@ impl Parser<'_> {
         let mut hints = Vec::new();
         while self.eat_symbol(S::HintStart) {
             loop {
-                let name = self.identifier()?;
+                let name = self.simple_identifier()?;
                 let args = if self.is_symbol(S::OpenParen) { self.parenthesized(Self::primary)? } else { Vec::new() };
                 hints.push((name, args));
                 self.eat_symbol(S::Comma);

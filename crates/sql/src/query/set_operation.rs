@@ -107,21 +107,18 @@ impl Parser<'_> {
         })?;
         let columns = rows.first().map_or(0, Vec::len);
         if let Some((index, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != columns) {
-            let error = SparkError::new(
-                "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
-                "42000",
-                format!(
-                    "Invalid inline table. Inline table expected {columns} columns but found {} columns in row {index}.",
-                    row.len()
-                ),
-            )
-            .param("expectedNumCols", columns.to_string())
-            .param("actualNumCols", row.len().to_string())
-            .param("rowIndex", index.to_string());
+            let error = inline_table_width(columns, row.len(), index);
+            self.table_alias(Relation::bare(RelationKind::OneRow), start)?;
             return Err(self.error_from(error, start));
         }
         let values = Relation::new(RelationKind::Values { rows }, self.span_from(start));
-        self.table_alias(values, start)
+        let aliased = self.table_alias(values, start)?;
+        match &aliased.kind {
+            RelationKind::SubqueryAlias { columns: names, .. } if !names.is_empty() && names.len() != columns => {
+                Err(self.error_from(inline_table_width(names.len(), columns, 0), start))
+            }
+            _ => Ok(aliased),
+        }
     }
 
     /// `[AS] alias [(columns)]` after a relation, if it stands here.
@@ -139,4 +136,15 @@ impl Parser<'_> {
         let kind = RelationKind::SubqueryAlias { input: Box::new(input), alias, columns };
         Ok(Relation::new(kind, self.span_from(start)))
     }
+}
+
+fn inline_table_width(expected: usize, actual: usize, row: usize) -> SparkError {
+    SparkError::new(
+        "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
+        "42000",
+        format!("Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."),
+    )
+    .param("expectedNumCols", expected.to_string())
+    .param("actualNumCols", actual.to_string())
+    .param("rowIndex", row.to_string())
 }

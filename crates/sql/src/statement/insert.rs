@@ -96,8 +96,8 @@ impl Parser<'_> {
         if !overwrite || !insert.partition.is_empty() {
             insert.if_not_exists = self.if_not_exists()?;
         }
-        if self.is(K::BY) && self.is_at(1, K::NAME) {
-            self.at += 2;
+        if self.eat(K::BY) {
+            self.expect(K::NAME)?;
             insert.by_name = true;
         }
         if !overwrite && self.is(K::REPLACE) && self.is_any_at(1, &[K::WHERE, K::ON, K::USING]) {

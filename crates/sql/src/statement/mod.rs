@@ -63,9 +63,8 @@ const NOT_SPARK: &[&[K]] = &[
 impl Parser<'_> {
     /// One statement up to the end of the text; semicolons after it are allowed.
     pub fn whole_statement(&mut self) -> SparkResult<Statement> {
-        if self.is_end() {
-            let message = "Syntax error, unexpected empty statement.";
-            return Err(self.error_of_statement(SparkError::new("PARSE_EMPTY_STATEMENT", "42617", message)));
+        if self.text.trim().is_empty() {
+            return Err(self.error_of_statement(error::empty_statement()));
         }
         let start = self.start();
         let mut statement = if self.starts_script() {

@@ -103,7 +103,9 @@ impl Parser<'_> {
         if !self.eat(K::TABLE) {
             return self.data_type().map(FunctionReturns::Scalar);
         }
-        self.expect_symbol(S::OpenParen)?;
+        if !self.eat_symbol(S::OpenParen) {
+            return Ok(FunctionReturns::Table(None));
+        }
         let columns = self.column_types()?;
         self.expect_symbol(S::CloseParen)?;
         Ok(FunctionReturns::Table(Some(columns)))
