@@ -164,6 +164,8 @@ pub enum RelationKind {
         method: SampleMethod,
         seed: Option<i64>,
         with_replacement: bool,
+        /// TABLESAMPLE SYSTEM: whole files or parts of them instead of rows.
+        system: bool,
     },
     /// `SELECT TRANSFORM (inputs) USING 'command' AS (columns)`: rows go through a program.
     Transform(Box<Transform>),
@@ -301,8 +303,6 @@ pub struct Transform {
     pub columns: Vec<(Ident, Option<DataType>)>,
     pub input_format: Option<RowFormat>,
     pub output_format: Option<RowFormat>,
-    pub record_writer: Option<String>,
-    pub record_reader: Option<String>,
 }
 
 /// A column of CREATE TABLE or a schema string.

@@ -179,7 +179,7 @@ impl Parser<'_> {
                 again.or(column.identity.map(|_| "GENERATED ALWAYS AS"))
             } else if self.is(K::GENERATED) {
                 let again = column.identity.is_some() || column.generated.is_some();
-                column.identity = Some(self.identity(&column)?);
+                column.identity = Some(self.identity(&column, start)?);
                 again.then_some("GENERATED AS IDENTITY")
             } else if let Some(constraint) = self.column_constraint()? {
                 column.constraints.push(constraint);
@@ -206,8 +206,7 @@ impl Parser<'_> {
     }
 
     /// `GENERATED ALWAYS | BY DEFAULT AS IDENTITY [([START WITH n] [INCREMENT BY n])]`
-    fn identity(&mut self, column: &ColumnDefinition) -> SparkResult<Identity> {
-        let place = self.start();
+    fn identity(&mut self, column: &ColumnDefinition, place: usize) -> SparkResult<Identity> {
         self.expect(K::GENERATED)?;
         let always = self.eat(K::ALWAYS);
         if !always {

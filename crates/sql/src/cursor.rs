@@ -32,6 +32,8 @@ pub struct Parser<'a> {
     pub script_depth: usize,
     /// Queries of FOR loops around the present place.
     pub for_queries: usize,
+    /// Above zero, a query in parentheses stands behind the expression that is read.
+    pub before_query: usize,
     pub labels: Vec<OpenLabel>,
     depth: usize,
     /// An upper bound of the height of what was built at the present level so far.
@@ -56,6 +58,7 @@ impl<'a> Parser<'a> {
             deferred: Vec::new(),
             script_depth: 0,
             for_queries: 0,
+            before_query: 0,
             labels: Vec::new(),
             depth: 0,
             height: 0,
@@ -255,7 +258,13 @@ impl<'a> Parser<'a> {
     }
 
     fn shown(&self, token: Token) -> &str {
-        if token.kind == TokenKind::End { "" } else { self.token_text(token) }
+        let text = self.token_text(token);
+        match token.kind {
+            TokenKind::End => "",
+            // The mark before the text is a token of its own in Spark.
+            TokenKind::DollarQuoted => &text[..text[1..].find('$').map_or(text.len(), |at| at + 2)],
+            _ => text,
+        }
     }
 
     pub fn error_at(&self, error: SparkError, span: Span) -> SparkError {

@@ -20,6 +20,10 @@ impl Parser<'_> {
     fn data_type_here(&mut self) -> SparkResult<DataType> {
         let start = self.start();
         let Some(keyword) = self.keyword() else { return self.unknown_type(start) };
+        // What has no parameters in Spark is an unknown type with them.
+        if keyword == K::STRING && self.is_symbol_at(1, S::OpenParen) {
+            return self.unknown_type(start);
+        }
         self.advance();
         Ok(match keyword {
             K::BOOLEAN => DataType::Boolean,

@@ -143,12 +143,14 @@ impl Parser<'_> {
                 paren_next
                     || is_next(&[K::SELECT, K::ALL, K::DISTINCT, K::FROM, K::TABLE, K::VALUES, K::MAP, K::REDUCE])
             }
+            K::FOR if is_next(&[K::READ]) && self.is_at(next + 1, K::ONLY) => true,
             K::FOR if after == AliasOf::Column => self.for_in(next),
             K::FOR => is_next(&[K::SYSTEM_VERSION, K::VERSION, K::SYSTEM_TIME, K::TIMESTAMP]),
             K::SELECT | K::MAP | K::REDUCE if after == AliasOf::Table || keyword == K::SELECT => {
                 self.starts_operand(next)
             }
             K::INSERT => is_next(&[K::INTO, K::OVERWRITE]) || after == AliasOf::Table && is_next(&[K::WITH]),
+            K::WITH if is_next(&[K::CUBE, K::ROLLUP]) => true,
             K::GROUPING => is_next(&[K::SETS]) && self.is_symbol_at(next + 1, S::OpenParen),
             _ if after == AliasOf::Column => false,
             K::UNPIVOT => paren_next || is_next(&[K::INCLUDE, K::EXCLUDE]),

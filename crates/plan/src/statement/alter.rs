@@ -128,12 +128,4 @@ pub enum AlterView {
     /// With its own text.
     SetQuery(Relation, String),
     SetSchemaBinding(SchemaBinding),
-    AddPartitions {
-        partitions: Vec<(PartitionSpec, Option<String>)>,
-        if_not_exists: bool,
-    },
-    DropPartitions {
-        partitions: Vec<PartitionSpec>,
-        if_exists: bool,
-    },
 }

@@ -64,7 +64,6 @@ pub struct CreateTable {
     /// `CLUSTER BY (a, b.c)`
     pub cluster_by: Vec<MultipartName>,
     pub clustered_by: Option<BucketSpec>,
-    pub skewed_by: Option<SkewSpec>,
     pub storage: TableStorage,
     pub location: Option<String>,
     pub comment: Option<String>,
@@ -103,17 +102,6 @@ pub enum FileFormat {
     Named(Ident),
     /// `STORED AS INPUTFORMAT … OUTPUTFORMAT …`
     Classes { input: String, output: String },
-    /// `STORED BY class`
-    Handler { class: String, properties: Vec<(String, String)> },
-}
-
-/// `SKEWED BY (columns) ON (values) [STORED AS DIRECTORIES]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct SkewSpec {
-    pub columns: Vec<Ident>,
-    /// As many values as columns in each.
-    pub values: Vec<Vec<Expr>>,
-    pub directories: bool,
 }
 
 /// A column of PARTITIONED BY: a name, a typed new column (Hive style), or a transform.
@@ -212,13 +200,9 @@ pub enum FunctionBody {
 pub struct SqlFunction {
     pub parameters: Vec<ColumnDefinition>,
     pub returns: FunctionReturns,
-    /// `LANGUAGE …`; SQL where nothing is written.
-    pub language: Option<Ident>,
-    pub specific_name: Option<Ident>,
     pub deterministic: Option<bool>,
     /// `READS SQL DATA` instead of `CONTAINS SQL`.
     pub reads_data: Option<bool>,
-    pub null_input: Option<NullInput>,
     pub comment: Option<String>,
     pub collation: Option<Ident>,
     pub result: FunctionResult,
@@ -239,12 +223,6 @@ pub enum FunctionReturns {
 pub enum FunctionResult {
     Expr(Expr),
     Query(Relation),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NullInput {
-    ReturnsNull,
-    Called,
 }
 
 /// A column of an index, with options of its own.
@@ -270,7 +248,6 @@ impl CreateTable {
             partitioned_by: Vec::new(),
             cluster_by: Vec::new(),
             clustered_by: None,
-            skewed_by: None,
             storage: TableStorage::default(),
             location: None,
             comment: None,

@@ -14,8 +14,8 @@ use crate::{
 pub use alter::{AlterDatabase, AlterTable, AlterView, ColumnChange, ColumnChangeKind, ColumnPosition, NewColumn};
 pub use create::{
     BucketSpec, Constraint, ConstraintKind, CreateFunction, CreateMetricView, CreatePipelineDataset, CreateTable,
-    CreateTableLike, CreateView, FileFormat, FunctionBody, FunctionResult, FunctionReturns, Identity, IndexColumn, NullInput,
-    PartitionColumn, RowFormat, SchemaBinding, SkewSpec, SqlFunction, TableStorage,
+    CreateTableLike, CreateView, FileFormat, FunctionBody, FunctionResult, FunctionReturns, Identity, IndexColumn,
+    PartitionColumn, RowFormat, SchemaBinding, SqlFunction, TableStorage,
 };
 pub use dml::{
     Assignment, Delete, Insert, InsertDirectory, InsertReplace, LoadData, Merge, MergeAction, MergeClause, MergeMatch,

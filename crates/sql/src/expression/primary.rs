@@ -54,7 +54,7 @@ impl Parser<'_> {
                     self.grow()?;
                     ExprKind::Cast { operand: Box::new(expr), data_type, mode: CastMode::Session }
                 }
-                TokenKind::Symbol(S::Colon) if self.is_name_at(1) || self.is_symbol_at(1, S::OpenBracket) => {
+                TokenKind::Symbol(S::Colon) => {
                     let path = self.variant_path()?;
                     self.grow()?;
                     ExprKind::VariantPath { base: Box::new(expr), path }
@@ -75,6 +75,9 @@ impl Parser<'_> {
     fn variant_path(&mut self) -> SparkResult<String> {
         self.expect_symbol(S::Colon)?;
         let start = self.start();
+        if !self.is_name() && !self.is_symbol(S::OpenBracket) {
+            return Err(self.unexpected());
+        }
         let mut first = true;
         loop {
             if self.is_symbol(S::OpenBracket) {
@@ -215,6 +218,10 @@ impl Parser<'_> {
         let after = self.after_paren(0);
         if self.is_symbol_at(after, S::Arrow) {
             let parameters = self.parenthesized(Self::identifier)?;
+            if parameters.len() < 2 {
+                // One parameter has no parentheses: what stands in them is a value, behind which nothing may have an arrow.
+                return Err(self.unexpected());
+            }
             return self.lambda_body(parameters, start);
         }
         self.advance();
@@ -264,15 +271,22 @@ impl Parser<'_> {
         }
         // A call's name may have several parts.
         let mut parts = 1;
-        while self.is_symbol_at(parts, S::Dot) && self.is_name_at(parts + 1) {
+        while self.is_symbol_at(parts, S::Dot)
+            && self.is_name_at(parts + 1)
+            && !(self.is_at(parts + 1, K::IDENTIFIER) && self.is_symbol_at(parts + 2, S::OpenParen))
+        {
             parts += 2;
         }
-        if self.is_symbol_at(parts, S::OpenParen) && !(parts == 1 && self.starts_identifier_reference()) {
+        let query_follows = self.before_query > 0 && self.starts_query(parts + 1);
+        if self.is_symbol_at(parts, S::OpenParen)
+            && !query_follows
+            && !(parts == 1 && self.starts_identifier_reference())
+        {
             let name = self.multipart_name_of_call(parts)?;
             return self.call(name, start);
         }
         let first = self.multipart_head()?;
-        if self.is_symbol(S::OpenParen) {
+        if self.is_symbol(S::OpenParen) && !query_follows {
             return self.call(first, start);
         }
         Ok(Expr::new(ExprKind::Attribute { name: first, plan_id: None }, self.span_from(start)))

@@ -23,11 +23,12 @@ fn nearest_error(subclass: &str, message: &str) -> SparkError {
 
 impl Parser<'_> {
     pub fn relations(&mut self) -> SparkResult<Relation> {
+        let clause = self.start();
         self.expect(K::FROM)?;
         let start = self.start();
-        let mut left = self.relation()?.0;
+        let mut left = self.relation(clause)?.0;
         while self.eat_symbol(S::Comma) {
-            let (right, lateral) = self.relation()?;
+            let (right, lateral) = self.relation(clause)?;
             self.grow()?;
             let kind = RelationKind::Join {
                 left: Box::new(left),
@@ -56,7 +57,7 @@ impl Parser<'_> {
     }
 
     /// A relation with its joins, and whether LATERAL stands before it.
-    fn relation(&mut self) -> SparkResult<(Relation, bool)> {
+    fn relation(&mut self, clause: usize) -> SparkResult<(Relation, bool)> {
         let start = self.start();
         let lateral = self.is(K::LATERAL) && self.starts_relation(1);
         if lateral {
@@ -64,7 +65,7 @@ impl Parser<'_> {
         }
         let mut left = self.relation_primary()?;
         if lateral {
-            self.check_lateral(&left, start)?;
+            self.check_lateral(&left, start, clause)?;
         }
         loop {
             let place = self.start();
@@ -124,7 +125,7 @@ impl Parser<'_> {
         let lateral_start = self.start();
         let right = self.relation_primary()?;
         if lateral {
-            self.check_lateral(&right, lateral_start)?;
+            self.check_lateral(&right, lateral_start, place)?;
         }
         if !natural && self.is_any(&[K::APPROX, K::EXACT]) && self.is_at(1, K::NEAREST) {
             return self.nearest_join(left, right, join_type, start, place);
@@ -235,12 +236,12 @@ impl Parser<'_> {
     }
 
     /// LATERAL is for what may read the columns of the relations before it.
-    fn check_lateral(&self, relation: &Relation, start: usize) -> SparkResult<()> {
+    fn check_lateral(&self, relation: &Relation, start: usize, place: usize) -> SparkResult<()> {
         let mut inner = relation;
         while let RelationKind::SubqueryAlias { input, .. } | RelationKind::Sample { input, .. } = &inner.kind {
             inner = input;
         }
-        if !matches!(inner.kind, RelationKind::Table { .. } | RelationKind::TableHistory { .. } | RelationKind::Values { .. }) {
+        if !matches!(inner.kind, RelationKind::Table { .. } | RelationKind::TableHistory { .. }) {
             return Ok(());
         }
         let in_parentheses = self.text.get(start..).is_some_and(|t| t.starts_with('('));
@@ -252,7 +253,7 @@ impl Parser<'_> {
             "42000",
             "Invalid SQL syntax: LATERAL can only be used with subquery and table-valued functions.",
         );
-        Err(self.error_from(error, start))
+        Err(self.error_from(error, place))
     }
 
     pub(super) fn pivot_and_unpivot(&self, start: usize) -> SparkError {
@@ -273,7 +274,7 @@ impl Parser<'_> {
             let is_query = self.starts_query(1);
             self.advance();
             let inner =
-                if is_query { self.query()? } else { self.nested(|p| p.relation().map(|(relation, _)| relation))? };
+                if is_query { self.query()? } else { self.nested(|p| p.relation(start).map(|(relation, _)| relation))? };
             self.expect_symbol(S::CloseParen)?;
             let sampled = self.sampled(inner, start)?;
             let sampled = self.watermarked(sampled, start)?;
@@ -349,7 +350,8 @@ impl Parser<'_> {
             let name = p.identifier_reference()?;
             Ok(Relation::new(RelationKind::Table { name, options: Vec::new() }, p.span_from(place)))
         };
-        let table = if self.is_symbol(S::OpenParen) {
+        let in_parentheses = self.is_symbol(S::OpenParen);
+        let table = if in_parentheses {
             let is_query = self.starts_query(1);
             self.advance();
             let table = if is_query { self.query()? } else { by_name(self)? };
@@ -358,19 +360,7 @@ impl Parser<'_> {
         } else {
             by_name(self)?
         };
-        if self.is_symbol(S::OpenParen) {
-            // `TABLE f(…)` would be a call.
-            let argument = self.text_from(place).to_owned();
-            let error = SparkError::new(
-                "INVALID_SQL_SYNTAX.INVALID_TABLE_FUNCTION_IDENTIFIER_ARGUMENT_MISSING_PARENTHESES",
-                "42000",
-                format!(
-                    "Invalid SQL syntax: Syntax error: call to table-valued function is invalid because parentheses are missing \
-                     around the provided TABLE argument {argument}; please surround this with parentheses and try again."
-                ),
-            );
-            return Err(self.error_from(error.param("argumentName", argument), place));
-        }
+        let written = self.text_from(place).to_owned();
         let mut argument =
             TableArgument { table, partition_by: Vec::new(), single_partition: false, order_by: Vec::new() };
         if self.eat_all(&[K::WITH, K::SINGLE, K::PARTITION]) {
@@ -382,18 +372,37 @@ impl Parser<'_> {
         if partitioned && (self.eat_all(&[K::ORDER, K::BY]) || self.eat_all(&[K::SORT, K::BY])) {
             argument.order_by = self.argument_list(Self::sort_item)?;
         }
+        if !in_parentheses {
+            let name = written.split('.').map(|part| format!("`{part}`")).collect::<Vec<_>>().join(".");
+            let error = SparkError::new(
+                "INVALID_SQL_SYNTAX.INVALID_TABLE_FUNCTION_IDENTIFIER_ARGUMENT_MISSING_PARENTHESES",
+                "42000",
+                format!(
+                    "Invalid SQL syntax: Syntax error: call to table-valued function is invalid because parentheses are missing \
+                     around the provided TABLE argument {name}; please surround this with parentheses and try again."
+                ),
+            );
+            return Err(self.error_from(error.param("argumentName", name), start));
+        }
         let span = self.span_from(start);
         Ok(Expr::new(ExprKind::TableArgument(Box::new(argument)), span))
     }
 
     /// One item, or several in parentheses.
     fn argument_list<T>(&mut self, item: impl Fn(&mut Self) -> SparkResult<T>) -> SparkResult<Vec<T>> {
-        let in_parentheses = self.is_symbol(S::OpenParen) && {
-            let after = self.after_paren(0);
-            matches!(self.kind_at(after), TokenKind::Symbol(S::CloseParen | S::Comma))
-                || self.is_any_at(after, &[K::ORDER, K::SORT])
+        let ends = |p: &Self, ahead| {
+            p.is_symbol_at(ahead, S::CloseParen) || p.is_any_at(ahead, &[K::ORDER, K::SORT]) && p.is_at(ahead + 1, K::BY)
         };
-        if in_parentheses { self.parenthesized(item) } else { Ok(vec![item(self)?]) }
+        if self.is_symbol(S::OpenParen) && (ends(self, self.after_paren(0)) || self.is_symbol_at(self.after_paren(0), S::Comma)) {
+            return self.parenthesized(item);
+        }
+        let mut items = vec![item(self)?];
+        // Behind a comma, what is no argument of the function belongs here.
+        while self.is_symbol(S::Comma) && self.is_name_at(1) && (ends(self, 2) || self.is_symbol_at(2, S::Comma)) {
+            self.advance();
+            items.push(item(self)?);
+        }
+        Ok(items)
     }
 
     /// `LATERAL VIEW [OUTER] generator(args) table [[AS] column, …]`

@@ -1,6 +1,8 @@
 //! The pipe operator: `relation |> WHERE … |> SELECT …`. Each step becomes what the same clause of a SELECT becomes.
 
-use firesteel_plan::{Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, relation::Grouping};
+use firesteel_plan::{
+    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, expr::FunctionCall, relation::Grouping,
+};
 
 use crate::{
     cursor::Parser,
@@ -235,6 +237,11 @@ impl Parser<'_> {
                 return Err(self.pipe_aggregate_error(case));
             }
         }
+        if aggregates.iter().any(has_window) {
+            let case = "window functions; please update the query to move the window functions to a subsequent |> SELECT \
+                        operator instead";
+            return Err(self.pipe_aggregate_error(case));
+        }
         let plain = keys.iter().map(|key| match &key.kind {
             ExprKind::Alias { operand, .. } => (**operand).clone(),
             _ => key.clone(),
@@ -265,17 +272,22 @@ impl Parser<'_> {
     }
 }
 
-/// Whether the expression calls the function, at any depth that its operators, calls and aliases make.
+/// Whether the expression calls the function.
 fn calls(expr: &Expr, function: &str) -> bool {
+    any_call(expr, &|call| matches!(call.name.as_slice(), [name] if name.eq_ignore_ascii_case(function)))
+}
+
+fn has_window(expr: &Expr) -> bool {
+    any_call(expr, &|call| call.over.is_some())
+}
+
+/// Whether the test holds for a call, at any depth that operators, calls and aliases make.
+fn any_call(expr: &Expr, test: &dyn Fn(&FunctionCall) -> bool) -> bool {
     let mut stack = vec![expr];
     while let Some(expr) = stack.pop() {
         match &expr.kind {
-            ExprKind::Function(call) => {
-                if matches!(call.name.as_slice(), [name] if name.eq_ignore_ascii_case(function)) {
-                    return true;
-                }
-                stack.extend(&call.args);
-            }
+            ExprKind::Function(call) if test(call) => return true,
+            ExprKind::Function(call) => stack.extend(&call.args),
             ExprKind::Alias { operand, .. } | ExprKind::Unary { operand, .. } | ExprKind::Cast { operand, .. } => {
                 stack.push(operand);
             }

@@ -16,12 +16,11 @@ impl Parser<'_> {
         }
         let place = self.start();
         self.advance();
-        if self.is(K::SYSTEM) {
-            self.advance();
-            return Err(self.error_from(SparkError::unsupported("TABLESAMPLE SYSTEM"), place));
+        // Row by row without a word too.
+        let system = self.eat(K::SYSTEM);
+        if !system {
+            self.eat(K::BERNOULLI);
         }
-        // Row by row, which is what is done without the word too.
-        self.eat(K::BERNOULLI);
         self.expect_symbol(S::OpenParen)?;
         if self.is_symbol(S::CloseParen) {
             self.advance();
@@ -46,7 +45,7 @@ impl Parser<'_> {
                         SparkError::new("_LEGACY_ERROR_TEMP_0064", "", format!("{detail}.")).param("msg", detail);
                     return Err(self.error_from(error, place));
                 }
-                RelationKind::Sample { input: Box::new(input), method, seed, with_replacement: false }
+                RelationKind::Sample { input: Box::new(input), method, seed, with_replacement: false, system }
             }
         };
         self.grow()?;

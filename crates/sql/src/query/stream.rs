@@ -121,7 +121,15 @@ impl Parser<'_> {
         }
         let begins = self.mark();
         self.advance();
-        let column = self.named_expression();
+        let column = self.expression().and_then(|column| {
+            if self.are(&[K::DELAY, K::OF]) {
+                return Ok(column);
+            }
+            self.eat(K::AS);
+            let name = self.plain_identifier()?;
+            let span = column.span;
+            Ok(firesteel_plan::Expr { span, ..column.alias(name) })
+        });
         // A table's alias may be the same word.
         let (Ok(column), true) = (column, self.are(&[K::DELAY, K::OF])) else {
             self.rewind(&begins);

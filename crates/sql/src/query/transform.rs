@@ -41,12 +41,18 @@ impl Parser<'_> {
             self.expect_symbol(S::CloseParen)?;
         }
         let input_format = self.optional_row_format()?;
-        let record_writer = if self.eat(K::RECORDWRITER) { Some(self.string()?) } else { None };
+        let record_writer = self.eat(K::RECORDWRITER);
+        if record_writer {
+            self.string()?;
+        }
         self.expect(K::USING)?;
         let command = self.string()?;
         let columns = if self.eat(K::AS) { self.transform_columns()? } else { Vec::new() };
         let output_format = self.optional_row_format()?;
-        let record_reader = if self.eat(K::RECORDREADER) { Some(self.string()?) } else { None };
+        let record_reader = self.eat(K::RECORDREADER);
+        if record_reader {
+            self.string()?;
+        }
         let mut relation = match from {
             Some(from) => from,
             None if self.is(K::FROM) => self.relations()?,
@@ -55,12 +61,20 @@ impl Parser<'_> {
         relation = self.filtered(relation, start)?;
         relation = self.grouped(relation, exprs, start)?;
         relation = self.windows_clause(relation, start)?;
+        let serde = [&input_format, &output_format];
+        if serde.iter().any(|f| matches!(f, Some(firesteel_plan::statement::RowFormat::Serde { .. }))) {
+            let error = error::unsupported_feature("TRANSFORM_NON_HIVE", "TRANSFORM with SERDE is only supported in hive mode.");
+            return Err(self.error_from(error, start));
+        }
+        if record_writer || record_reader {
+            let message = "Unsupported operation: Used defined record reader/writer classes.";
+            return Err(self.error_from(firesteel_plan::SparkError::new("_LEGACY_ERROR_TEMP_0048", "", message), start));
+        }
         if quantifier {
             let error = error::unsupported_feature("TRANSFORM_DISTINCT_ALL", "TRANSFORM with the DISTINCT/ALL clause.");
             return Err(self.error_from(error, start));
         }
-        let transform =
-            Transform { input: relation, command, columns, input_format, output_format, record_writer, record_reader };
+        let transform = Transform { input: relation, command, columns, input_format, output_format };
         Ok(Relation::new(RelationKind::Transform(Box::new(transform)), self.span_from(start)))
     }
 

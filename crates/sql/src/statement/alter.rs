@@ -104,8 +104,7 @@ impl Parser<'_> {
                 self.expect(K::COLUMNS)?;
                 let columns = self.parenthesized(Self::new_column)?;
                 if has_partition {
-                    let error = error::operation_not_allowed("ALTER TABLE table PARTITION partition_spec REPLACE COLUMNS");
-                    return Err(self.error_from(error, start));
+                    return Err(self.error_from(not_spark("ALTER TABLE ... PARTITION ... REPLACE COLUMNS"), start));
                 }
                 Ok(AlterTable::ReplaceColumns(columns))
             }
@@ -135,7 +134,7 @@ impl Parser<'_> {
             Some(K::ALTER) => {
                 self.advance();
                 self.eat_column();
-                self.comma_separated(Self::column_change).map(AlterTable::AlterColumns)
+                self.comma_separated(|p| p.column_change(K::ALTER)).map(AlterTable::AlterColumns)
             }
             Some(K::UNSET) => {
                 let (keys, if_exists) = self.unset_properties()?;
@@ -265,9 +264,9 @@ impl Parser<'_> {
             || self.is_symbol(S::Comma);
         if is_action {
             self.at = begins;
-            let changes = self.comma_separated(Self::column_change)?;
+            let changes = self.comma_separated(|p| p.column_change(K::CHANGE))?;
             if has_partition {
-                return Err(self.error_from(error::operation_not_allowed("ALTER TABLE table PARTITION partition_spec CHANGE COLUMN"), start));
+                return Err(self.error_from(not_spark("ALTER TABLE ... PARTITION ... CHANGE COLUMN"), start));
             }
             return Ok(AlterTable::AlterColumns(changes));
         }
@@ -279,23 +278,30 @@ impl Parser<'_> {
         let span = self.span_from(place);
         let column = ColumnDefinition { nullable, comment, span, ..ColumnDefinition::new(new_name, data_type) };
         let position = self.column_position()?;
-        let refused = if has_partition {
-            Some("ALTER TABLE table PARTITION partition_spec CHANGE COLUMN")
-        } else if name.len() == 1 && !name[0].eq_ignore_ascii_case(&column.name) {
-            Some("Renaming column is not supported in Hive-style ALTER COLUMN, please run RENAME COLUMN instead")
+        if has_partition {
+            return Err(self.error_from(not_spark("ALTER TABLE ... PARTITION ... CHANGE COLUMN"), start));
+        }
+        let refused = if name.len() == 1 && !name[0].eq_ignore_ascii_case(&column.name) {
+            Some(("Renaming column", ", please run RENAME COLUMN instead"))
         } else if !column.nullable {
-            Some("NOT NULL is not supported in Hive-style ALTER COLUMN, please run ALTER COLUMN ... SET/DROP NOT NULL instead")
+            Some(("NOT NULL", ", please run ALTER COLUMN ... SET/DROP NOT NULL instead"))
         } else {
             None
         };
-        if let Some(what) = refused {
-            return Err(self.error_from(error::operation_not_allowed(what), start));
+        if let Some((operation, remedy)) = refused {
+            let command = "ALTER COLUMN";
+            let message = format!("{operation} is not supported in Hive-style {command}{remedy}.");
+            let error = SparkError::new("_LEGACY_ERROR_TEMP_0034", "", message)
+                .param("operation", operation)
+                .param("command", command)
+                .param("msg", remedy);
+            return Err(self.error_from(error, start));
         }
         Ok(AlterTable::ChangeColumn { name, column: Box::new(column), position })
     }
 
     /// `name TYPE type | COMMENT text | FIRST | AFTER name | SET | DROP NOT NULL | SET DEFAULT value | DROP DEFAULT`
-    fn column_change(&mut self) -> SparkResult<ColumnChange> {
+    fn column_change(&mut self, word: K) -> SparkResult<ColumnChange> {
         let name = self.multipart_name()?;
         let kind = match self.keyword() {
             Some(K::TYPE) => {
@@ -306,10 +312,10 @@ impl Parser<'_> {
                 self.advance();
                 ColumnChangeKind::Comment(self.string()?)
             }
-            Some(word @ (K::SET | K::DROP)) => {
+            Some(action @ (K::SET | K::DROP)) => {
                 self.advance();
                 if self.eat(K::DEFAULT) {
-                    if word == K::DROP {
+                    if action == K::DROP {
                         ColumnChangeKind::DropDefault
                     } else {
                         let from = self.start();
@@ -317,7 +323,7 @@ impl Parser<'_> {
                         ColumnChangeKind::SetDefault(value, self.text_from(from).to_owned())
                     }
                 } else if self.eat_not_null()? {
-                    ColumnChangeKind::Nullable(word == K::DROP)
+                    ColumnChangeKind::Nullable(action == K::DROP)
                 } else {
                     return Err(self.unexpected());
                 }
@@ -325,8 +331,11 @@ impl Parser<'_> {
             _ => match self.column_position()? {
                 Some(position) => ColumnChangeKind::Position(position),
                 None if self.token(0).kind.ends_statement() || self.is_symbol(S::Comma) => {
-                    let what = "ALTER TABLE table ALTER COLUMN requires a TYPE, a SET/DROP, a COMMENT, or a FIRST/AFTER";
-                    return Err(self.error_of_statement(error::operation_not_allowed(what)));
+                    let what = format!(
+                        "ALTER TABLE table {} COLUMN requires a TYPE, a SET/DROP, a COMMENT, or a FIRST/AFTER",
+                        word.text()
+                    );
+                    return Err(self.error_of_statement(error::operation_not_allowed(&what)));
                 }
                 None => return Err(self.unexpected()),
             },
@@ -411,13 +420,13 @@ impl Parser<'_> {
             }
             Some(K::ADD) => {
                 self.advance();
-                let (partitions, if_not_exists) = self.added_partitions()?;
-                Ok(AlterView::AddPartitions { partitions, if_not_exists })
+                self.added_partitions()?;
+                Err(self.error_of_statement(not_spark("ALTER VIEW ... ADD PARTITION")))
             }
             Some(K::DROP) => {
                 self.advance();
-                let (partitions, if_exists) = self.dropped_partitions()?;
-                Ok(AlterView::DropPartitions { partitions, if_exists })
+                self.dropped_partitions()?;
+                Err(self.error_of_statement(not_spark("ALTER VIEW ... DROP PARTITION")))
             }
             Some(K::WITH) if self.is_at(1, K::SCHEMA) => self.schema_binding().map(AlterView::SetSchemaBinding),
             _ => {

@@ -51,7 +51,15 @@ impl Parser<'_> {
             self.advance();
         }
         let name = self.identifier_reference()?;
-        let partition = if self.is(K::PARTITION) { self.full_partition_spec()? } else { Vec::new() };
+        let partition = if self.is(K::PARTITION) {
+            // The place of its errors is the whole statement.
+            self.full_partition_spec().map_err(|e| match e.class() {
+                "INVALID_SQL_SYNTAX.EMPTY_PARTITION_VALUE" => self.error_of_statement(e.without_context()),
+                _ => e,
+            })?
+        } else {
+            Vec::new()
+        };
         let is_json = |p: &Self| p.are(&[K::AS, K::JSON]) && p.token(2).kind.ends_statement();
         let column = if self.is_name() && !is_json(self) { Some(self.multipart_name()?) } else { None };
         let json = is_json(self);

@@ -39,11 +39,7 @@ impl Parser<'_> {
         let aliased = self.table_alias(Relation::bare(RelationKind::OneRow), self.start())?;
         match aliased.kind {
             RelationKind::SubqueryAlias { alias, columns, .. } if columns.is_empty() => Ok(Some(alias)),
-            RelationKind::SubqueryAlias { .. } => {
-                let message = format!("Column aliases are not allowed in `{statement}`.");
-                let error = SparkError::new("COLUMN_ALIASES_NOT_ALLOWED", "42601", message).param("op", format!("`{statement}`"));
-                Err(self.error_of_statement(error))
-            }
+            RelationKind::SubqueryAlias { .. } => Err(self.error_of_statement(column_aliases(statement))),
             _ => Ok(None),
         }
     }
@@ -80,14 +76,19 @@ impl Parser<'_> {
             Relation::new(RelationKind::Table { name, options: Vec::new() }, self.span_from(start))
         };
         let source = self.table_alias(source, start)?;
+        if matches!(&source.kind, RelationKind::SubqueryAlias { columns, .. } if !columns.is_empty()) {
+            return Err(self.error_of_statement(column_aliases("MERGE")));
+        }
         self.expect(K::ON)?;
         let condition = self.expression()?;
         let mut clauses: Vec<MergeClause> = Vec::new();
         while self.is(K::WHEN) {
+            let begins = self.at;
             let clause = self.merge_clause()?;
             // Clauses of one kind stand together, in this order.
             let rank = |c: &MergeClause| c.matched as u8;
             if clauses.last().is_some_and(|last| rank(last) > rank(&clause)) {
+                self.at = begins + 1;
                 return Err(self.unexpected());
             }
             clauses.push(clause);
@@ -218,4 +219,9 @@ impl Parser<'_> {
         self.expect_symbol(S::CloseParen)?;
         Ok(StatementKind::CallProcedure { name, args })
     }
+}
+
+fn column_aliases(statement: &str) -> SparkError {
+    let message = format!("Column aliases are not allowed in {statement}.");
+    SparkError::new("COLUMN_ALIASES_NOT_ALLOWED", "42601", message).param("op", statement)
 }

@@ -32,7 +32,11 @@ impl Parser<'_> {
                 self.advance();
                 let if_exists = self.if_exists()?;
                 let name = self.identifier()?;
-                self.expect(K::ON)?;
+                if !self.is(K::ON) {
+                    self.skip_to_end();
+                    return Err(self.error_of_statement(super::not_spark("DROP INDEX")));
+                }
+                self.advance();
                 if self.is(K::TABLE) && self.is_name_at(1) {
                     self.advance();
                 }

@@ -129,7 +129,11 @@ impl Parser<'_> {
             return self.identifier_list().map(InsertReplace::Using);
         }
         if self.eat(K::ON) {
-            return Ok(InsertReplace::On { condition: self.expression()?, alias });
+            // What follows the condition is the query, not the arguments of a call.
+            self.before_query += 1;
+            let condition = self.expression();
+            self.before_query -= 1;
+            return Ok(InsertReplace::On { condition: condition?, alias });
         }
         self.expect(K::WHERE)?;
         if alias.is_some() {
@@ -151,15 +155,18 @@ impl Parser<'_> {
             return Err(self.error_of_statement(error::operation_not_allowed(&what)));
         }
         if !insert.overwrite && insert.if_not_exists {
-            let what = "INSERT INTO ... IF NOT EXISTS";
-            return Err(self.error_of_statement(error::operation_not_allowed(what)));
+            return Err(self.error_of_statement(super::not_spark("INSERT INTO ... IF NOT EXISTS")));
         }
         Ok(())
     }
 
     fn source_query(&mut self, with: Option<WithClause>) -> SparkResult<Relation> {
         let start = self.start();
-        let query = self.query()?;
+        let mut query = self.query()?;
+        // `(query) AS name`: a name for conditions to use.
+        if self.text.as_bytes().get(start) == Some(&b'(') {
+            query = self.table_alias(query, start)?;
+        }
         Ok(match with {
             Some(with) => self.with_ctes(with, query, start),
             None => query,
@@ -183,7 +190,7 @@ impl Parser<'_> {
             let in_options = options.iter().any(|(key, _)| key.eq_ignore_ascii_case("path"));
             if path.is_some() == in_options {
                 let message = "Directory path and 'path' in OPTIONS should be specified one, but not both";
-                let error = SparkError::new("_LEGACY_ERROR_TEMP_0058", "", format!("{message}."));
+                let error = SparkError::new("_LEGACY_ERROR_TEMP_0049", "", format!("{message}."));
                 return Err(self.error_of_statement(error));
             }
             if in_options {

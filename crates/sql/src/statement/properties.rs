@@ -26,7 +26,6 @@ impl Parser<'_> {
 
     /// `(key, key, …)`: a value is not wanted, but may stand there.
     pub(super) fn property_keys(&mut self) -> SparkResult<Vec<String>> {
-        let start = self.start();
         let pairs = self.parenthesized(|p| {
             let key = p.property_key()?;
             let has_value = p.eat_symbol(S::Equal) || !matches!(p.kind(), TokenKind::Symbol(S::Comma | S::CloseParen));
@@ -38,7 +37,7 @@ impl Parser<'_> {
         let with_values: Vec<&str> = pairs.iter().filter(|(_, v)| *v).map(|(k, _)| k.as_str()).collect();
         if !with_values.is_empty() {
             let what = format!("Values should not be specified for key(s): [{}]", with_values.join(","));
-            return Err(self.error_from(error::operation_not_allowed(&what), start));
+            return Err(self.error_of_statement(error::operation_not_allowed(&what)));
         }
         Ok(pairs.into_iter().map(|(key, _)| key).collect())
     }
@@ -81,12 +80,17 @@ impl Parser<'_> {
             return Err(self.error_of_statement(error::operation_not_allowed(&what)));
         }
         let start = self.start();
-        let begins = self.at;
-        let value = self.expression()?;
-        if !expressions && !matches!(value.kind, ExprKind::Literal(_)) {
-            self.at = begins;
-            return Err(self.unexpected());
-        }
+        let value = if expressions {
+            self.expression()?
+        } else {
+            let is_literal = matches!(self.kind(), TokenKind::Integer | TokenKind::Decimal)
+                || self.is_string_at(0)
+                || self.is_any(&[K::TRUE, K::FALSE]);
+            if !is_literal {
+                return Err(self.unexpected());
+            }
+            self.primary()?
+        };
         match property_text(&value, self.text_from(start)) {
             Some(text) => Ok(text),
             None => Ok(self.deferred_value(value, start)),
@@ -99,6 +103,11 @@ impl Parser<'_> {
         self.expect(K::PARTITION)?;
         let values = self.parenthesized(|p| {
             let name = p.identifier()?;
+            if p.is_symbol(S::Equal) && p.is_at(1, K::DEFAULT) {
+                p.at += 2;
+                let message = "References to DEFAULT column values are not allowed within the PARTITION clause.";
+                return Err(p.error_from(SparkError::new("REF_DEFAULT_VALUE_IS_NOT_ALLOWED_IN_PARTITION", "42601", message), start));
+            }
             let value = if p.eat_symbol(S::Equal) { Some(p.value()?) } else { None };
             Ok((name, value))
         })?;
@@ -133,6 +142,7 @@ impl Parser<'_> {
 
     /// `ROW FORMAT SERDE 'class' …` or `ROW FORMAT DELIMITED …`
     pub(crate) fn row_format(&mut self) -> SparkResult<RowFormat> {
+        let start = self.start();
         self.expect_all(&[K::ROW, K::FORMAT])?;
         if self.eat(K::SERDE) {
             let class = self.string()?;
@@ -148,12 +158,11 @@ impl Parser<'_> {
         }
         let collection_items = self.terminated(&[K::COLLECTION, K::ITEMS, K::TERMINATED, K::BY])?;
         let map_keys = self.terminated(&[K::MAP, K::KEYS, K::TERMINATED, K::BY])?;
-        let place = self.start();
         let lines = self.terminated(&[K::LINES, K::TERMINATED, K::BY])?;
         if lines.as_ref().is_some_and(|l| l != "\n") {
             let message = format!("LINES TERMINATED BY only supports newline '\\n' right now: {}", lines.unwrap_or_default());
             let error = SparkError::new("_LEGACY_ERROR_TEMP_0064", "", format!("{message}.")).param("msg", message);
-            return Err(self.error_from(error, place));
+            return Err(self.error_from(error, start));
         }
         let null = self.terminated(&[K::NULL, K::DEFINED, K::AS])?;
         Ok(RowFormat::Delimited { fields, escape, collection_items, map_keys, lines, null })
@@ -167,14 +176,16 @@ impl Parser<'_> {
         self.string().map(Some)
     }
 
-    /// `STORED AS format`, `STORED AS INPUTFORMAT … OUTPUTFORMAT …` or `STORED BY 'class'`
+    /// `STORED AS format` or `STORED AS INPUTFORMAT … OUTPUTFORMAT …`
     pub(super) fn file_format(&mut self) -> SparkResult<FileFormat> {
+        let start = self.start();
         self.expect(K::STORED)?;
         if self.eat(K::BY) {
-            let class = self.string()?;
-            let properties =
-                if self.eat_all(&[K::WITH, K::SERDEPROPERTIES]) { self.property_list()? } else { Vec::new() };
-            return Ok(FileFormat::Handler { class, properties });
+            self.string()?;
+            if self.eat_all(&[K::WITH, K::SERDEPROPERTIES]) {
+                self.property_list()?;
+            }
+            return Err(self.error_from(super::not_spark("STORED BY"), start));
         }
         self.expect(K::AS)?;
         if self.is(K::INPUTFORMAT) && self.is_string_at(1) {

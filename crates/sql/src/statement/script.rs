@@ -7,11 +7,7 @@ use firesteel_plan::{
     },
 };
 
-use crate::{
-    cursor::Parser,
-    keyword::Keyword as K,
-    lexer::{Symbol as S, TokenKind},
-};
+use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S};
 
 /// A label in whose body the parser is.
 pub struct OpenLabel {
@@ -39,10 +35,19 @@ impl Parser<'_> {
     pub(super) fn script(&mut self) -> SparkResult<StatementKind> {
         let start = self.start();
         self.script_depth += 1;
-        let block = self.block(None, start);
+        let block = self.whole_block(start);
         self.script_depth -= 1;
         let block = block?;
         Ok(StatementKind::Script(Box::new(block)))
+    }
+
+    /// The outermost block, which has no label at its end either.
+    fn whole_block(&mut self, start: usize) -> SparkResult<Block> {
+        self.expect(K::BEGIN)?;
+        self.eat_all(&[K::NOT, K::ATOMIC]);
+        let items = self.nested(Self::block_items)?;
+        self.expect(K::END)?;
+        Ok(Block { label: None, items, span: self.span_from(start) })
     }
 
     fn block(&mut self, label: Option<String>, start: usize) -> SparkResult<Block> {
@@ -103,16 +108,6 @@ impl Parser<'_> {
         }
         self.expect_all(&[K::HANDLER, K::FOR])?;
         let conditions = self.comma_separated(Self::condition_value)?;
-        let alone = |c: &ConditionValue| matches!(c, ConditionValue::SqlException | ConditionValue::NotFound);
-        if conditions.len() > 1 && conditions.iter().any(alone) {
-            let error = SparkError::new(
-                "INVALID_HANDLER_DECLARATION.INVALID_CONDITION_COMBINATION",
-                "42K0Q",
-                "Invalid handler declaration. Invalid combination of conditions in the handler declaration. SQLEXCEPTION and NOT \
-                 FOUND cannot be used together with other condition/sqlstate values.",
-            );
-            return Err(self.error_from(error, start));
-        }
         let body = self.script_statement()?;
         Ok(Handler { continues, conditions, body, span: self.span_from(start) })
     }
@@ -319,7 +314,8 @@ impl Parser<'_> {
 
     /// The label behind END, which is that before BEGIN.
     fn end_label(&mut self, label: Option<&str>) -> SparkResult<()> {
-        if !self.is_name() || self.kind() == TokenKind::End {
+        // Another word behind END is an error of its own.
+        if !self.is_name() || !self.token(1).kind.ends_statement() {
             return Ok(());
         }
         let start = self.start();

@@ -24,6 +24,17 @@ impl Parser<'_> {
                 self.rest();
                 return Err(self.error_from(invalid_set(), start));
             }
+            let is_list = self.is_symbol_at(1, S::OpenParen);
+            let well_formed = if is_list {
+                let after = self.after_paren(1);
+                self.is_symbol_at(after, S::Equal) && self.is_symbol_at(after + 1, S::OpenParen)
+            } else {
+                (2..self.tokens.len() - self.at).any(|ahead| self.is_symbol_at(ahead, S::Equal))
+            };
+            if !well_formed {
+                self.rest();
+                return Err(self.error_from(invalid_set(), start));
+            }
             self.advance();
             return self.set_variable();
         }
@@ -72,7 +83,7 @@ impl Parser<'_> {
                     .iter()
                     .any(|word| element[0].eq_ignore_ascii_case(word));
             if element.len() == 1 && !is_word {
-                let name = format!("`{}`", element[0]);
+                let name = element[0].clone();
                 let error = SparkError::new(
                     "INVALID_SQL_PATH_SCHEMA_REFERENCE",
                     "42601",
@@ -125,12 +136,17 @@ impl Parser<'_> {
             Some(Expr::new(ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None }, self.span_from(place)))
         } else if self.is(K::INTERVAL) {
             let interval = self.value()?;
-            if let ExprKind::Literal(Literal::DayTimeInterval { micros, .. }) = &interval.kind
-                && micros.abs() > 18 * MICROS_PER_HOUR
-            {
-                return Err(self.error_of_statement(zone_out_of_range(*micros)));
+            match &interval.kind {
+                ExprKind::Literal(Literal::YearMonthInterval { .. }) => {
+                    return Err(self.error_of_statement(zone_out_of_range("0")));
+                }
+                ExprKind::Literal(Literal::DayTimeInterval { micros, .. })
+                    if micros.abs() > 18 * MICROS_PER_HOUR || micros % 1_000_000 != 0 =>
+                {
+                    return Err(self.error_of_statement(zone_out_of_range(&(micros / MICROS_PER_HOUR).to_string())));
+                }
+                _ => Some(interval),
             }
-            Some(interval)
         } else {
             None
         };
@@ -169,8 +185,7 @@ impl Parser<'_> {
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-fn zone_out_of_range(micros: i64) -> SparkError {
-    let hours = micros / MICROS_PER_HOUR;
+fn zone_out_of_range(hours: &str) -> SparkError {
     SparkError::new(
         "INVALID_INTERVAL_FORMAT.TIMEZONE_INTERVAL_OUT_OF_RANGE",
         "22006",
@@ -180,7 +195,7 @@ fn zone_out_of_range(micros: i64) -> SparkError {
              [-18, +18] hours with second precision."
         ),
     )
-    .param("input", hours.to_string())
+    .param("input", hours)
 }
 
 fn is_key(text: &str) -> bool {

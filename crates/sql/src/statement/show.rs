@@ -50,7 +50,7 @@ impl Parser<'_> {
             K::PARTITIONS => {
                 self.advance();
                 let table = self.identifier_reference()?;
-                let partition = self.optional_partition()?;
+                let partition = if self.is(K::PARTITION) { self.full_partition_spec()? } else { Vec::new() };
                 Ok(StatementKind::ShowPartitions { table, partition })
             }
             K::CREATE => {
@@ -123,6 +123,7 @@ impl Parser<'_> {
         self.advance();
         let database = self.in_database()?;
         let like = self.eat(K::LIKE);
+        let by_name = self.is_name();
         let pattern = if self.is_string_at(0) {
             Some(self.string()?)
         } else if like || self.is_name() {
@@ -130,6 +131,15 @@ impl Parser<'_> {
         } else {
             None
         };
+        if let (Some(name), true, true) = (&pattern, by_name, database.is_some()) {
+            let name = format!("`{name}`");
+            let error = firesteel_plan::SparkError::new(
+                "INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_PATTERN",
+                "42000",
+                format!("Invalid SQL syntax: Invalid pattern in SHOW FUNCTIONS: {name}. It must be a \"STRING\" literal."),
+            );
+            return Err(self.error_of_statement(error.param("pattern", name)));
+        }
         Ok(StatementKind::ShowFunctions { user, system, database, pattern })
     }
 

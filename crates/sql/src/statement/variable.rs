@@ -43,16 +43,6 @@ impl Parser<'_> {
             );
             return Err(self.error_from(error, start));
         }
-        let mut seen = std::collections::HashSet::with_capacity(names.len());
-        if let Some(twice) = names.iter().find(|name| !seen.insert(name.join(".").to_lowercase())) {
-            let name = twice.iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(".");
-            let error = SparkError::new(
-                "DUPLICATE_VARIABLE_NAME_INSIDE_DECLARE",
-                "42734",
-                format!("Found duplicate variable {name} in the declare variable list. Please, remove one of them."),
-            );
-            return Err(self.error_from(error.param("variableName", name), start));
-        }
         Ok(StatementKind::DeclareVariable { names, replace, data_type, default, default_text })
     }
 

@@ -4,7 +4,7 @@ use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
     statement::{
-        CreateFunction, FunctionBody, FunctionResult, FunctionReturns, NullInput, SqlFunction, StatementKind,
+        CreateFunction, FunctionBody, FunctionResult, FunctionReturns, SqlFunction, StatementKind,
     },
 };
 
@@ -39,12 +39,11 @@ impl Parser<'_> {
         let mut resources = Vec::new();
         if self.eat(K::USING) {
             resources = self.comma_separated(|p| {
-                let start = p.start();
                 let kind = p.identifier()?;
                 let path = p.string()?;
                 if !["jar", "file", "archive"].contains(&kind.to_lowercase().as_str()) {
                     let what = format!("CREATE FUNCTION with resource type '{}'", kind.to_lowercase());
-                    return Err(p.error_from(crate::error::operation_not_allowed(&what), start));
+                    return Err(p.error_of_statement(crate::error::operation_not_allowed(&what)));
                 }
                 Ok((kind, path))
             })?;
@@ -63,11 +62,8 @@ impl Parser<'_> {
         let mut function = SqlFunction {
             parameters,
             returns: FunctionReturns::Inferred,
-            language: None,
-            specific_name: None,
             deterministic: None,
             reads_data: None,
-            null_input: None,
             comment: None,
             collation: None,
             result: FunctionResult::Expr(firesteel_plan::Expr::literal(firesteel_plan::expr::Literal::Null)),
@@ -113,28 +109,30 @@ impl Parser<'_> {
 
     /// LANGUAGE, DETERMINISTIC, COMMENT and so on, in any order, each once.
     fn characteristics_of_function(&mut self, function: &mut SqlFunction) -> SparkResult<()> {
+        let start = self.start();
+        let (mut repeated, mut refused) = (None, None);
+        let mut language: Option<String> = None;
         loop {
-            let repeated = if self.eat(K::LANGUAGE) {
-                let language = self.identifier()?;
-                function.language.replace(language).map(|_| "LANGUAGE")
+            let again = if self.eat(K::LANGUAGE) {
+                let named = self.identifier()?;
+                language.replace(named).map(|_| "LANGUAGE")
             } else if self.eat(K::SPECIFIC) {
-                let name = self.plain_identifier()?;
-                function.specific_name.replace(name).map(|_| "SPECIFIC")
+                self.plain_identifier()?;
+                refused = Some("SQL function with SPECIFIC name is not supported".to_owned());
+                None
             } else if self.eat(K::DETERMINISTIC) {
                 function.deterministic.replace(true).map(|_| "DETERMINISTIC")
             } else if self.eat_all(&[K::NOT, K::DETERMINISTIC]) {
                 function.deterministic.replace(false).map(|_| "DETERMINISTIC")
             } else if self.eat_all(&[K::CONTAINS, K::SQL]) {
-                function.reads_data.replace(false).map(|_| "CONTAINS SQL or READS SQL DATA")
+                function.reads_data.replace(false).map(|_| "SQL DATA ACCESS")
             } else if self.eat_all(&[K::READS, K::SQL, K::DATA]) {
-                function.reads_data.replace(true).map(|_| "CONTAINS SQL or READS SQL DATA")
-            } else if self.are(&[K::NO, K::SQL]) || self.are(&[K::MODIFIES, K::SQL, K::DATA]) {
-                let what = if self.is(K::NO) { "NO SQL" } else { "MODIFIES SQL DATA" };
-                return Err(self.error_of_statement(unsupported_option(what)));
-            } else if self.eat_all(&[K::RETURNS, K::NULL, K::ON, K::NULL, K::INPUT]) {
-                function.null_input.replace(NullInput::ReturnsNull).map(|_| "RETURNS NULL ON NULL INPUT")
+                function.reads_data.replace(true).map(|_| "SQL DATA ACCESS")
+            } else if let Some(option) = self.refused_characteristic() {
+                refused = Some(format!("SQL function with {option} is not supported"));
+                None
             } else if self.eat_all(&[K::CALLED, K::ON, K::NULL, K::INPUT]) {
-                function.null_input.replace(NullInput::Called).map(|_| "CALLED ON NULL INPUT")
+                None
             } else if self.eat(K::COMMENT) {
                 let comment = self.string()?;
                 function.comment.replace(comment).map(|_| "COMMENT")
@@ -143,15 +141,32 @@ impl Parser<'_> {
                 function.collation.replace(collation).map(|_| "DEFAULT COLLATION")
             } else if self.eat_all(&[K::SQL, K::SECURITY, K::DEFINER]) {
                 None
-            } else if self.are(&[K::SQL, K::SECURITY, K::INVOKER]) {
-                return Err(self.error_of_statement(unsupported_option("SQL SECURITY INVOKER")));
             } else {
-                return Ok(());
+                break;
             };
-            if let Some(clause) = repeated {
-                return self.duplicate_clause(clause);
-            }
+            repeated = repeated.or(again);
         }
+        if let Some(clause) = repeated {
+            return Err(self.error_from(crate::error::duplicate_clause(clause), start));
+        }
+        if let Some(language) = language.filter(|l| !l.eq_ignore_ascii_case("sql")) {
+            refused = Some(format!("Unsupported language for user defined functions: {language}"));
+        }
+        match refused {
+            Some(what) => Err(self.error_from(crate::error::operation_not_allowed(&what), start)),
+            None => Ok(()),
+        }
+    }
+
+    /// What the grammar has and Spark refuses.
+    fn refused_characteristic(&mut self) -> Option<&'static str> {
+        const REFUSED: &[(&[K], &str)] = &[
+            (&[K::NO, K::SQL], "NO SQL"),
+            (&[K::MODIFIES, K::SQL, K::DATA], "MODIFIES SQL DATA"),
+            (&[K::RETURNS, K::NULL, K::ON, K::NULL, K::INPUT], "RETURNS NULL ON NULL INPUT"),
+            (&[K::SQL, K::SECURITY, K::INVOKER], "SQL SECURITY INVOKER"),
+        ];
+        REFUSED.iter().find(|(words, _)| self.eat_all(words)).map(|(_, option)| *option)
     }
 
     fn check_parameters(&self, parameters: &[ColumnDefinition]) -> SparkResult<()> {
@@ -200,8 +215,4 @@ impl Parser<'_> {
         .param("qualifier", qualifier);
         Err(self.error_of_statement(error))
     }
-}
-
-fn unsupported_option(option: &str) -> SparkError {
-    crate::error::operation_not_allowed(&format!("{option} in CREATE FUNCTION"))
 }

@@ -5,7 +5,7 @@ use firesteel_plan::{
     statement::{IndexColumn, StatementKind},
 };
 
-use crate::{cursor::Parser, keyword::Keyword as K};
+use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S};
 
 impl Parser<'_> {
     /// `INDEX [IF NOT EXISTS] name ON [TABLE] table [USING type] (columns) [OPTIONS (…)]`; INDEX is next.
@@ -19,6 +19,10 @@ impl Parser<'_> {
         }
         let table = self.identifier_reference()?;
         let index_type = if self.eat(K::USING) { Some(self.identifier()?) } else { None };
+        if !self.is_symbol(S::OpenParen) {
+            self.skip_to_end();
+            return Err(self.error_of_statement(crate::statement::not_spark("CREATE INDEX")));
+        }
         let columns = self.parenthesized(|p| {
             let name = p.multipart_name()?;
             let options = if p.eat(K::OPTIONS) { p.property_list()? } else { Vec::new() };

@@ -1,11 +1,12 @@
 //! CREATE TABLE and what has the same clauses.
 
 use firesteel_plan::{
-    Expr, ExprKind, Span, SparkResult,
-    expr::FunctionCall,
+    Expr, ExprKind, Span, SparkError, SparkResult,
+    expr::{FunctionCall, Literal},
     relation::ColumnDefinition,
     statement::{
-        CreatePipelineDataset, CreateTable, CreateTableLike, PartitionColumn, SkewSpec, StatementKind, TableStorage,
+        CreatePipelineDataset, CreateTable, CreateTableLike, FileFormat, PartitionColumn, RowFormat, StatementKind,
+        TableStorage,
     },
     types::StructField,
 };
@@ -20,7 +21,11 @@ impl Parser<'_> {
         must_exist: bool,
         temporary: bool,
     ) -> SparkResult<StatementKind> {
-        let external = !replace && self.eat(K::EXTERNAL);
+        let external = self.is(K::EXTERNAL);
+        if external && replace {
+            return Err(self.unexpected());
+        }
+        self.eat(K::EXTERNAL);
         self.expect(K::TABLE)?;
         let if_not_exists = !replace && self.if_not_exists()?;
         let name = self.identifier_reference()?;
@@ -75,7 +80,7 @@ impl Parser<'_> {
                 Some(K::USING) => {
                     self.advance();
                     like.format = Some(self.multipart_name()?.join("."));
-                    "USING"
+                    "PROVIDER"
                 }
                 Some(K::LOCATION) => {
                     self.advance();
@@ -95,10 +100,16 @@ impl Parser<'_> {
                     like.storage.file_format = Some(self.file_format()?);
                     "STORED AS/BY"
                 }
-                _ => return Ok(StatementKind::CreateTableLike(Box::new(like))),
+                _ => break,
             };
             self.once(clause, &mut seen)?;
         }
+        self.check_storage(&like.storage, like.format.is_some(), "CREATE TABLE LIKE")?;
+        if like.storage.file_format.is_none() && matches!(like.storage.row_format, Some(RowFormat::Serde { .. })) {
+            let message = "'ROW FORMAT' must be used with 'STORED AS'.";
+            return Err(self.error_of_statement(SparkError::new("_LEGACY_ERROR_TEMP_0047", "", message)));
+        }
+        Ok(StatementKind::CreateTableLike(Box::new(like)))
     }
 
     /// `CREATE MATERIALIZED VIEW | STREAMING TABLE name …`
@@ -149,6 +160,7 @@ impl Parser<'_> {
     /// OPTIONS, PARTITIONED BY and so on, in any order, each once.
     fn table_clauses(&mut self, table: &mut CreateTable) -> SparkResult<()> {
         let mut seen: Vec<&str> = Vec::new();
+        let mut skewed = false;
         loop {
             let clause = match self.keyword() {
                 Some(K::OPTIONS) => {
@@ -173,7 +185,8 @@ impl Parser<'_> {
                     "CLUSTER BY"
                 }
                 Some(K::SKEWED) => {
-                    table.skewed_by = Some(self.skew_spec()?);
+                    self.skip_skew()?;
+                    skewed = true;
                     "SKEWED BY"
                 }
                 Some(K::LOCATION) => {
@@ -203,6 +216,10 @@ impl Parser<'_> {
                     table.collation = Some(self.default_collation()?);
                     "DEFAULT COLLATION"
                 }
+                _ if skewed => {
+                    let operation = format!("{} TABLE ... SKEWED BY", if table.must_exist { "REPLACE" } else { "CREATE" });
+                    return Err(self.error_of_statement(super::super::not_spark(&operation)));
+                }
                 _ => return Ok(()),
             };
             self.once(clause, &mut seen)?;
@@ -217,22 +234,98 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// `SKEWED BY (columns) ON (values) [STORED AS DIRECTORIES]`
-    fn skew_spec(&mut self) -> SparkResult<SkewSpec> {
-        let start = self.start();
+    /// `SKEWED BY (columns) ON (values) [STORED AS DIRECTORIES]`, which Spark reads and refuses.
+    fn skip_skew(&mut self) -> SparkResult<()> {
         self.expect_all(&[K::SKEWED, K::BY])?;
-        let columns = self.identifier_list()?;
+        self.identifier_list()?;
         self.expect(K::ON)?;
         let nested = self.is_symbol_at(1, S::OpenParen);
-        let values = self.parenthesized(|p| {
-            if nested { p.parenthesized(Self::value) } else { Ok(vec![p.value()?]) }
+        self.parenthesized(|p| {
+            if nested { p.parenthesized(Self::value).map(drop) } else { p.value().map(drop) }
         })?;
-        let directories = self.eat_all(&[K::STORED, K::AS, K::DIRECTORIES]);
-        if values.iter().any(|v| v.len() != columns.len()) && nested {
-            let error = error::operation_not_allowed("the values of SKEWED BY are not as many as its columns");
-            return Err(self.error_from(error, start));
+        self.eat_all(&[K::STORED, K::AS, K::DIRECTORIES]);
+        Ok(())
+    }
+
+    fn check_layout(&self, table: &CreateTable) -> SparkResult<()> {
+        let clustered = !table.cluster_by.is_empty();
+        let (class, other) = if clustered && table.clustered_by.is_some() {
+            ("SPECIFY_CLUSTER_BY_WITH_BUCKETING_IS_NOT_ALLOWED", "CLUSTERED BY INTO BUCKETS")
+        } else if clustered && !table.partitioned_by.is_empty() {
+            ("SPECIFY_CLUSTER_BY_WITH_PARTITIONED_BY_IS_NOT_ALLOWED", "PARTITIONED BY")
+        } else {
+            let what = if table.must_exist { "REPLACE TABLE" } else { "CREATE TABLE" };
+            return self.check_storage(&table.storage, table.format.is_some(), what);
+        };
+        let message = format!("Cannot specify both CLUSTER BY and {other}.");
+        Err(self.error_of_statement(SparkError::new(class, "42908", message)))
+    }
+
+    /// What ROW FORMAT and STORED AS must be beside each other and beside USING. `what` is the statement.
+    fn check_storage(&self, storage: &TableStorage, using: bool, what: &str) -> SparkResult<()> {
+        let named = match &storage.file_format {
+            Some(FileFormat::Named(name)) => Some(name.as_str()),
+            _ => None,
+        };
+        if using && (storage.row_format.is_some() || storage.file_format.is_some()) {
+            let file = named.map_or(String::new(), |name| format!("STORED AS {name} "));
+            return Err(self.error_of_statement(super::super::not_spark(&format!("{what} ... USING ... {file}"))));
         }
-        Ok(SkewSpec { columns, values, directories })
+        let Some(format) = named.map(str::to_lowercase) else { return Ok(()) };
+        let message = match &storage.row_format {
+            Some(RowFormat::Serde { .. }) if !["sequencefile", "textfile", "rcfile"].contains(&format.as_str()) => {
+                format!("ROW FORMAT SERDE is incompatible with format '{format}', which also specifies a serde")
+            }
+            Some(RowFormat::Delimited { .. }) if format != "textfile" => {
+                format!("ROW FORMAT DELIMITED is only compatible with 'textfile', not '{format}'")
+            }
+            _ => return Ok(()),
+        };
+        Err(self.error_of_statement(error::operation_not_allowed(&message)))
+    }
+
+    /// The transforms of PARTITIONED BY that Spark knows have arguments of their own.
+    fn check_transform(&self, name: &str, args: &[Expr], start: usize) -> SparkResult<()> {
+        let lower = name.to_lowercase();
+        let quoted = format!("`{lower}`");
+        let is_column = |e: &Expr| matches!(e.kind, ExprKind::Attribute { .. });
+        let wrong_column = |expr: &Expr| {
+            let shown = self.text.get(expr.span.start as usize..expr.span.end as usize).unwrap_or_default();
+            let message = format!("Invalid SQL syntax: Expected a column reference for transform {quoted}: {shown}.");
+            let error = SparkError::new("INVALID_SQL_SYNTAX.INVALID_COLUMN_REFERENCE", "42000", message);
+            self.error_from(error.param("transform", quoted.clone()).param("expr", shown), start)
+        };
+        match lower.as_str() {
+            "identity" | "year" | "years" | "month" | "months" | "day" | "days" | "date" | "hour" | "hours" => {
+                if args.len() != 1 {
+                    let count = args.len();
+                    let error = SparkError::new(
+                        "INVALID_SQL_SYNTAX.TRANSFORM_WRONG_NUM_ARGS",
+                        "42000",
+                        format!(
+                            "Invalid SQL syntax: The transform{quoted} requires 1 parameters but the actual number is {count}."
+                        ),
+                    )
+                    .param("transform", quoted.clone())
+                    .param("expectedNum", "1")
+                    .param("actualNum", count.to_string());
+                    return Err(self.error_from(error, start));
+                }
+                args.iter().find(|a| !is_column(a)).map_or(Ok(()), |a| Err(wrong_column(a)))
+            }
+            "bucket" => {
+                let first = args.first();
+                let is_number = |e: &&Expr| matches!(e.kind, ExprKind::Literal(Literal::Integer(_) | Literal::Long(_) | Literal::Short(_)));
+                if let Some(first) = first.filter(|e| !is_number(e)) {
+                    let shown = self.text.get(first.span.start as usize..first.span.end as usize).unwrap_or_default();
+                    let message = format!("Invalid number of buckets: {shown}.");
+                    let error = SparkError::new("_LEGACY_ERROR_TEMP_0031", "", message).param("describe", shown);
+                    return Err(self.error_from(error, start));
+                }
+                args.iter().skip(1).find(|a| !is_column(a)).map_or(Ok(()), |a| Err(wrong_column(a)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `name`, `name type` or `transform(…)`
@@ -241,6 +334,7 @@ impl Parser<'_> {
         if self.is_name() && self.is_symbol_at(1, S::OpenParen) {
             let name = self.identifier()?;
             let args = self.parenthesized(Self::value)?;
+            self.check_transform(&name, &args, start)?;
             let call = FunctionCall::new(name, args);
             let expr = Expr::new(ExprKind::Function(Box::new(call)), self.span_from(start));
             return Ok(PartitionColumn::Transform(expr));
@@ -286,7 +380,7 @@ impl Parser<'_> {
         } else if typed && table.query.is_some() {
             "Partition column types may not be specified in Create Table As Select (CTAS)"
         } else {
-            return Ok(());
+            return self.check_layout(table);
         };
         Err(self.error_of_statement(error::operation_not_allowed(what)))
     }

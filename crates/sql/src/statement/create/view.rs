@@ -80,8 +80,13 @@ impl Parser<'_> {
             return Err(self.error_of_statement(error::operation_not_allowed(what)));
         }
         if temporary && schema_binding.is_some() {
-            let what = "WITH SCHEMA can't coexist with CREATE TEMPORARY VIEW";
-            return Err(self.error_of_statement(error::operation_not_allowed(what)));
+            let message = "Temporary views cannot be created with the WITH SCHEMA clause. Recreate the temporary view when the \
+                           underlying schema changes, or use a persisted view.";
+            let error = error::unsupported_feature("TEMPORARY_VIEW_WITH_SCHEMA_BINDING_MODE", message);
+            return Err(self.error_of_statement(error));
+        }
+        if temporary {
+            self.check_temporary_name("VIEW", &name)?;
         }
         if replace && if_not_exists {
             let message = "CREATE VIEW with both IF NOT EXISTS and REPLACE is not allowed.";
@@ -174,6 +179,10 @@ impl Parser<'_> {
     }
 
     fn metric_view(&self, view: CreateMetricView, metrics: bool) -> SparkResult<StatementKind> {
+        if !view.language.is_empty() && !view.language.eq_ignore_ascii_case("yaml") {
+            let what = format!("Unsupported language for metric view: {}", view.language);
+            return Err(self.error_of_statement(error::operation_not_allowed(&what)));
+        }
         let missing = if !metrics {
             Some("WITH METRICS")
         } else if view.language.is_empty() {
