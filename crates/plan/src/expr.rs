@@ -148,10 +148,10 @@ pub enum ExprKind {
         base: Box<Expr>,
         name: Ident,
     },
-    /// `base:path`: a part of a VARIANT, by the path as it is written (`a.b[0]`).
+    /// `base:a.b[0]['c']`: a part of a VARIANT.
     VariantPath {
         base: Box<Expr>,
-        path: String,
+        path: Vec<PathPart>,
     },
     /// `TABLE name` or `TABLE (query)` among the arguments of a table function.
     TableArgument(Box<TableArgument>),
@@ -178,6 +178,13 @@ pub enum ExprKind {
         operand: Box<Expr>,
         collation: MultipartName,
     },
+}
+
+/// A step into a VARIANT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPart {
+    Field(Ident),
+    Index(u32),
 }
 
 /// A table that a table function gets, and how its rows are split.

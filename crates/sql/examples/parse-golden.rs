@@ -46,7 +46,9 @@ struct Counts {
 
 fn main() -> ExitCode {
     let Some(folder) = std::env::var_os("FIRESTEEL_GOLDEN") else {
-        eprintln!("parse-golden: set FIRESTEEL_GOLDEN to a folder with sql-tests of the jar spark-sql_2.13-4.2.0-tests");
+        eprintln!(
+            "parse-golden: set FIRESTEEL_GOLDEN to a folder with sql-tests of the jar spark-sql_2.13-4.2.0-tests"
+        );
         return ExitCode::from(2);
     };
     let root = PathBuf::from(folder).join("sql-tests");
@@ -149,7 +151,9 @@ fn check(file: &str, block: &Block, conf: &[(String, String)], counts: &mut Coun
     match (&spark, &ours) {
         (None, None) => counts.agree += 1,
         // Spark finds some of these while it analyses.
-        (None, Some(error)) if !error.class().starts_with("PARSE_") && block.output.contains(&format!("\"{}\"", error.class())) => {
+        (None, Some(error))
+            if !error.class().starts_with("PARSE_") && block.output.contains(&format!("\"{}\"", error.class())) =>
+        {
             counts.agree += 1;
         }
         (None, Some(error)) => {
@@ -171,7 +175,9 @@ fn check(file: &str, block: &Block, conf: &[(String, String)], counts: &mut Coun
             counts.agree += 1;
             match difference(&text, spark, error) {
                 None => counts.same_details += 1,
-                Some(what) => counts.details.entry(spark.class.clone()).or_default().push(format!("{what} in {}", shown(&text))),
+                Some(what) => {
+                    counts.details.entry(spark.class.clone()).or_default().push(format!("{what} in {}", shown(&text)))
+                }
             }
         }
     }
@@ -182,9 +188,9 @@ fn refusal(block: &Block) -> Option<Refusal> {
     let json = block.output.trim().strip_prefix(PARSE_EXCEPTION)?;
     let value: serde_json::Value = serde_json::from_str(json.trim()).ok()?;
     let text = |v: &serde_json::Value| v.as_str().map(str::to_owned);
-    let parameters = value["messageParameters"].as_object().map(|map| {
-        map.iter().filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect::<BTreeMap<_, _>>()
-    });
+    let parameters = value["messageParameters"]
+        .as_object()
+        .map(|map| map.iter().filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect::<BTreeMap<_, _>>());
     let context = &value["queryContext"][0];
     let refusal = Refusal {
         class: text(&value["errorClass"])?,

@@ -106,12 +106,7 @@ impl Parser<'_> {
     }
 
     /// `[NOT] ENFORCED`, `RELY`, `NORELY`
-    fn characteristics(
-        &mut self,
-        name: Option<String>,
-        kind: ConstraintKind,
-        start: usize,
-    ) -> SparkResult<Constraint> {
+    fn characteristics(&mut self, name: Option<String>, kind: ConstraintKind, start: usize) -> SparkResult<Constraint> {
         let (mut enforced, mut rely) = (None, None);
         let mut words = Vec::new();
         loop {
@@ -266,7 +261,9 @@ fn unsupported_characteristic(characteristic: &str, constraint_type: &str) -> Sp
     SparkError::new(
         "UNSUPPORTED_CONSTRAINT_CHARACTERISTIC",
         "0A000",
-        format!("Constraint characteristic '{characteristic}' is not supported for constraint type '{constraint_type}'."),
+        format!(
+            "Constraint characteristic '{characteristic}' is not supported for constraint type '{constraint_type}'."
+        ),
     )
     .param("characteristic", characteristic)
     .param("constraintType", constraint_type)

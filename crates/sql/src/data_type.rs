@@ -5,12 +5,7 @@ use firesteel_plan::{
     types::{DayTimeField, StructField, YearMonthField},
 };
 
-use crate::{
-    cursor::Parser,
-    error,
-    keyword::Keyword as K,
-    lexer::Symbol as S,
-};
+use crate::{cursor::Parser, error, keyword::Keyword as K, lexer::Symbol as S};
 
 impl Parser<'_> {
     pub fn data_type(&mut self) -> SparkResult<DataType> {
@@ -55,12 +50,10 @@ impl Parser<'_> {
                     _ => return Err(self.error_from(time_precision(precision), start)),
                 }
             }
-            K::STRING => {
-                match self.type_collation()? {
-                    Some(collation) => DataType::CollatedString(collation),
-                    None => DataType::String,
-                }
-            }
+            K::STRING => match self.type_collation()? {
+                Some(collation) => DataType::CollatedString(collation),
+                None => DataType::String,
+            },
             K::CHAR | K::CHARACTER => match self.sized_text(start)? {
                 Some(length) => DataType::Char(length),
                 None => return Err(self.error_from(error::missing_length(keyword.text()), start)),

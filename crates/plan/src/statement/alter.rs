@@ -1,11 +1,7 @@
 //! What ALTER changes.
 
 use super::{Constraint, PartitionSpec, SchemaBinding};
-use crate::{
-    DataType, Expr, Ident, Relation,
-    expr::MultipartName,
-    relation::ColumnDefinition,
-};
+use crate::{DataType, Expr, Ident, Relation, expr::MultipartName, relation::ColumnDefinition};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum AlterDatabase {

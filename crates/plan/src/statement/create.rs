@@ -1,10 +1,7 @@
 //! What CREATE makes: tables, views, functions and indexes.
 
 use crate::{
-    DataType, Expr, Ident, Relation, Span,
-    expr::MultipartName,
-    relation::ColumnDefinition,
-    types::StructField,
+    DataType, Expr, Ident, Relation, Span, expr::MultipartName, relation::ColumnDefinition, types::StructField,
 };
 
 #[derive(Debug, Clone, PartialEq)]

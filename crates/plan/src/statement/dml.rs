@@ -101,7 +101,10 @@ pub enum MergeAction {
     Update(Vec<Assignment>),
     /// `INSERT *`
     InsertAll,
-    Insert { columns: Vec<MultipartName>, values: Vec<Expr> },
+    Insert {
+        columns: Vec<MultipartName>,
+        values: Vec<Expr>,
+    },
 }
 
 /// `LOAD DATA [LOCAL] INPATH path [OVERWRITE] INTO TABLE table`

@@ -3,7 +3,7 @@
 
 use firesteel_plan::{
     Expr, ExprKind, SparkResult,
-    expr::{CastMode, FunctionCall, Parameter},
+    expr::{CastMode, FunctionCall, Parameter, PathPart},
 };
 
 use crate::{
@@ -71,30 +71,28 @@ impl Parser<'_> {
         }
     }
 
-    /// `:a.b[0]['c']`, without the colon.
-    fn variant_path(&mut self) -> SparkResult<String> {
+    /// `:a.b[0]['c']`
+    fn variant_path(&mut self) -> SparkResult<Vec<PathPart>> {
         self.expect_symbol(S::Colon)?;
-        let start = self.start();
         if !self.is_name() && !self.is_symbol(S::OpenBracket) {
             return Err(self.unexpected());
         }
-        let mut first = true;
+        let mut path = Vec::new();
         loop {
-            if self.is_symbol(S::OpenBracket) {
-                let inner_is_name = self.is_name_at(1) && !first;
-                if !(self.is_string_at(1) || self.kind_at(1) == TokenKind::Integer || inner_is_name) {
-                    return Err(self.unexpected_at(1));
-                }
-                self.at += 2;
+            if self.eat_symbol(S::OpenBracket) {
+                path.push(match self.kind() {
+                    TokenKind::Integer => PathPart::Index(self.unsigned_integer()?),
+                    _ if self.is_string_at(0) => PathPart::Field(self.string()?),
+                    // A name in brackets never comes first.
+                    _ if !path.is_empty() => PathPart::Field(self.identifier()?),
+                    _ => return Err(self.unexpected()),
+                });
                 self.expect_symbol(S::CloseBracket)?;
-            } else if first {
-                self.identifier()?;
-            } else if self.eat_symbol(S::Dot) {
-                self.identifier()?;
+            } else if path.is_empty() || self.eat_symbol(S::Dot) {
+                path.push(PathPart::Field(self.identifier()?));
             } else {
-                return Ok(self.text_from(start).to_owned());
+                return Ok(path);
             }
-            first = false;
         }
     }
 
@@ -168,6 +166,23 @@ impl Parser<'_> {
             }
             K::INTERVAL if self.starts_interval() => return self.interval_literal().map(Some),
             _ if self.is_string_at(1) => return self.typed_literal().map(Some),
+            // Reserved, and yet calls of functions.
+            K::LEFT | K::RIGHT | K::FILTER if paren && self.options.reserved_keywords => {
+                self.advance();
+                return self.call(vec![keyword.text().to_lowercase()], start).map(Some);
+            }
+            K::CURRENT_DATE
+            | K::CURRENT_PATH
+            | K::CURRENT_TIME
+            | K::CURRENT_TIMESTAMP
+            | K::CURRENT_USER
+            | K::SESSION_USER
+            | K::USER
+                if self.options.reserved_keywords =>
+            {
+                let token = self.advance();
+                ExprKind::Attribute { name: vec![self.token_text(token).to_owned()], plan_id: None }
+            }
             _ if paren => return self.special_call(keyword),
             _ => return Ok(None),
         };

@@ -138,7 +138,8 @@ pub fn unit_to_unit(text: &str, from: K, to: K) -> Result<IntervalText, UnitsErr
     let mut rest = digits;
     let mut parts = Vec::with_capacity(4);
     for (at, unit) in units.iter().enumerate().take(last + 1).skip(first) {
-        let end = if at == last { rest.len() } else { rest.find(if at == 0 { ' ' } else { ':' }).ok_or(UnitsError::Form)? };
+        let end =
+            if at == last { rest.len() } else { rest.find(if at == 0 { ' ' } else { ':' }).ok_or(UnitsError::Form)? };
         parts.push((at, *unit, &rest[..end]));
         rest = rest.get(end + 1..).unwrap_or_default().trim_start();
     }

@@ -273,8 +273,11 @@ impl Parser<'_> {
         if self.is_symbol(S::OpenParen) {
             let is_query = self.starts_query(1);
             self.advance();
-            let inner =
-                if is_query { self.query()? } else { self.nested(|p| p.relation(start).map(|(relation, _)| relation))? };
+            let inner = if is_query {
+                self.query()?
+            } else {
+                self.nested(|p| p.relation(start).map(|(relation, _)| relation))?
+            };
             self.expect_symbol(S::CloseParen)?;
             let sampled = self.sampled(inner, start)?;
             let sampled = self.watermarked(sampled, start)?;
@@ -391,9 +394,12 @@ impl Parser<'_> {
     /// One item, or several in parentheses.
     fn argument_list<T>(&mut self, item: impl Fn(&mut Self) -> SparkResult<T>) -> SparkResult<Vec<T>> {
         let ends = |p: &Self, ahead| {
-            p.is_symbol_at(ahead, S::CloseParen) || p.is_any_at(ahead, &[K::ORDER, K::SORT]) && p.is_at(ahead + 1, K::BY)
+            p.is_symbol_at(ahead, S::CloseParen)
+                || p.is_any_at(ahead, &[K::ORDER, K::SORT]) && p.is_at(ahead + 1, K::BY)
         };
-        if self.is_symbol(S::OpenParen) && (ends(self, self.after_paren(0)) || self.is_symbol_at(self.after_paren(0), S::Comma)) {
+        if self.is_symbol(S::OpenParen)
+            && (ends(self, self.after_paren(0)) || self.is_symbol_at(self.after_paren(0), S::Comma))
+        {
             return self.parenthesized(item);
         }
         let mut items = vec![item(self)?];

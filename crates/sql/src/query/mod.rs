@@ -31,7 +31,8 @@ impl Parser<'_> {
             TokenKind::Keyword(keyword) => match keyword {
                 K::SELECT => self.starts_operand(next) || self.is_symbol_at(next, S::HintStart),
                 K::WITH => {
-                    self.is_name_at(next) && !matches!(self.kind_at(next + 1), TokenKind::Symbol(S::Comma | S::CloseParen))
+                    self.is_name_at(next)
+                        && !matches!(self.kind_at(next + 1), TokenKind::Symbol(S::Comma | S::CloseParen))
                 }
                 K::FROM => self.starts_operand(next) && !self.is_symbol_at(next, S::Minus),
                 K::TABLE => self.is_name_at(next),

@@ -116,7 +116,9 @@ impl Parser<'_> {
         }
         let clauses = self.at;
         let organized = self.organized(input, start)?;
-        if self.at == clauses && !(self.starts_pipe() || self.token(0).kind.ends_statement() || self.is_symbol(S::CloseParen)) {
+        if self.at == clauses
+            && !(self.starts_pipe() || self.token(0).kind.ends_statement() || self.is_symbol(S::CloseParen))
+        {
             return Err(self.unexpected());
         }
         self.check_pipe_clauses(&organized, place)?;
@@ -209,7 +211,8 @@ impl Parser<'_> {
                 let what = "The AGGREGATE clause requires a list of aggregate expressions or a list of grouping expressions, or both";
                 return Err(self.error_of_statement(error::operation_not_allowed(what)));
             }
-            let kind = RelationKind::Aggregate { input: Box::new(input), grouping: Grouping::None, aggregates, having: None };
+            let kind =
+                RelationKind::Aggregate { input: Box::new(input), grouping: Grouping::None, aggregates, having: None };
             return Ok(kind);
         }
         let mut keys = Vec::new();

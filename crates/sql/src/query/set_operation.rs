@@ -142,7 +142,9 @@ fn inline_table_width(expected: usize, actual: usize, row: usize) -> SparkError 
     SparkError::new(
         "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
         "42000",
-        format!("Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."),
+        format!(
+            "Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."
+        ),
     )
     .param("expectedNumCols", expected.to_string())
     .param("actualNumCols", actual.to_string())

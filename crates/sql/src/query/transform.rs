@@ -1,9 +1,6 @@
 //! TRANSFORM, MAP and REDUCE: rows that go through a program.
 
-use firesteel_plan::{
-    DataType, Expr, Relation, RelationKind, SparkResult,
-    relation::Transform,
-};
+use firesteel_plan::{DataType, Expr, Relation, RelationKind, SparkResult, relation::Transform};
 
 use crate::{
     cursor::Parser,
@@ -16,13 +13,15 @@ impl Parser<'_> {
     /// `SELECT TRANSFORM (…) … USING`, `MAP …` or `REDUCE …`
     pub(super) fn starts_transform(&self) -> bool {
         if self.is_any(&[K::MAP, K::REDUCE]) {
-            return self.starts_operand(1) && !self.is_symbol_at(1, S::OpenParen) || self.is_symbol_at(1, S::OpenParen) && self.starts_operand(2);
+            return self.starts_operand(1) && !self.is_symbol_at(1, S::OpenParen)
+                || self.is_symbol_at(1, S::OpenParen) && self.starts_operand(2);
         }
         if !(self.is(K::SELECT) && self.is_at(1, K::TRANSFORM) && self.is_symbol_at(2, S::OpenParen)) {
             return false;
         }
         let after = self.after_paren(2);
-        self.is_any_at(after, &[K::USING, K::RECORDWRITER]) || self.is_at(after, K::ROW) && self.is_at(after + 1, K::FORMAT)
+        self.is_any_at(after, &[K::USING, K::RECORDWRITER])
+            || self.is_at(after, K::ROW) && self.is_at(after + 1, K::FORMAT)
     }
 
     pub(super) fn transform(&mut self, from: Option<Relation>) -> SparkResult<Relation> {
@@ -63,7 +62,10 @@ impl Parser<'_> {
         relation = self.windows_clause(relation, start)?;
         let serde = [&input_format, &output_format];
         if serde.iter().any(|f| matches!(f, Some(firesteel_plan::statement::RowFormat::Serde { .. }))) {
-            let error = error::unsupported_feature("TRANSFORM_NON_HIVE", "TRANSFORM with SERDE is only supported in hive mode.");
+            let error = error::unsupported_feature(
+                "TRANSFORM_NON_HIVE",
+                "TRANSFORM with SERDE is only supported in hive mode.",
+            );
             return Err(self.error_from(error, start));
         }
         if record_writer || record_reader {

@@ -71,12 +71,10 @@ impl Parser<'_> {
                 "DESC_TABLE_COLUMN_JSON",
                 "DESC TABLE COLUMN AS JSON not supported for individual columns.",
             ))),
-            Some(_) if !partition.is_empty() => {
-                Err(self.error_of_statement(error::unsupported_feature(
-                    "DESC_TABLE_COLUMN_PARTITION",
-                    "DESC TABLE COLUMN for a specific partition.",
-                )))
-            }
+            Some(_) if !partition.is_empty() => Err(self.error_of_statement(error::unsupported_feature(
+                "DESC_TABLE_COLUMN_PARTITION",
+                "DESC TABLE COLUMN for a specific partition.",
+            ))),
             Some(column) => Ok(StatementKind::DescribeColumn { table: name, column, extended }),
             None if json && !extended => {
                 let table = name.join(".");

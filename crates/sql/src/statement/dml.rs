@@ -2,9 +2,7 @@
 
 use firesteel_plan::{
     Relation, RelationKind, SparkError, SparkResult,
-    statement::{
-        Assignment, Delete, LoadData, Merge, MergeAction, MergeClause, MergeMatch, StatementKind, Update,
-    },
+    statement::{Assignment, Delete, LoadData, Merge, MergeAction, MergeClause, MergeMatch, StatementKind, Update},
 };
 
 use crate::{

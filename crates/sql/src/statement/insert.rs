@@ -5,13 +5,7 @@ use firesteel_plan::{
     statement::{Insert, InsertDirectory, InsertReplace, StatementKind, TableStorage},
 };
 
-use crate::{
-    cursor::Parser,
-    error,
-    keyword::Keyword as K,
-    lexer::Symbol as S,
-    query::WithClause,
-};
+use crate::{cursor::Parser, error, keyword::Keyword as K, lexer::Symbol as S, query::WithClause};
 
 impl Parser<'_> {
     /// `with` is the WITH that stood before INSERT; its CTEs are the query's.
@@ -113,8 +107,10 @@ impl Parser<'_> {
     /// `[AS] alias` of the table, which only REPLACE may use.
     fn alias_before_replace(&mut self) -> SparkResult<Option<String>> {
         let has_as = usize::from(self.is(K::AS));
-        let is_replace = |p: &Self, ahead| p.is_at(ahead, K::REPLACE) && p.is_any_at(ahead + 1, &[K::WHERE, K::ON, K::USING]);
-        let by_name = |p: &Self, ahead| p.is_at(ahead, K::BY) && p.is_at(ahead + 1, K::NAME) && is_replace(p, ahead + 2);
+        let is_replace =
+            |p: &Self, ahead| p.is_at(ahead, K::REPLACE) && p.is_any_at(ahead + 1, &[K::WHERE, K::ON, K::USING]);
+        let by_name =
+            |p: &Self, ahead| p.is_at(ahead, K::BY) && p.is_at(ahead + 1, K::NAME) && is_replace(p, ahead + 2);
         let after = has_as + 1;
         if self.is_name_at(has_as) && !is_replace(self, 0) && (is_replace(self, after) || by_name(self, after)) {
             self.at += has_as;

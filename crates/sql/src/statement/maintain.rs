@@ -63,7 +63,11 @@ impl Parser<'_> {
         if word.is_some() {
             self.expect(K::PARTITIONS)?;
         }
-        Ok(StatementKind::RepairTable { name, add: word != Some(K::DROP), drop: matches!(word, Some(K::DROP | K::SYNC)) })
+        Ok(StatementKind::RepairTable {
+            name,
+            add: word != Some(K::DROP),
+            drop: matches!(word, Some(K::DROP | K::SYNC)),
+        })
     }
 
     /// `TRUNCATE TABLE table [PARTITION (…)]`

@@ -134,7 +134,9 @@ impl Parser<'_> {
             K::OPEN => self.open_cursor(),
             K::FETCH => self.fetch_cursor(),
             K::CLOSE => self.close_cursor(),
-            K::CACHE | K::CLEAR | K::DELETE | K::EXECUTE | K::LOAD | K::MERGE | K::UNCACHE => Err(self.unexpected_at(1)),
+            K::CACHE | K::CLEAR | K::DELETE | K::EXECUTE | K::LOAD | K::MERGE | K::UNCACHE => {
+                Err(self.unexpected_at(1))
+            }
             _ => Err(self.unexpected()),
         }
     }
@@ -170,7 +172,9 @@ impl Parser<'_> {
     ) -> SparkResult<StatementKind> {
         let changed = statement(self)?;
         Ok(match with {
-            Some(with) => StatementKind::WithCtes { ctes: with.ctes, recursive: with.recursive, statement: Box::new(changed) },
+            Some(with) => {
+                StatementKind::WithCtes { ctes: with.ctes, recursive: with.recursive, statement: Box::new(changed) }
+            }
             None => changed,
         })
     }

@@ -106,7 +106,10 @@ impl Parser<'_> {
             if p.is_symbol(S::Equal) && p.is_at(1, K::DEFAULT) {
                 p.at += 2;
                 let message = "References to DEFAULT column values are not allowed within the PARTITION clause.";
-                return Err(p.error_from(SparkError::new("REF_DEFAULT_VALUE_IS_NOT_ALLOWED_IN_PARTITION", "42601", message), start));
+                return Err(p.error_from(
+                    SparkError::new("REF_DEFAULT_VALUE_IS_NOT_ALLOWED_IN_PARTITION", "42601", message),
+                    start,
+                ));
             }
             let value = if p.eat_symbol(S::Equal) { Some(p.value()?) } else { None };
             Ok((name, value))
@@ -160,7 +163,8 @@ impl Parser<'_> {
         let map_keys = self.terminated(&[K::MAP, K::KEYS, K::TERMINATED, K::BY])?;
         let lines = self.terminated(&[K::LINES, K::TERMINATED, K::BY])?;
         if lines.as_ref().is_some_and(|l| l != "\n") {
-            let message = format!("LINES TERMINATED BY only supports newline '\\n' right now: {}", lines.unwrap_or_default());
+            let message =
+                format!("LINES TERMINATED BY only supports newline '\\n' right now: {}", lines.unwrap_or_default());
             let error = SparkError::new("_LEGACY_ERROR_TEMP_0064", "", format!("{message}.")).param("msg", message);
             return Err(self.error_from(error, start));
         }

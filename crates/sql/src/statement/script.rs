@@ -136,7 +136,13 @@ impl Parser<'_> {
         if well_formed && class_is_free {
             return Ok(state);
         }
-        let error = SparkError::new("INVALID_SQLSTATE", "428B3", format!("Invalid SQLSTATE value: '{state}'. SQLSTATE must be exactly 5 characters long and contain only A-Z and 0-9. SQLSTATE must not start with '00', '01', or 'XX'."));
+        let error = SparkError::new(
+            "INVALID_SQLSTATE",
+            "428B3",
+            format!(
+                "Invalid SQLSTATE value: '{state}'. SQLSTATE must be exactly 5 characters long and contain only A-Z and 0-9. SQLSTATE must not start with '00', '01', or 'XX'."
+            ),
+        );
         Err(self.error_from(error.param("sqlState", state), start))
     }
 
@@ -293,7 +299,10 @@ impl Parser<'_> {
         let known = self.labels.iter().any(|l| l.name.eq_ignore_ascii_case(name));
         if forbidden || known {
             let (class, what) = if known {
-                ("LABEL_OR_FOR_VARIABLE_ALREADY_EXISTS", "already exists. Choose another name or rename the existing one.")
+                (
+                    "LABEL_OR_FOR_VARIABLE_ALREADY_EXISTS",
+                    "already exists. Choose another name or rename the existing one.",
+                )
             } else {
                 ("LABEL_OR_FOR_VARIABLE_NAME_FORBIDDEN", "is forbidden.")
             };
@@ -350,7 +359,8 @@ impl Parser<'_> {
             ),
             Some(label) if label.is_block && word == K::ITERATE => (
                 "ITERATE_IN_COMPOUND",
-                "ITERATE statement cannot be used with a label that belongs to a compound (BEGIN...END) body.".to_owned(),
+                "ITERATE statement cannot be used with a label that belongs to a compound (BEGIN...END) body."
+                    .to_owned(),
             ),
             Some(_) => return Ok(()),
         };

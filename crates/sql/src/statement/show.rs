@@ -136,7 +136,9 @@ impl Parser<'_> {
             let error = firesteel_plan::SparkError::new(
                 "INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_PATTERN",
                 "42000",
-                format!("Invalid SQL syntax: Invalid pattern in SHOW FUNCTIONS: {name}. It must be a \"STRING\" literal."),
+                format!(
+                    "Invalid SQL syntax: Invalid pattern in SHOW FUNCTIONS: {name}. It must be a \"STRING\" literal."
+                ),
             );
             return Err(self.error_of_statement(error.param("pattern", name)));
         }

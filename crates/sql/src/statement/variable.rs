@@ -97,8 +97,9 @@ impl Parser<'_> {
         if !self.eat(K::USING) {
             return Ok(Vec::new());
         }
-        let in_parentheses =
-            self.is_symbol(S::OpenParen) && self.token(self.after_paren(0)).kind.ends_statement() && !self.starts_query(1);
+        let in_parentheses = self.is_symbol(S::OpenParen)
+            && self.token(self.after_paren(0)).kind.ends_statement()
+            && !self.starts_query(1);
         if in_parentheses {
             return self.parenthesized(Self::named_expression);
         }

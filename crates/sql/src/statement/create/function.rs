@@ -3,9 +3,7 @@
 use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
-    statement::{
-        CreateFunction, FunctionBody, FunctionResult, FunctionReturns, SqlFunction, StatementKind,
-    },
+    statement::{CreateFunction, FunctionBody, FunctionResult, FunctionReturns, SqlFunction, StatementKind},
 };
 
 use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S};
@@ -92,7 +90,8 @@ impl Parser<'_> {
             return false;
         }
         let after = self.after_paren(0);
-        !self.token(after).kind.ends_statement() && !self.is_any_at(after, &[K::UNION, K::EXCEPT, K::INTERSECT, K::MINUS])
+        !self.token(after).kind.ends_statement()
+            && !self.is_any_at(after, &[K::UNION, K::EXCEPT, K::INTERSECT, K::MINUS])
     }
 
     fn function_returns(&mut self) -> SparkResult<FunctionReturns> {

@@ -217,7 +217,8 @@ impl Parser<'_> {
                     "DEFAULT COLLATION"
                 }
                 _ if skewed => {
-                    let operation = format!("{} TABLE ... SKEWED BY", if table.must_exist { "REPLACE" } else { "CREATE" });
+                    let operation =
+                        format!("{} TABLE ... SKEWED BY", if table.must_exist { "REPLACE" } else { "CREATE" });
                     return Err(self.error_of_statement(super::super::not_spark(&operation)));
                 }
                 _ => return Ok(()),
@@ -240,9 +241,7 @@ impl Parser<'_> {
         self.identifier_list()?;
         self.expect(K::ON)?;
         let nested = self.is_symbol_at(1, S::OpenParen);
-        self.parenthesized(|p| {
-            if nested { p.parenthesized(Self::value).map(drop) } else { p.value().map(drop) }
-        })?;
+        self.parenthesized(|p| if nested { p.parenthesized(Self::value).map(drop) } else { p.value().map(drop) })?;
         self.eat_all(&[K::STORED, K::AS, K::DIRECTORIES]);
         Ok(())
     }
@@ -315,7 +314,9 @@ impl Parser<'_> {
             }
             "bucket" => {
                 let first = args.first();
-                let is_number = |e: &&Expr| matches!(e.kind, ExprKind::Literal(Literal::Integer(_) | Literal::Long(_) | Literal::Short(_)));
+                let is_number = |e: &&Expr| {
+                    matches!(e.kind, ExprKind::Literal(Literal::Integer(_) | Literal::Long(_) | Literal::Short(_)))
+                };
                 if let Some(first) = first.filter(|e| !is_number(e)) {
                     let shown = self.text.get(first.span.start as usize..first.span.end as usize).unwrap_or_default();
                     let message = format!("Invalid number of buckets: {shown}.");

@@ -55,16 +55,19 @@ impl Parser<'_> {
         let ViewClauses { comment, properties, schema_binding, collation, .. } = clauses;
         if clauses.metrics || self.kind() == TokenKind::DollarQuoted {
             let definition = self.code_literal()?;
-            return self.metric_view(CreateMetricView {
-                name,
-                replace,
-                if_not_exists,
-                columns,
-                language: clauses.language.unwrap_or_default(),
-                comment,
-                properties: properties.unwrap_or_default(),
-                definition,
-            }, clauses.metrics);
+            return self.metric_view(
+                CreateMetricView {
+                    name,
+                    replace,
+                    if_not_exists,
+                    columns,
+                    language: clauses.language.unwrap_or_default(),
+                    comment,
+                    properties: properties.unwrap_or_default(),
+                    definition,
+                },
+                clauses.metrics,
+            );
         }
         let start = self.start();
         let query = self.query()?;
