@@ -5,8 +5,7 @@ use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
     statement::{
-        AlterTable, AlterView, BlockItem, CreateTable, Insert, ResourceKind, ScriptStatement, ScriptStatementKind,
-        StatementKind,
+        AlterTable, AlterView, BlockItem, CreateTable, Insert, ResourceKind, ScriptStatementKind, StatementKind,
     },
 };
 
@@ -210,9 +209,9 @@ fn no_continue_handlers() -> SparkError {
 fn has_continue_handler(items: &[BlockItem]) -> bool {
     items.iter().any(|item| match item {
         BlockItem::Handler(handler) => handler.continues,
-        BlockItem::Statement(ScriptStatement { kind: ScriptStatementKind::Block(block), .. }) => {
-            has_continue_handler(&block.items)
+        BlockItem::Statement(statement) => {
+            matches!(&statement.kind, ScriptStatementKind::Block(block) if has_continue_handler(&block.items))
         }
-        _ => false,
+        BlockItem::Condition(_) => false,
     })
 }

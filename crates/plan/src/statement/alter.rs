@@ -45,9 +45,8 @@ pub enum AlterTable {
         class: Option<String>,
         properties: Vec<(String, String)>,
     },
-    /// Each with its location.
     AddPartitions {
-        partitions: Vec<(PartitionSpec, Option<String>)>,
+        partitions: Vec<NewPartition>,
         if_not_exists: bool,
     },
     RenamePartition {
@@ -74,6 +73,9 @@ pub enum AlterTable {
         cascade: bool,
     },
 }
+
+/// A partition that is added, with its location where one is given.
+pub type NewPartition = (PartitionSpec, Option<String>);
 
 /// A column that is added: its name may be that of a field in another.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +124,6 @@ pub enum AlterView {
         if_exists: bool,
     },
     /// With its own text.
-    SetQuery(Relation, String),
+    SetQuery(Box<Relation>, String),
     SetSchemaBinding(SchemaBinding),
 }

@@ -11,7 +11,9 @@ use crate::{
     relation::{ColumnDefinition, Cte},
 };
 
-pub use alter::{AlterDatabase, AlterTable, AlterView, ColumnChange, ColumnChangeKind, ColumnPosition, NewColumn};
+pub use alter::{
+    AlterDatabase, AlterTable, AlterView, ColumnChange, ColumnChangeKind, ColumnPosition, NewColumn, NewPartition,
+};
 pub use create::{
     BucketSpec, Constraint, ConstraintKind, CreateFunction, CreateMetricView, CreatePipelineDataset, CreateTable,
     CreateTableLike, CreateView, FileFormat, FunctionBody, FunctionResult, FunctionReturns, Identity, IndexColumn,

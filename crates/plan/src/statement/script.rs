@@ -18,7 +18,7 @@ pub struct Block {
 pub enum BlockItem {
     Condition(Condition),
     Handler(Box<Handler>),
-    Statement(ScriptStatement),
+    Statement(Box<ScriptStatement>),
 }
 
 /// `DECLARE name CONDITION [FOR SQLSTATE 'state']`
@@ -66,19 +66,19 @@ pub enum ScriptStatementKind {
     },
     /// `CASE operand WHEN value THEN …`
     Case {
-        operand: Option<Expr>,
+        operand: Option<Box<Expr>>,
         branches: Vec<(Expr, Vec<ScriptStatement>)>,
         otherwise: Option<Vec<ScriptStatement>>,
     },
     While {
         label: Label,
-        condition: Expr,
+        condition: Box<Expr>,
         body: Vec<ScriptStatement>,
     },
     Repeat {
         label: Label,
         body: Vec<ScriptStatement>,
-        until: Expr,
+        until: Box<Expr>,
     },
     Loop {
         label: Label,
@@ -88,7 +88,7 @@ pub enum ScriptStatementKind {
     For {
         label: Label,
         variable: Option<Ident>,
-        query: Relation,
+        query: Box<Relation>,
         body: Vec<ScriptStatement>,
     },
     Leave(Ident),

@@ -115,7 +115,7 @@ impl Parser<'_> {
         let from = self.relations()?;
         let mut whole: Option<Relation> = None;
         while self.is(K::SELECT) || self.starts_transform() {
-            let select = self.from_statement_body(from.clone())?;
+            let select = self.select_over(from.clone())?;
             whole = Some(match whole {
                 None => select,
                 Some(left) => {
@@ -136,7 +136,7 @@ impl Parser<'_> {
     }
 
     /// One SELECT over `from`, with what orders and cuts it.
-    pub fn from_statement_body(&mut self, from: Relation) -> SparkResult<Relation> {
+    pub fn select_over(&mut self, from: Relation) -> SparkResult<Relation> {
         let start = self.start();
         if !self.is(K::SELECT) && !self.starts_transform() {
             return Err(self.unexpected());

@@ -4,8 +4,8 @@ use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
     statement::{
-        AlterDatabase, AlterTable, AlterView, ColumnChange, ColumnChangeKind, ColumnPosition, NewColumn, PartitionSpec,
-        StatementKind,
+        AlterDatabase, AlterTable, AlterView, ColumnChange, ColumnChangeKind, ColumnPosition, NewColumn, NewPartition,
+        PartitionSpec, StatementKind,
     },
 };
 
@@ -194,7 +194,7 @@ impl Parser<'_> {
     }
 
     /// `[IF NOT EXISTS] PARTITION (…) [LOCATION path] …`
-    fn added_partitions(&mut self) -> SparkResult<(Vec<(PartitionSpec, Option<String>)>, bool)> {
+    fn added_partitions(&mut self) -> SparkResult<(Vec<NewPartition>, bool)> {
         let if_not_exists = self.if_not_exists()?;
         let mut partitions = Vec::new();
         loop {
@@ -435,7 +435,7 @@ impl Parser<'_> {
                 }
                 let start = self.start();
                 let query = self.query()?;
-                Ok(AlterView::SetQuery(query, self.text_from(start).to_owned()))
+                Ok(AlterView::SetQuery(Box::new(query), self.text_from(start).to_owned()))
             }
         }
     }

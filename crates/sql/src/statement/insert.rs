@@ -28,7 +28,7 @@ impl Parser<'_> {
         while self.is(K::INSERT) {
             let mut statement = self.insert_target()?;
             self.grow()?;
-            let body = self.from_statement_body(from.clone())?;
+            let body = self.select_over(from.clone())?;
             let body = match &with {
                 Some(with) => self.with_ctes(with.clone(), body, start),
                 None => body,

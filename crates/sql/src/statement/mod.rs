@@ -142,7 +142,8 @@ impl Parser<'_> {
     }
 
     fn skip_to_end(&mut self) {
-        while !self.is_end() && !(self.script_depth > 0 && self.is_symbol(S::Semicolon)) {
+        let in_script = self.script_depth > 0;
+        while !(self.is_end() || in_script && self.is_symbol(S::Semicolon)) {
             self.advance();
         }
     }

@@ -93,9 +93,9 @@ impl Parser<'_> {
             let statement = self.script_statement()?;
             let is_cursor = matches!(&statement.kind, ScriptStatementKind::Sql(sql) if matches!(sql.kind, StatementKind::DeclareCursor(_)));
             let stage = if is_cursor { Stage::Cursors } else { Stage::Variables };
-            return Ok((BlockItem::Statement(statement), stage));
+            return Ok((BlockItem::Statement(Box::new(statement)), stage));
         }
-        Ok((BlockItem::Statement(self.script_statement()?), Stage::Statements))
+        Ok((BlockItem::Statement(Box::new(self.script_statement()?)), Stage::Statements))
     }
 
     /// `DECLARE EXIT | CONTINUE HANDLER FOR condition, … statement`
@@ -165,7 +165,7 @@ impl Parser<'_> {
             Some(K::BEGIN) => self.block(label, start).map(|b| ScriptStatementKind::Block(Box::new(b))),
             Some(K::WHILE) => {
                 self.advance();
-                let condition = self.expression()?;
+                let condition = Box::new(self.expression()?);
                 self.expect(K::DO)?;
                 let body = self.labelled_body(label.as_deref(), start, &[K::END])?;
                 self.expect_all(&[K::END, K::WHILE])?;
@@ -176,7 +176,7 @@ impl Parser<'_> {
                 self.advance();
                 let body = self.labelled_body(label.as_deref(), start, &[K::UNTIL])?;
                 self.expect(K::UNTIL)?;
-                let until = self.expression()?;
+                let until = Box::new(self.expression()?);
                 self.expect_all(&[K::END, K::REPEAT])?;
                 self.end_label(label.as_deref())?;
                 Ok(ScriptStatementKind::Repeat { label, body, until })
@@ -218,7 +218,7 @@ impl Parser<'_> {
             if self.is(K::DECLARE) {
                 // Declarations belong to blocks.
                 let statement = self.script_statement()?;
-                return Err(misplaced(&BlockItem::Statement(statement))
+                return Err(misplaced(&BlockItem::Statement(Box::new(statement)))
                     .map_or_else(|| self.unexpected(), |e| self.error_of_statement(e)));
             }
             statements.push(self.script_statement()?);
@@ -248,7 +248,7 @@ impl Parser<'_> {
         self.for_queries += 1;
         let query = self.query();
         self.for_queries -= 1;
-        let query = query?;
+        let query = Box::new(query?);
         self.expect(K::DO)?;
         let body = self.labelled_body(label.as_deref(), start, &[K::END])?;
         self.expect_all(&[K::END, K::FOR])?;
@@ -276,7 +276,7 @@ impl Parser<'_> {
     /// `CASE [operand] WHEN … THEN … ELSE … END CASE`
     fn case_statement(&mut self) -> SparkResult<ScriptStatementKind> {
         self.expect(K::CASE)?;
-        let operand = if self.is(K::WHEN) { None } else { Some(self.expression()?) };
+        let operand = if self.is(K::WHEN) { None } else { Some(Box::new(self.expression()?)) };
         let mut branches: Vec<(Expr, Vec<ScriptStatement>)> = Vec::new();
         while self.eat(K::WHEN) {
             let value = self.expression()?;
