@@ -5,7 +5,8 @@ use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
     statement::{
-        AlterTable, AlterView, BlockItem, CreateTable, Insert, ResourceKind, ScriptStatementKind, StatementKind,
+        AlterTable, AlterView, BlockItem, CreateTable, Insert, PartitionColumn, ResourceKind, ScriptStatementKind,
+        StatementKind,
     },
 };
 
@@ -155,12 +156,18 @@ fn table(create: &CreateTable) -> SparkResult<()> {
     } else if !create.constraints.is_empty() {
         "CREATE TABLE with constraints"
     } else {
-        return create.columns.iter().try_for_each(column);
+        let typed = create.partitioned_by.iter().filter_map(|partition| match partition {
+            PartitionColumn::Typed(column) => Some(&**column),
+            _ => None,
+        });
+        return create.columns.iter().chain(typed).try_for_each(column);
     };
     Err(errors::unsupported_statement(what))
 }
 
 fn column(column: &ColumnDefinition) -> SparkResult<()> {
+    // Types that no value can have here.
+    firesteel_functions::types::to_arrow(&column.data_type)?;
     let what = if column.default.is_some() {
         "a default value"
     } else if column.generated.is_some() {
