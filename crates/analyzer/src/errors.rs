@@ -35,6 +35,11 @@ pub fn from_datafusion(error: DataFusionError) -> SparkError {
     }
 }
 
+/// A statement, or a clause of one, that is read and that nothing runs yet.
+pub fn unsupported_statement(what: impl std::fmt::Display) -> SparkError {
+    SparkError::unsupported(what)
+}
+
 pub fn table_not_found(name: &[String]) -> SparkError {
     let name = ids(name);
     SparkError::new(

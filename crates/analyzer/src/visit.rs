@@ -3,7 +3,7 @@
 use firesteel_plan::{
     Expr, ExprKind, Relation, RelationKind,
     expr::{FrameBound, WindowDefinition, WindowSpec},
-    relation::{Grouping, GroupingElement, GroupingSet, JoinCondition},
+    relation::{Grouping, GroupingElement, GroupingSet, History, HistoryPoint, JoinCondition},
 };
 
 /// What is directly below a node.
@@ -76,6 +76,7 @@ pub fn expr_children(expr: &Expr) -> Children<'_> {
         | ExprKind::Cast { operand: e, .. }
         | ExprKind::Extract { operand: e, .. }
         | ExprKind::Field { base: e, .. }
+        | ExprKind::VariantPath { base: e, .. }
         | ExprKind::Lambda { body: e, .. }
         | ExprKind::Alias { operand: e, .. }
         | ExprKind::IntervalOf { amount: e, .. }
@@ -105,6 +106,11 @@ pub fn expr_children(expr: &Expr) -> Children<'_> {
         }
         ExprKind::Subscript { base, index } => out.exprs.extend([base.as_ref(), index]),
         ExprKind::Row(items) => out.exprs.extend(items),
+        ExprKind::TableArgument(argument) => {
+            out.relations.push(&argument.table);
+            out.exprs.extend(&argument.partition_by);
+            out.exprs.extend(argument.order_by.iter().map(|i| &i.expr));
+        }
     }
     out
 }
@@ -113,6 +119,29 @@ pub fn relation_children(relation: &Relation) -> Children<'_> {
     let mut out = Children::default();
     match &relation.kind {
         RelationKind::Table { .. } | RelationKind::DataSource { .. } | RelationKind::OneRow => {}
+        RelationKind::TableHistory { history, .. } => match history {
+            History::AsOf(point) => history_point(point, &mut out.exprs),
+            History::Changes { from, to } => {
+                history_point(&from.point, &mut out.exprs);
+                if let Some(to) = to {
+                    history_point(&to.point, &mut out.exprs);
+                }
+            }
+        },
+        RelationKind::Stream { input, .. } => out.relations.push(input),
+        RelationKind::Watermark { input, column, delay } => {
+            out.relations.push(input);
+            out.exprs.extend([column, delay]);
+        }
+        RelationKind::NearestJoin { left, right, ranking, .. } => {
+            out.relations.extend([left.as_ref(), right]);
+            out.exprs.push(ranking);
+        }
+        RelationKind::Transform(transform) => out.relations.push(&transform.input),
+        RelationKind::SetColumns { input, assignments } => {
+            out.relations.push(input);
+            out.exprs.extend(assignments.iter().map(|(_, value)| value));
+        }
         RelationKind::TableFunction { args, .. } => out.exprs.extend(args),
         RelationKind::Values { rows } => out.exprs.extend(rows.iter().flatten()),
         RelationKind::Project { input, exprs } => {
@@ -184,6 +213,12 @@ pub fn relation_children(relation: &Relation) -> Children<'_> {
         }
     }
     out
+}
+
+fn history_point<'a>(point: &'a HistoryPoint, exprs: &mut Vec<&'a Expr>) {
+    if let HistoryPoint::Timestamp(expr) = point {
+        exprs.push(expr);
+    }
 }
 
 fn grouping_element<'a>(element: &'a GroupingElement, exprs: &mut Vec<&'a Expr>) {

@@ -154,6 +154,8 @@ fn is_atomic(data_type: &DataType) -> bool {
             | DataType::Struct(_)
             | DataType::CalendarInterval
             | DataType::Variant
+            | DataType::Geometry(_)
+            | DataType::Geography(_)
     )
 }
 

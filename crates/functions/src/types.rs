@@ -47,6 +47,12 @@ pub fn to_arrow(data_type: &DataType) -> SparkResult<Arrow> {
         DataType::YearMonthInterval { .. } => Arrow::Interval(IntervalUnit::YearMonth),
         DataType::CalendarInterval => Arrow::Interval(IntervalUnit::MonthDayNano),
         DataType::Variant => return Err(SparkError::unsupported("the type VARIANT")),
+        DataType::Geometry(_) | DataType::Geography(_) => {
+            return Err(SparkError::unsupported(format_args!("the type {}", data_type.to_string().to_uppercase())));
+        }
+        DataType::CollatedString(collation) => {
+            return Err(SparkError::unsupported(format_args!("the collation {collation}")));
+        }
         // What is inside of a value is nullable for Arrow, so that kernels need not agree on it.
         DataType::Array { element, .. } => Arrow::List(Arc::new(field_to_arrow("item", element, true)?)),
         DataType::Map { key, value, .. } => {

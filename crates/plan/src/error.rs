@@ -59,6 +59,12 @@ impl SparkError {
         self
     }
 
+    /// The error without its place, which was one in another text.
+    pub fn without_context(mut self) -> Self {
+        self.0.context = None;
+        self
+    }
+
     /// Points at `span` of `text`, unless a place is known already.
     pub fn at(self, text: &str, span: crate::Span) -> Self {
         if self.0.context.is_some() || span.is_none() {

@@ -148,6 +148,13 @@ pub enum ExprKind {
         base: Box<Expr>,
         name: Ident,
     },
+    /// `base:a.b[0]['c']`: a part of a VARIANT.
+    VariantPath {
+        base: Box<Expr>,
+        path: Vec<PathPart>,
+    },
+    /// `TABLE name` or `TABLE (query)` among the arguments of a table function.
+    TableArgument(Box<TableArgument>),
     /// `(x, y) -> body`
     Lambda {
         parameters: Vec<Ident>,
@@ -171,6 +178,23 @@ pub enum ExprKind {
         operand: Box<Expr>,
         collation: MultipartName,
     },
+}
+
+/// A step into a VARIANT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPart {
+    Field(Ident),
+    Index(u32),
+}
+
+/// A table that a table function gets, and how its rows are split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TableArgument {
+    pub table: Relation,
+    pub partition_by: Vec<Expr>,
+    /// `WITH SINGLE PARTITION`
+    pub single_partition: bool,
+    pub order_by: Vec<SortItem>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

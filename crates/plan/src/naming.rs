@@ -3,7 +3,7 @@
 use crate::{
     DataType, Expr, ExprKind,
     expr::{
-        BinaryOp, CastMode, FrameBound, FunctionCall, LikeKind, Literal, SortItem, TimestampKind, UnaryOp,
+        BinaryOp, CastMode, FrameBound, FunctionCall, LikeKind, Literal, PathPart, SortItem, TimestampKind, UnaryOp,
         WindowDefinition, WindowFrame, WindowSpec,
     },
 };
@@ -127,7 +127,27 @@ pub fn expr(e: &Expr, names: Names<'_>) -> String {
         ExprKind::Parameter(_) => "?".to_owned(),
         ExprKind::IntervalOf { amount, unit } => format!("INTERVAL {} {unit}", show(amount)),
         ExprKind::Collate { operand, collation } => format!("collate({}, {})", show(operand), collation.join(".")),
+        ExprKind::VariantPath { base, path } => {
+            let steps: String = path
+                .iter()
+                .map(|part| match part {
+                    PathPart::Field(name) => format!(".{name}"),
+                    PathPart::Index(index) => format!("[{index}]"),
+                })
+                .collect();
+            format!("variant_get({}, ${steps}) AS {}", show(base), last_field(path))
+        }
+        ExprKind::TableArgument(_) => "table()".to_owned(),
     }
+}
+
+/// What a part of a VARIANT is named after.
+fn last_field(path: &[PathPart]) -> &str {
+    let fields = path.iter().rev().find_map(|part| match part {
+        PathPart::Field(name) => Some(name.as_str()),
+        PathPart::Index(_) => None,
+    });
+    fields.unwrap_or_default()
 }
 
 /// The name that a select item without an alias gets.
@@ -139,9 +159,11 @@ pub fn column_name(e: &Expr, names: Names<'_>) -> String {
             _ => name.clone(),
         },
         ExprKind::Attribute { name, .. } => name.last().cloned().unwrap_or_default(),
+        ExprKind::VariantPath { path, .. } => last_field(path).to_owned(),
         // A column keeps its name through one cast; a field of a struct does not.
         ExprKind::Cast { operand, .. } => match &operand.kind {
             ExprKind::Attribute { name, .. } if Some(&names(name)) == name.last() => names(name),
+            ExprKind::VariantPath { path, .. } => last_field(path).to_owned(),
             _ => expr(e, names),
         },
         _ => expr(e, names),

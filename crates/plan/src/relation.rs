@@ -4,6 +4,7 @@
 use crate::{
     DataType, Expr, Ident, Span,
     expr::{MultipartName, SortItem, WindowDefinition},
+    statement::{Constraint, Identity, RowFormat},
     types::StructField,
 };
 
@@ -28,6 +29,26 @@ pub enum RelationKind {
         schema: Option<Vec<StructField>>,
         options: Vec<(String, String)>,
         paths: Vec<String>,
+    },
+    /// A table as it was, `VERSION AS OF 3` or `TIMESTAMP AS OF '…'`, or what changed in it since.
+    TableHistory {
+        name: MultipartName,
+        options: Vec<(String, String)>,
+        history: History,
+    },
+    /// `STREAM table`: rows as they come.
+    Stream {
+        input: Box<Relation>,
+        /// `CHANGES [FROM …]`
+        changes: Option<Option<HistoryBound>>,
+        /// `IDENTIFIED BY name`
+        identified_by: Option<Ident>,
+    },
+    /// `WATERMARK column DELAY OF interval`
+    Watermark {
+        input: Box<Relation>,
+        column: Expr,
+        delay: Expr,
     },
     /// A table-valued function: `range(10)`, `explode(…)`.
     TableFunction {
@@ -90,6 +111,17 @@ pub enum RelationKind {
         condition: JoinCondition,
         lateral: bool,
     },
+    /// `left JOIN right APPROX NEAREST k BY DISTANCE expression`: for each row of `left` the `count` rows of `right` with the
+    /// smallest distance, or the greatest similarity.
+    NearestJoin {
+        left: Box<Relation>,
+        right: Box<Relation>,
+        join_type: JoinType,
+        approximate: bool,
+        count: u32,
+        similarity: bool,
+        ranking: Expr,
+    },
     SetOperation {
         left: Box<Relation>,
         right: Box<Relation>,
@@ -132,6 +164,15 @@ pub enum RelationKind {
         method: SampleMethod,
         seed: Option<i64>,
         with_replacement: bool,
+        /// TABLESAMPLE SYSTEM: whole files or parts of them instead of rows.
+        system: bool,
+    },
+    /// `SELECT TRANSFORM (inputs) USING 'command' AS (columns)`: rows go through a program.
+    Transform(Box<Transform>),
+    /// `|> SET column = value`: columns get other values in their places.
+    SetColumns {
+        input: Box<Relation>,
+        assignments: Vec<(MultipartName, Expr)>,
     },
     /// `/*+ NAME(args) */`
     Hint {
@@ -234,6 +275,36 @@ pub struct Unpivot {
     pub alias: Option<Ident>,
 }
 
+/// A version or a time of a table with history.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HistoryPoint {
+    Version(String),
+    Timestamp(Expr),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryBound {
+    pub point: HistoryPoint,
+    pub inclusive: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum History {
+    AsOf(HistoryPoint),
+    Changes { from: HistoryBound, to: Option<HistoryBound> },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transform {
+    /// Its columns go into the program.
+    pub input: Relation,
+    pub command: String,
+    /// The names and, where given, the types of what comes out; `key` and `value` where empty.
+    pub columns: Vec<(Ident, Option<DataType>)>,
+    pub input_format: Option<RowFormat>,
+    pub output_format: Option<RowFormat>,
+}
+
 /// A column of CREATE TABLE or a schema string.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ColumnDefinition {
@@ -245,7 +316,27 @@ pub struct ColumnDefinition {
     /// The text of `default`, which catalogs keep.
     pub default_text: Option<String>,
     pub generated: Option<Expr>,
+    pub identity: Option<Identity>,
+    pub constraints: Vec<Constraint>,
     pub span: Span,
+}
+
+impl ColumnDefinition {
+    /// A column of the name and the type, and nothing else said about it.
+    pub fn new(name: impl Into<Ident>, data_type: DataType) -> Self {
+        Self {
+            name: name.into(),
+            data_type,
+            nullable: true,
+            comment: None,
+            default: None,
+            default_text: None,
+            generated: None,
+            identity: None,
+            constraints: Vec::new(),
+            span: Span::NONE,
+        }
+    }
 }
 
 impl Relation {

@@ -19,6 +19,8 @@ pub enum DataType {
         scale: i8,
     },
     String,
+    /// Text that is compared by a collation other than UTF8_BINARY.
+    CollatedString(String),
     Char(u32),
     Varchar(u32),
     Binary,
@@ -40,6 +42,10 @@ pub enum DataType {
     /// The legacy interval of months, days and microseconds.
     CalendarInterval,
     Variant,
+    /// Shapes in a plane, of one spatial reference system or of any.
+    Geometry(Option<u32>),
+    /// Shapes on a globe.
+    Geography(Option<u32>),
     Array {
         element: Box<DataType>,
         contains_null: bool,
@@ -100,7 +106,7 @@ impl DataType {
     }
 
     pub fn is_string(&self) -> bool {
-        matches!(self, Self::String | Self::Char(_) | Self::Varchar(_))
+        matches!(self, Self::String | Self::CollatedString(_) | Self::Char(_) | Self::Varchar(_))
     }
 
     pub fn is_interval(&self) -> bool {
@@ -126,6 +132,7 @@ impl fmt::Display for DataType {
             Self::Double => f.write_str("double"),
             Self::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
             Self::String => f.write_str("string"),
+            Self::CollatedString(collation) => write!(f, "string collate {collation}"),
             Self::Char(n) => write!(f, "char({n})"),
             Self::Varchar(n) => write!(f, "varchar({n})"),
             Self::Binary => f.write_str("binary"),
@@ -141,6 +148,8 @@ impl fmt::Display for DataType {
             Self::YearMonthInterval { start, end } => write!(f, "interval {} to {}", start.name(), end.name()),
             Self::CalendarInterval => f.write_str("interval"),
             Self::Variant => f.write_str("variant"),
+            Self::Geometry(system) => spatial(f, "geometry", *system),
+            Self::Geography(system) => spatial(f, "geography", *system),
             Self::Array { element, .. } => write!(f, "array<{element}>"),
             Self::Map { key, value, .. } => write!(f, "map<{key},{value}>"),
             Self::Struct(fields) => {
@@ -154,6 +163,13 @@ impl fmt::Display for DataType {
                 f.write_str(">")
             }
         }
+    }
+}
+
+fn spatial(f: &mut fmt::Formatter<'_>, name: &str, system: Option<u32>) -> fmt::Result {
+    match system {
+        Some(system) => write!(f, "{name}({system})"),
+        None => write!(f, "{name}(any)"),
     }
 }
 

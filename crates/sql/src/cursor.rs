@@ -1,11 +1,12 @@
 //! The parser's place in the tokens, and the small steps everything else is made of.
 
-use firesteel_plan::{Span, SparkError, SparkResult};
+use firesteel_plan::{Span, SparkError, SparkResult, statement::DeferredClause};
 
 use crate::{
     ParseOptions, error,
     keyword::Keyword,
     lexer::{Symbol, Token, TokenKind},
+    statement::OpenLabel,
 };
 
 /// Deepest nesting of parentheses, subqueries, types and operators that is accepted. What is deeper is refused, so that
@@ -25,15 +26,55 @@ pub struct Parser<'a> {
     pub options: &'a ParseOptions,
     /// Number of `?` so far.
     pub positional_parameters: usize,
+    /// What must have a value before the statement has all its words.
+    pub deferred: Vec<DeferredClause>,
+    /// Scripts around the present place: a semicolon ends a statement in them.
+    pub script_depth: usize,
+    /// Queries of FOR loops around the present place.
+    pub for_queries: usize,
+    /// Above zero, a query in parentheses stands behind the expression that is read.
+    pub before_query: usize,
+    pub labels: Vec<OpenLabel>,
     depth: usize,
     /// An upper bound of the height of what was built at the present level so far.
     height: usize,
 }
 
+pub struct Mark {
+    at: usize,
+    positional_parameters: usize,
+    deferred: usize,
+}
+
 impl<'a> Parser<'a> {
     /// `tokens` ends with `End`.
     pub fn new(text: &'a str, tokens: &'a [Token], options: &'a ParseOptions) -> Self {
-        Self { text, tokens, at: 0, options, positional_parameters: 0, depth: 0, height: 0 }
+        Self {
+            text,
+            tokens,
+            at: 0,
+            options,
+            positional_parameters: 0,
+            deferred: Vec::new(),
+            script_depth: 0,
+            for_queries: 0,
+            before_query: 0,
+            labels: Vec::new(),
+            depth: 0,
+            height: 0,
+        }
+    }
+
+    /// Where the parser is, to come back to.
+    pub fn mark(&self) -> Mark {
+        Mark { at: self.at, positional_parameters: self.positional_parameters, deferred: self.deferred.len() }
+    }
+
+    /// Back to the mark; what was read since is forgotten.
+    pub fn rewind(&mut self, mark: &Mark) {
+        self.at = mark.at;
+        self.positional_parameters = mark.positional_parameters;
+        self.deferred.truncate(mark.deferred);
     }
 
     // ---- looking
@@ -217,7 +258,13 @@ impl<'a> Parser<'a> {
     }
 
     fn shown(&self, token: Token) -> &str {
-        if token.kind == TokenKind::End { "" } else { self.token_text(token) }
+        let text = self.token_text(token);
+        match token.kind {
+            TokenKind::End => "",
+            // The mark before the text is a token of its own in Spark.
+            TokenKind::DollarQuoted => &text[..text[1..].find('$').map_or(text.len(), |at| at + 2)],
+            _ => text,
+        }
     }
 
     pub fn error_at(&self, error: SparkError, span: Span) -> SparkError {

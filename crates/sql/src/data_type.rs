@@ -2,16 +2,10 @@
 
 use firesteel_plan::{
     DataType, SparkError, SparkResult,
-    relation::ColumnDefinition,
     types::{DayTimeField, StructField, YearMonthField},
 };
 
-use crate::{
-    cursor::Parser,
-    error,
-    keyword::Keyword as K,
-    lexer::{Symbol as S, TokenKind},
-};
+use crate::{cursor::Parser, error, keyword::Keyword as K, lexer::Symbol as S};
 
 impl Parser<'_> {
     pub fn data_type(&mut self) -> SparkResult<DataType> {
@@ -21,6 +15,10 @@ impl Parser<'_> {
     fn data_type_here(&mut self) -> SparkResult<DataType> {
         let start = self.start();
         let Some(keyword) = self.keyword() else { return self.unknown_type(start) };
+        // What has no parameters in Spark is an unknown type with them.
+        if keyword == K::STRING && self.is_symbol_at(1, S::OpenParen) {
+            return self.unknown_type(start);
+        }
         self.advance();
         Ok(match keyword {
             K::BOOLEAN => DataType::Boolean,
@@ -52,21 +50,15 @@ impl Parser<'_> {
                     _ => return Err(self.error_from(time_precision(precision), start)),
                 }
             }
-            K::STRING => {
-                if self.is(K::COLLATE) && self.is_name_at(1) {
-                    self.advance();
-                    let collation = self.multipart_name()?.join(".");
-                    if !collation.eq_ignore_ascii_case("UTF8_BINARY") {
-                        return Err(self.error_from(SparkError::unsupported(format!("collation {collation}")), start));
-                    }
-                }
-                DataType::String
-            }
-            K::CHAR | K::CHARACTER => match self.type_parameter()? {
+            K::STRING => match self.type_collation()? {
+                Some(collation) => DataType::CollatedString(collation),
+                None => DataType::String,
+            },
+            K::CHAR | K::CHARACTER => match self.sized_text(start)? {
                 Some(length) => DataType::Char(length),
                 None => return Err(self.error_from(error::missing_length(keyword.text()), start)),
             },
-            K::VARCHAR => match self.type_parameter()? {
+            K::VARCHAR => match self.sized_text(start)? {
                 Some(length) => DataType::Varchar(length),
                 None => return Err(self.error_from(error::missing_length(keyword.text()), start)),
             },
@@ -99,9 +91,7 @@ impl Parser<'_> {
                 DataType::map(key, value)
             }
             K::STRUCT => self.struct_type(start)?,
-            K::GEOGRAPHY | K::GEOMETRY if self.is_symbol(S::OpenParen) => {
-                return Err(self.error_from(SparkError::unsupported(format!("the type {}", keyword.text())), start));
-            }
+            K::GEOGRAPHY | K::GEOMETRY if self.is_symbol(S::OpenParen) => self.spatial_type(keyword, start)?,
             _ => {
                 self.at -= 1;
                 return self.unknown_type(start);
@@ -119,15 +109,43 @@ impl Parser<'_> {
         Ok(Some(value))
     }
 
-    /// An integer without sign, as lengths and numbers of rows and buckets are.
-    pub fn unsigned_integer(&mut self) -> SparkResult<u32> {
-        if self.kind() != TokenKind::Integer {
-            return Err(self.unexpected());
+    /// `COLLATE name` behind a text type. UTF8_BINARY is what there is without it.
+    fn type_collation(&mut self) -> SparkResult<Option<String>> {
+        if !(self.is(K::COLLATE) && self.is_name_at(1)) {
+            return Ok(None);
         }
-        let parsed = self.token_text(self.token(0)).parse().ok();
-        let value = parsed.ok_or_else(|| self.unexpected())?;
         self.advance();
-        Ok(value)
+        let collation = self.multipart_name()?.join(".");
+        Ok(Some(collation).filter(|c| !c.eq_ignore_ascii_case("UTF8_BINARY")))
+    }
+
+    /// The length of CHAR and VARCHAR.
+    fn sized_text(&mut self, start: usize) -> SparkResult<Option<u32>> {
+        let length = self.type_parameter()?;
+        match self.type_collation()? {
+            Some(collation) => {
+                let what = format!("the collation {collation} of CHAR and VARCHAR");
+                Err(self.error_from(SparkError::unsupported(what), start))
+            }
+            None => Ok(length),
+        }
+    }
+
+    /// `GEOMETRY(system)` or `GEOGRAPHY(system)`; ANY is every system.
+    fn spatial_type(&mut self, keyword: K, start: usize) -> SparkResult<DataType> {
+        self.advance();
+        let system = if self.eat(K::ANY) { None } else { Some(self.unsigned_integer()?) };
+        self.expect_symbol(S::CloseParen)?;
+        let geography = keyword == K::GEOGRAPHY;
+        if let Some(system) = system.filter(|s| !spatial_system_exists(*s, geography)) {
+            let error = SparkError::new(
+                "ST_INVALID_SRID_VALUE",
+                "22023",
+                format!("Invalid or unsupported SRID (spatial reference identifier) value: {system}."),
+            );
+            return Err(self.error_from(error.param("srid", system.to_string()), start));
+        }
+        Ok(if geography { DataType::Geography(system) } else { DataType::Geometry(system) })
     }
 
     fn decimal_type(&mut self, start: usize) -> SparkResult<DataType> {
@@ -212,7 +230,7 @@ impl Parser<'_> {
         Ok(StructField { name, data_type, nullable, comment })
     }
 
-    fn eat_not_null(&mut self) -> SparkResult<bool> {
+    pub fn eat_not_null(&mut self) -> SparkResult<bool> {
         if self.eat(K::NOT) || self.eat_symbol(S::Bang) {
             self.expect(K::NULL)?;
             return Ok(true);
@@ -237,61 +255,11 @@ impl Parser<'_> {
             p.struct_field(name)
         })
     }
+}
 
-    /// A column of CREATE TABLE: `name type [NOT NULL] [DEFAULT e] [GENERATED ALWAYS AS (e)] [COMMENT 'text']`
-    pub fn column_definition(&mut self) -> SparkResult<ColumnDefinition> {
-        let start = self.start();
-        let mut column = ColumnDefinition {
-            name: self.plain_identifier()?,
-            data_type: self.data_type()?,
-            nullable: true,
-            comment: None,
-            default: None,
-            default_text: None,
-            generated: None,
-            span: firesteel_plan::Span::NONE,
-        };
-        loop {
-            let repeated = if self.is(K::NOT) || self.is_symbol(S::Bang) {
-                let again = !column.nullable;
-                self.eat_not_null()?;
-                column.nullable = false;
-                again.then_some("NOT NULL")
-            } else if self.eat(K::COMMENT) {
-                column.comment.replace(self.string()?).map(|_| "COMMENT")
-            } else if self.eat(K::DEFAULT) {
-                let from = self.start();
-                let again = column.default.replace(self.expression()?).map(|_| "DEFAULT");
-                column.default_text = Some(self.text_from(from).to_owned());
-                again
-            } else if self.are(&[K::GENERATED, K::ALWAYS, K::AS]) && self.is_symbol_at(3, S::OpenParen) {
-                self.at += 4;
-                let again = column.generated.replace(self.expression()?).map(|_| "GENERATED ALWAYS AS");
-                self.expect_symbol(S::CloseParen)?;
-                again
-            } else if self.is_any(&[K::GENERATED, K::CONSTRAINT, K::CHECK, K::UNIQUE, K::PRIMARY, K::REFERENCES]) {
-                let what = self.keyword().map_or("", K::text);
-                return Err(self.error_from(SparkError::unsupported(format!("the column option {what}")), start));
-            } else {
-                break;
-            };
-            if let Some(option) = repeated {
-                let error = SparkError::new(
-                    "CREATE_TABLE_COLUMN_DESCRIPTOR_DUPLICATE",
-                    "42710",
-                    format!(
-                        "CREATE TABLE column {} specifies descriptor \"{option}\" more than once, which is invalid.",
-                        column.name
-                    ),
-                )
-                .param("columnName", column.name.clone())
-                .param("optionName", option);
-                return Err(self.error_from(error, start));
-            }
-        }
-        column.span = self.span_from(start);
-        Ok(column)
-    }
+/// The spatial reference systems of each of the two types.
+fn spatial_system_exists(system: u32, geography: bool) -> bool {
+    system == 4326 || !geography && matches!(system, 0 | 3857)
 }
 
 fn time_precision(precision: u32) -> SparkError {

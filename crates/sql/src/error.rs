@@ -16,6 +16,17 @@ pub fn syntax(near: &str) -> SparkError {
     syntax_with_hint(near, "")
 }
 
+pub fn empty_statement() -> SparkError {
+    SparkError::new("PARSE_EMPTY_STATEMENT", "42617", "Syntax error, unexpected empty statement.")
+}
+
+/// As `syntax`, with the token as messages show it.
+pub fn syntax_near(shown: &str) -> SparkError {
+    SparkError::new("PARSE_SYNTAX_ERROR", "42601", format!("Syntax error at or near {shown}."))
+        .param("error", shown)
+        .param("hint", "")
+}
+
 /// The token `near` is one too many.
 pub fn extra_input(near: &str) -> SparkError {
     syntax_with_hint(near, &format!(": extra input {}", shown(near)))
@@ -56,6 +67,17 @@ pub fn invalid_identifier(ident: &str) -> SparkError {
         ),
     )
     .param("ident", ident)
+}
+
+pub fn too_many_name_parts(parts: &[String], most: usize) -> SparkError {
+    let name = parts.iter().map(|p| format!("`{}`", p.replace('`', "``"))).collect::<Vec<_>>().join(".");
+    SparkError::new(
+        "IDENTIFIER_TOO_MANY_NAME_PARTS",
+        "42601",
+        format!("{name} is not a valid identifier as it has more than {most} name parts."),
+    )
+    .param("identifier", name)
+    .param("limit", most.to_string())
 }
 
 /// A restriction that Spark puts in words of its own. `message` is a sentence.

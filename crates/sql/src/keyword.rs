@@ -1,7 +1,8 @@
 //! Spark's keywords, and which of them may be names.
 //!
 //! By default (`spark.sql.ansi.enforceReservedKeywords=false`) no keyword is reserved: each can name a column, a table or
-//! an alias. Only the words that tie relations together cannot be a table's alias without quotes.
+//! an alias. Only the words that tie relations together cannot be a table's alias without quotes. With the setting, the
+//! standard's reserved words are no names without quotes.
 
 macro_rules! keywords {
     ($($word:ident),* $(,)?) => {
@@ -75,6 +76,94 @@ impl Keyword {
 
     pub fn text(self) -> &'static str {
         ALL[self as usize].0
+    }
+
+    /// Whether the word is no name without quotes where `spark.sql.ansi.enforceReservedKeywords` is set.
+    pub fn is_reserved(self) -> bool {
+        use Keyword as K;
+        matches!(
+            self,
+            K::ALL
+                | K::AND
+                | K::ANY
+                | K::AS
+                | K::AUTHORIZATION
+                | K::BOTH
+                | K::CALL
+                | K::CASE
+                | K::CAST
+                | K::CHECK
+                | K::COLLATE
+                | K::COLLATION
+                | K::COLLATIONS
+                | K::COLUMN
+                | K::CONSTRAINT
+                | K::CREATE
+                | K::CROSS
+                | K::CURRENT_DATE
+                | K::CURRENT_PATH
+                | K::CURRENT_SCHEMA
+                | K::CURRENT_TIME
+                | K::CURRENT_TIMESTAMP
+                | K::CURRENT_USER
+                | K::DISTINCT
+                | K::ELSE
+                | K::END
+                | K::ESCAPE
+                | K::EXCEPT
+                | K::EXECUTE
+                | K::FALSE
+                | K::FETCH
+                | K::FILTER
+                | K::FOR
+                | K::FOREIGN
+                | K::FROM
+                | K::FULL
+                | K::GRANT
+                | K::GROUP
+                | K::HAVING
+                | K::IN
+                | K::INNER
+                | K::INTERSECT
+                | K::INTO
+                | K::IS
+                | K::JOIN
+                | K::LATERAL
+                | K::LEADING
+                | K::LEFT
+                | K::NATURAL
+                | K::NOT
+                | K::NULL
+                | K::OFFSET
+                | K::ON
+                | K::ONLY
+                | K::OR
+                | K::ORDER
+                | K::OUTER
+                | K::OVERLAPS
+                | K::PRIMARY
+                | K::RECURSIVE
+                | K::REFERENCES
+                | K::RIGHT
+                | K::SELECT
+                | K::SESSION_USER
+                | K::SOME
+                | K::SQL
+                | K::TABLE
+                | K::THEN
+                | K::TIME
+                | K::TO
+                | K::TRAILING
+                | K::UNION
+                | K::UNIQUE
+                | K::UNKNOWN
+                | K::USER
+                | K::USING
+                | K::WHEN
+                | K::WHERE
+                | K::WITH
+                | K::WITHIN
+        )
     }
 
     /// Whether the word cannot stand as an unquoted alias of a table: it would tie two relations together instead.

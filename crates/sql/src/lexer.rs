@@ -87,6 +87,13 @@ pub enum Symbol {
     Question,
 }
 
+impl TokenKind {
+    /// Whether nothing of the statement follows.
+    pub fn ends_statement(self) -> bool {
+        matches!(self, Self::End | Self::Symbol(Symbol::Semicolon))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token {
     pub kind: TokenKind,

@@ -3,8 +3,10 @@
 //! A lexer that never fails, and a recursive-descent parser with precedence climbing for expressions. Names are looked up
 //! nowhere here. Errors have Spark's classes and point at the place in the text.
 
+mod column;
 mod cursor;
 mod data_type;
+mod deferred;
 mod error;
 mod expression;
 mod keyword;
@@ -15,6 +17,8 @@ mod query;
 mod split;
 mod statement;
 mod substitute;
+
+use std::collections::BTreeMap;
 
 use firesteel_plan::{
     DataType, Expr, Span, SparkConf, SparkResult, Statement, expr::MultipartName, relation::ColumnDefinition,
@@ -31,13 +35,26 @@ pub use substitute::substitute_variables;
 pub struct ParseOptions {
     /// `"name"` is an identifier instead of a string (`spark.sql.ansi.doubleQuotedIdentifiers`).
     pub double_quoted_identifiers: bool,
+    /// Reserved words are no names without quotes (`spark.sql.ansi.enforceReservedKeywords`).
+    pub reserved_keywords: bool,
+    /// `|` never continues a query as `|>` does (`spark.sql.parser.singleCharacterPipeOperator.enabled` is off).
+    pub only_long_pipes: bool,
+    /// The text for each place of `StatementKind::Deferred`, by its start, once its expression has a value.
+    pub deferred: BTreeMap<u32, String>,
 }
 
 impl ParseOptions {
     pub fn from_conf(conf: &SparkConf) -> Self {
         let is_true = |key| conf.get_raw(key).is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
         let ansi = conf.bool(&firesteel_plan::conf::keys::ANSI_ENABLED);
-        Self { double_quoted_identifiers: ansi && is_true("spark.sql.ansi.doubleQuotedIdentifiers") }
+        Self {
+            double_quoted_identifiers: ansi && is_true("spark.sql.ansi.doubleQuotedIdentifiers"),
+            reserved_keywords: ansi && is_true("spark.sql.ansi.enforceReservedKeywords"),
+            only_long_pipes: conf
+                .get_raw("spark.sql.parser.singleCharacterPipeOperator.enabled")
+                .is_some_and(|v| v.trim().eq_ignore_ascii_case("false")),
+            deferred: BTreeMap::new(),
+        }
     }
 }
 

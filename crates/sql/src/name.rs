@@ -7,7 +7,6 @@ use crate::{
     error,
     keyword::Keyword as K,
     lexer::{Symbol as S, TokenKind},
-    literal,
 };
 
 /// Where an alias without AS is looked for; it decides which words end the item instead.
@@ -25,7 +24,8 @@ impl Parser<'_> {
 
     pub fn is_name_at(&self, ahead: usize) -> bool {
         match self.kind_at(ahead) {
-            TokenKind::Word | TokenKind::QuotedName | TokenKind::Keyword(_) => true,
+            TokenKind::Word | TokenKind::QuotedName => true,
+            TokenKind::Keyword(keyword) => !(self.options.reserved_keywords && keyword.is_reserved()),
             TokenKind::DoubleQuoted => self.options.double_quoted_identifiers,
             _ => false,
         }
@@ -36,11 +36,12 @@ impl Parser<'_> {
             return Err(self.unexpected());
         }
         if self.is_identifier_clause() {
+            let start = self.start();
             let mut parts = self.identifier_clause()?;
-            return match (parts.pop(), parts.is_empty()) {
-                (Some(part), true) => Ok(part),
-                _ => Err(self.unexpected()),
-            };
+            if parts.len() > 1 {
+                return Err(self.error_from(error::too_many_name_parts(&parts, 1), start));
+            }
+            return Ok(parts.pop().unwrap_or_default());
         }
         let token = self.advance();
         let text = self.token_text(token);
@@ -51,6 +52,14 @@ impl Parser<'_> {
             TokenKind::Keyword(_) => Ok(text.to_owned()),
             _ => Err(self.error_from(error::invalid_identifier(text), token.start as usize)),
         }
+    }
+
+    /// A word or a quoted name; never the name that IDENTIFIER('name') gives.
+    pub fn simple_identifier(&mut self) -> SparkResult<Ident> {
+        if self.is_identifier_clause() {
+            return Err(self.unexpected_at(1));
+        }
+        self.identifier()
     }
 
     /// An identifier where no expression can follow, so that `test-table` is an identifier that lacks its quotes.
@@ -69,22 +78,11 @@ impl Parser<'_> {
     }
 
     /// `IDENTIFIER('name')`: the name that the text spells.
-    fn is_identifier_clause(&self) -> bool {
+    pub(crate) fn is_identifier_clause(&self) -> bool {
         self.is(K::IDENTIFIER)
             && self.is_symbol_at(1, S::OpenParen)
             && matches!(self.kind_at(2), TokenKind::String | TokenKind::DoubleQuoted | TokenKind::RawString)
             && self.is_symbol_at(3, S::CloseParen)
-    }
-
-    fn identifier_clause(&mut self) -> SparkResult<MultipartName> {
-        let start = self.start();
-        self.at += 2;
-        let text = literal::string_value(self.token_text(self.token(0)), self.kind());
-        self.at += 2;
-        crate::parse_multipart_name(&text).map_err(|_| {
-            let near = self.text_from(start).to_owned();
-            self.error_from(error::syntax(&near), start)
-        })
     }
 
     /// `a`, `a.b`, `a.b.c` …
@@ -133,23 +131,35 @@ impl Parser<'_> {
             K::GROUP | K::ORDER | K::CLUSTER | K::DISTRIBUTE | K::SORT => {
                 is_next(&[K::BY]) && self.kind_at(next + 1) != TokenKind::End
             }
-            K::WINDOW => self.is_name_at(next) && self.is_at(next + 1, K::AS),
+            K::DO => self.for_queries > 0,
+            K::WINDOW => {
+                self.is_name_at(next)
+                    && (self.is_at(next + 1, K::AS)
+                        || self.is_at(next, K::IDENTIFIER) && self.is_symbol_at(next + 1, S::OpenParen))
+            }
             K::LATERAL => is_next(&[K::VIEW]) || after == AliasOf::Table,
             _ if after == AliasOf::Table && keyword.joins_relations() => true,
             K::UNION | K::EXCEPT | K::INTERSECT | K::MINUS => {
                 paren_next
                     || is_next(&[K::SELECT, K::ALL, K::DISTINCT, K::FROM, K::TABLE, K::VALUES, K::MAP, K::REDUCE])
             }
+            K::FOR if is_next(&[K::READ]) && self.is_at(next + 1, K::ONLY) => true,
             K::FOR if after == AliasOf::Column => self.for_in(next),
             K::FOR => is_next(&[K::SYSTEM_VERSION, K::VERSION, K::SYSTEM_TIME, K::TIMESTAMP]),
             K::SELECT | K::MAP | K::REDUCE if after == AliasOf::Table || keyword == K::SELECT => {
                 self.starts_operand(next)
             }
+            K::INSERT => is_next(&[K::INTO, K::OVERWRITE]) || after == AliasOf::Table && is_next(&[K::WITH]),
+            K::WITH if is_next(&[K::CUBE, K::ROLLUP]) => true,
+            K::GROUPING => is_next(&[K::SETS]) && self.is_symbol_at(next + 1, S::OpenParen),
             _ if after == AliasOf::Column => false,
             K::UNPIVOT => paren_next || is_next(&[K::INCLUDE, K::EXCLUDE]),
             K::PIVOT => paren_next,
             K::TABLESAMPLE => self.starts_sample(ahead),
-            K::INSERT => is_next(&[K::INTO, K::OVERWRITE]),
+            K::APPROX | K::EXACT => is_next(&[K::NEAREST]),
+            K::WATERMARK => self.is_name_at(next),
+            K::CHANGES => is_next(&[K::FROM]),
+            K::IDENTIFIED => is_next(&[K::BY]),
             K::SET | K::WHEN => self.is_name_at(next),
             K::WITH => paren_next,
             K::SYSTEM_VERSION | K::VERSION | K::SYSTEM_TIME | K::TIMESTAMP => {

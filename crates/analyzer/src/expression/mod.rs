@@ -221,6 +221,8 @@ impl Analyzer<'_> {
             }
             ExprKind::IntervalOf { .. } => Err(SparkError::unsupported("INTERVAL with an expression for its amount")),
             ExprKind::Collate { .. } => Err(SparkError::unsupported("COLLATE")),
+            ExprKind::VariantPath { .. } => Err(SparkError::unsupported("the path operator `:` of VARIANT values")),
+            ExprKind::TableArgument(_) => Err(SparkError::unsupported("a TABLE argument of a table function")),
         }
     }
 

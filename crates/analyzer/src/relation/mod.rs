@@ -84,6 +84,14 @@ impl Analyzer<'_> {
             RelationKind::LateralView { input, generator, outer, table, columns } => {
                 self.lateral_view(input, generator, *outer, table.as_deref(), columns, env)
             }
+            RelationKind::TableHistory { .. } => {
+                Err(SparkError::unsupported("reading a table AS OF a version or time, or its CHANGES"))
+            }
+            RelationKind::Stream { .. } => Err(SparkError::unsupported("STREAM")),
+            RelationKind::Watermark { .. } => Err(SparkError::unsupported("WATERMARK")),
+            RelationKind::NearestJoin { .. } => Err(SparkError::unsupported("JOIN … NEAREST … BY")),
+            RelationKind::Transform(_) => Err(SparkError::unsupported("TRANSFORM … USING a script")),
+            RelationKind::SetColumns { .. } => Err(SparkError::unsupported("the pipe operator `|> SET`")),
             RelationKind::Pivot { .. } => Err(SparkError::unsupported("PIVOT")),
             RelationKind::Unpivot(_) => Err(SparkError::unsupported("UNPIVOT")),
             RelationKind::Sample { .. } => Err(SparkError::unsupported("TABLESAMPLE")),

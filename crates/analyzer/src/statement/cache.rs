@@ -22,6 +22,8 @@ pub(super) async fn cache(session: &Session, cache: &CacheTable, span: Span, tex
             columns: Vec::new(),
             comment: None,
             properties: Vec::new(),
+            schema_binding: None,
+            collation: None,
             query: query.clone(),
             query_text: query_text.clone(),
         };

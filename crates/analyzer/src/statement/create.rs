@@ -40,15 +40,6 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
             return Err(errors::table_exists(&existing.full_name()));
         }
     }
-    if create.clustered_by.is_some() {
-        return Err(SparkError::unsupported("CLUSTERED BY (bucketed tables)"));
-    }
-    if let Some(column) = create.columns.iter().find(|c| c.default.is_some() || c.generated.is_some()) {
-        return Err(SparkError::unsupported(format_args!(
-            "a default or generated value of column {}",
-            errors::id(&column.name)
-        )));
-    }
     let conf = session.conf();
     let case_sensitive = conf.bool(&keys::CASE_SENSITIVE);
     let format = create.format.clone().unwrap_or_else(|| conf.text(&keys::DEFAULT_SOURCE).to_owned()).to_lowercase();

@@ -27,12 +27,6 @@ use crate::{
 };
 
 pub(super) async fn table(session: &Session, insert: &Insert, span: Span, text: &str) -> SparkResult<Analyzed> {
-    if insert.replace_where.is_some() {
-        return Err(SparkError::unsupported("INSERT INTO … REPLACE WHERE"));
-    }
-    if insert.if_not_exists {
-        return Err(SparkError::unsupported("INSERT OVERWRITE … IF NOT EXISTS"));
-    }
     let target = match found(session, &insert.table).await.map_err(|e| at_name(e, text, span, &insert.table))? {
         Found::Files(open) => open.table.clone(),
         Found::View { .. } => {

@@ -6,6 +6,7 @@ mod describe;
 mod insert;
 mod set;
 mod show;
+mod unsupported;
 mod view;
 
 use std::{cell::RefCell, sync::Arc};
@@ -34,6 +35,7 @@ pub(crate) async fn run(session: &Session, statement: &Statement, text: &str) ->
 }
 
 async fn run_inner(session: &Session, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
+    unsupported::check(&statement.kind)?;
     match &statement.kind {
         StatementKind::Query(query) => Ok(Analyzed::Query(plan_query(session, query, text).await?)),
         StatementKind::CreateView(create) => view::create(session, create, text).await,
@@ -49,7 +51,7 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::DropView { name, if_exists } => {
             dropped(session, name, *if_exists, true).await.map_err(|e| at_name(e, text, statement.span, name))
         }
-        StatementKind::CreateDatabase { name, if_not_exists, location, comment } => {
+        StatementKind::CreateDatabase { name, if_not_exists, location, comment, .. } => {
             create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref()).await
         }
         StatementKind::DropDatabase { name, if_exists, cascade } => {
@@ -91,9 +93,9 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::ShowTables { database, pattern } => {
             show::tables(session, database.as_deref(), pattern.as_deref()).await
         }
-        StatementKind::ShowDatabases { pattern } => show::databases(session, pattern.as_deref()).await,
+        StatementKind::ShowDatabases { pattern, .. } => show::databases(session, pattern.as_deref()).await,
         StatementKind::ShowColumns { table } => show::columns(session, table).await,
-        StatementKind::ShowFunctions { pattern } => show::functions(pattern.as_deref()),
+        StatementKind::ShowFunctions { pattern, .. } => show::functions(pattern.as_deref()),
         StatementKind::ShowViews { database, pattern } => {
             show::views(session, database.as_deref(), pattern.as_deref()).await
         }
@@ -102,13 +104,8 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             text_rows(&["catalog", "namespace"], vec![vec![SESSION_CATALOG.into(), session.current_database().into()]])
         }
         StatementKind::ShowTableProperties { table, key } => show::properties(session, table, key.as_deref()).await,
-        StatementKind::ShowTableExtended { .. } => Err(SparkError::unsupported("SHOW TABLE EXTENDED")),
-        StatementKind::ShowPartitions { .. } => Err(SparkError::unsupported("SHOW PARTITIONS")),
-        StatementKind::ShowCreateTable { .. } => Err(SparkError::unsupported("SHOW CREATE TABLE")),
-        StatementKind::DescribeColumn { .. } => Err(SparkError::unsupported("DESCRIBE of a column")),
-        StatementKind::DescribeFunction { .. } => Err(SparkError::unsupported("DESCRIBE FUNCTION")),
         StatementKind::DescribeDatabase { name, .. } => describe::database(session, name).await,
-        StatementKind::DescribeTable { name, extended } => {
+        StatementKind::DescribeTable { name, extended, .. } => {
             describe::table(session, name, *extended).await.map_err(|e| at_name(e, text, statement.span, name))
         }
         StatementKind::DescribeQuery { query } => {
@@ -132,10 +129,12 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             session.engine().cache().clear();
             Ok(Analyzed::Done)
         }
-        StatementKind::TruncateTable { name } => {
+        StatementKind::TruncateTable { name, .. } => {
             create::truncate(session, name).await.map_err(|e| at_name(e, text, statement.span, name))
         }
-        StatementKind::NotYet { what } => Err(SparkError::unsupported(what)),
+        StatementKind::SetCatalog { name } => set::catalog(session, name),
+        // What is left was refused above.
+        _ => Err(SparkError::internal("a statement that is neither run nor refused")),
     }
 }
 
@@ -209,18 +208,21 @@ pub(crate) fn table_name(session: &Session, name: &MultipartName) -> SparkResult
         [catalog, database, table] if catalog.eq_ignore_ascii_case(SESSION_CATALOG) => {
             Ok((database.clone(), table.clone()))
         }
-        [catalog, ..] => Err(SparkError::new(
-            "CATALOG_NOT_FOUND",
-            "42P08",
-            format!(
-                "The catalog {} not found. Consider to set the SQL config \"spark.sql.catalog.{catalog}\" to a catalog \
-                 plugin.",
-                errors::id(catalog)
-            ),
-        )
-        .param("catalogName", errors::id(catalog))),
+        [catalog, ..] => Err(catalog_not_found(catalog)),
         [] => Err(SparkError::internal("a table without a name")),
     }
+}
+
+pub(crate) fn catalog_not_found(catalog: &str) -> SparkError {
+    let name = errors::id(catalog);
+    SparkError::new(
+        "CATALOG_NOT_FOUND",
+        "42P08",
+        format!(
+            "The catalog {name} not found. Consider to set the SQL config \"spark.sql.catalog.{catalog}\" to a catalog plugin."
+        ),
+    )
+    .param("catalogName", name)
 }
 
 pub(crate) fn database_name(name: &[String]) -> SparkResult<String> {

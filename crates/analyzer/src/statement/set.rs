@@ -12,6 +12,8 @@ use firesteel_plan::{
 use super::text_rows;
 use crate::{
     Analyzed,
+    catalog::{DEFAULT_DATABASE, SESSION_CATALOG},
+    errors,
     expression::{Clause, Env},
     query::RelEnv,
     relation::constant,
@@ -158,5 +160,19 @@ pub(super) fn reset(session: &Session, key: Option<&str>) -> SparkResult<Analyze
             }
         }
     }
+    Ok(Analyzed::Done)
+}
+
+/// `SET CATALOG name`: there is one catalog.
+pub(super) fn catalog(session: &Session, name: &Expr) -> SparkResult<Analyzed> {
+    let name = match &name.kind {
+        ExprKind::Attribute { name, .. } => name.join("."),
+        ExprKind::Literal(Literal::String(name)) => name.clone(),
+        _ => return Err(errors::unsupported_statement("SET CATALOG of an expression")),
+    };
+    if !name.eq_ignore_ascii_case(SESSION_CATALOG) {
+        return Err(super::catalog_not_found(&name));
+    }
+    session.set_database(DEFAULT_DATABASE);
     Ok(Analyzed::Done)
 }

@@ -324,10 +324,12 @@ pub(crate) fn write_value(env: &Env, out: &mut String, values: &ArrayRef, row: u
                 write_decimal(out, value!(Decimal128Type), *scale);
             }
         }
-        DataType::String | DataType::Char(_) | DataType::Varchar(_) => match Text::new(values, false)?.get(row) {
-            Some(s) => out.push_str(s),
-            None => out.push_str("null"),
-        },
+        DataType::String | DataType::CollatedString(_) | DataType::Char(_) | DataType::Varchar(_) => {
+            match Text::new(values, false)?.get(row) {
+                Some(s) => out.push_str(s),
+                None => out.push_str("null"),
+            }
+        }
         DataType::Binary => {
             if let Some(bytes) = crate::udf::Bytes::new(values, false)?.get(row) {
                 out.push_str(&String::from_utf8_lossy(bytes));
@@ -383,6 +385,7 @@ pub(crate) fn write_value(env: &Env, out: &mut String, values: &ArrayRef, row: u
             out.push('}');
         }
         DataType::Variant => return exec_err!("a variant as text"),
+        DataType::Geometry(_) | DataType::Geography(_) => return exec_err!("a shape as text"),
     }
     Ok(())
 }

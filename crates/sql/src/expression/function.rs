@@ -302,19 +302,6 @@ impl Parser<'_> {
         }
     }
 
-    /// `IDENTIFIER('name')` as the name of a table or function; with an expression it needs the session.
-    pub fn identifier_reference(&mut self) -> SparkResult<MultipartName> {
-        if self.is(K::IDENTIFIER) && self.is_symbol_at(1, S::OpenParen) && !self.is_string_at(2) {
-            let start = self.start();
-            self.at += 2;
-            self.expression()?;
-            self.expect_symbol(S::CloseParen)?;
-            let unsupported = SparkError::unsupported("IDENTIFIER() of anything but one string literal");
-            return Err(self.error_from(unsupported, start));
-        }
-        self.multipart_name()
-    }
-
     pub(crate) fn duplicate_clause<T>(&self, clause: &str) -> SparkResult<T> {
         Err(self.error_of_statement(error::duplicate_clause(clause)))
     }

@@ -7,7 +7,7 @@ use crate::{
     data_type::interval_type_of,
     keyword::Keyword as K,
     lexer::{Symbol as S, TokenKind},
-    literal::{self, IntervalText},
+    literal::{self, IntervalText, UnitsError},
 };
 
 fn is_unit(keyword: K) -> bool {
@@ -68,7 +68,7 @@ impl Parser<'_> {
             && is_unit(to)
         {
             self.at += 3;
-            let expr = self.interval_between(&value, from, to, start, body)?;
+            let between = self.interval_between(&value, is_string, from, to, start, body);
             if self.is_interval_part(0) {
                 while self.is_interval_part(0) {
                     self.interval_amount()?;
@@ -79,7 +79,7 @@ impl Parser<'_> {
                 }
                 return Err(self.error_from(single_from_to(), start));
             }
-            return Ok(expr);
+            return between;
         }
         let mut interval = IntervalText::default();
         let mut amount = (value, is_string);
@@ -87,7 +87,12 @@ impl Parser<'_> {
             let unit = self.advance();
             let unit = self.token_text(unit);
             let (value, is_string) = amount;
-            if interval.add(value.trim(), unit).is_none() {
+            // In a string, space may stand behind the sign.
+            let digits = match value.trim().strip_prefix(['-', '+']) {
+                Some(digits) if is_string => format!("{}{}", &value.trim()[..1], digits.trim_start()),
+                _ => value.trim().to_owned(),
+            };
+            if interval.add(&digits, unit).is_none() {
                 let error =
                     if is_string && !is_numeric(&value) { not_a_number(&value) } else { unparsable(&value, unit) };
                 return Err(self.error_from(error, body));
@@ -125,7 +130,19 @@ impl Parser<'_> {
         Ok((value, is_string))
     }
 
-    fn interval_between(&self, value: &str, from: K, to: K, start: usize, body: usize) -> SparkResult<Expr> {
+    fn interval_between(
+        &self,
+        value: &str,
+        is_string: bool,
+        from: K,
+        to: K,
+        start: usize,
+        body: usize,
+    ) -> SparkResult<Expr> {
+        if !is_string {
+            let message = "The value of from-to unit must be a string.";
+            return Err(self.error_from(SparkError::new("_LEGACY_ERROR_TEMP_0027", "", message), body));
+        }
         let data_type = interval_type_of(from, to).filter(|_| from != to);
         let Some(data_type) = data_type else {
             let (from, to) = (from.text().to_lowercase(), to.text().to_lowercase());
@@ -136,18 +153,10 @@ impl Parser<'_> {
             );
             return Err(self.error_from(error.param("from", from).param("to", to), body));
         };
-        let Some(interval) = literal::unit_to_unit(value, from, to, true) else {
-            let kind = if from == K::YEAR { "year-month" } else { "day-time" };
-            if literal::unit_to_unit(value, from, to, false).is_none() {
-                let form = format!("{} to {}", from.text().to_lowercase(), to.text().to_lowercase());
-                let detail = format!("Interval string does not match {kind} format of '{form}'.");
-                let error = interval_format("UNMATCHED_FORMAT_STRING_WITH_NOTICE", value, &detail);
-                return Err(self.error_from(error.param("intervalStr", kind), body));
-            }
-            let error = interval_format("INTERVAL_PARSING", value, &format!("Error parsing interval {kind} string."));
-            return Err(self.error_from(error.param("interval", kind), body));
-        };
-        self.interval_constant(&interval, data_type, start)
+        match literal::unit_to_unit(value, from, to) {
+            Ok(interval) => self.interval_constant(&interval, data_type, start),
+            Err(error) => Err(self.error_from(units_error(&error, value, from, to), body)),
+        }
     }
 
     /// An interval of the type that reaches from the largest to the smallest of its units.
@@ -190,12 +199,58 @@ impl Parser<'_> {
             _ => match interval.total_micros() {
                 Some(micros) => Literal::DayTimeInterval { micros, data_type },
                 None => {
-                    let text = self.text_from(start).to_owned();
-                    return Err(self.error_from(unparsable(&text, ""), start));
+                    let message = "Integer overflow while operating with intervals.";
+                    let error = SparkError::new("INTERVAL_ARITHMETIC_OVERFLOW.WITHOUT_SUGGESTION", "22015", message);
+                    return Err(self.error_from(error, start));
                 }
             },
         };
         Ok(Expr::new(ExprKind::Literal(value), self.span_from(start)))
+    }
+}
+
+/// Why `value` is no interval of these units, as Spark says it.
+fn units_error(error: &UnitsError, value: &str, from: K, to: K) -> SparkError {
+    let year_month = from == K::YEAR;
+    let kind = if year_month { "year-month" } else { "day-time" };
+    match error {
+        UnitsError::Form => {
+            let parts = |unit| match unit {
+                K::YEAR => "y-m",
+                K::DAY => match to {
+                    K::HOUR => "d h",
+                    K::MINUTE => "d h:m",
+                    _ => "d h:m:s.n",
+                },
+                K::HOUR if to == K::MINUTE => "h:m",
+                K::HOUR => "h:m:s.n",
+                _ => "m:s.n",
+            };
+            let (form, from, to) = (parts(from), from.text(), to.text());
+            let supported = format!("`[+|-]{form}`, `INTERVAL [+|-]'[+|-]{form}' {from} TO {to}`");
+            let type_name = format!("interval {} to {}", from.to_lowercase(), to.to_lowercase());
+            let detail = format!(
+                "Interval string does not match {kind} format of {supported} when cast to {type_name}: {value}."
+            );
+            let (subclass, detail) = if year_month {
+                ("UNMATCHED_FORMAT_STRING", detail)
+            } else {
+                let notice = "Set \"spark.sql.legacy.fromDayTimeString.enabled\" to \"true\" to restore the behavior before Spark 3.0.";
+                ("UNMATCHED_FORMAT_STRING_WITH_NOTICE", format!("{detail} {notice}"))
+            };
+            interval_format(subclass, value, &detail)
+                .param("intervalStr", kind)
+                .param("supportedFormat", supported)
+                .param("typeName", type_name)
+        }
+        UnitsError::Range { unit, value, most } if !year_month => {
+            let message = format!("requirement failed: {unit} {value} outside range [0, {most}]");
+            SparkError::new("_LEGACY_ERROR_TEMP_0063", "", format!("{message}.")).param("msg", message)
+        }
+        UnitsError::Range { .. } | UnitsError::Overflow => {
+            let detail = format!("Error parsing interval {kind} string.");
+            interval_format("INTERVAL_PARSING", value, &detail).param("interval", kind)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use firesteel_plan::{
     Expr, ExprKind, SparkResult,
     expr::{Literal, TimestampKind, UnaryOp},
+    statement::Wanted,
 };
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 impl Parser<'_> {
     pub fn is_string_at(&self, ahead: usize) -> bool {
         match self.kind_at(ahead) {
-            TokenKind::String | TokenKind::RawString | TokenKind::DollarQuoted => true,
+            TokenKind::String | TokenKind::RawString => true,
             TokenKind::DoubleQuoted => !self.options.double_quoted_identifiers,
             _ => false,
         }
@@ -37,8 +38,11 @@ impl Parser<'_> {
         )
     }
 
-    /// The value of one string token.
+    /// The value of one string token, or of a parameter in its place.
     pub fn single_string(&mut self) -> SparkResult<String> {
+        if let Some(text) = self.deferred_literal(Wanted::String)? {
+            return Ok(text);
+        }
         if !self.is_string_at(0) {
             return Err(self.unexpected());
         }
@@ -53,6 +57,15 @@ impl Parser<'_> {
             value.push_str(&self.single_string()?);
         }
         Ok(value)
+    }
+
+    /// `$$text$$`: the code of a metric view.
+    pub fn code_literal(&mut self) -> SparkResult<String> {
+        if self.kind() != TokenKind::DollarQuoted {
+            return Err(self.unexpected());
+        }
+        let token = self.advance();
+        Ok(literal::string_value(self.token_text(token), token.kind))
     }
 
     pub(super) fn string_literal(&mut self) -> SparkResult<Expr> {

@@ -257,7 +257,7 @@ impl Parser<'_> {
                     2 => (BinaryOp::ShiftRight, 5, 2),
                     _ => (BinaryOp::ShiftRightUnsigned, 5, 3),
                 },
-                S::Pipe => (BinaryOp::BitwiseOr, 2, 1),
+                S::Pipe if !self.starts_pipe() => (BinaryOp::BitwiseOr, 2, 1),
                 S::Hat => (BinaryOp::BitwiseXor, 3, 1),
                 S::Ampersand => (BinaryOp::BitwiseAnd, 4, 1),
                 S::ShiftLeft => (BinaryOp::ShiftLeft, 5, 1),

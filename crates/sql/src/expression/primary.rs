@@ -2,8 +2,8 @@
 //! (`.field`, `[index]`, `::type`, COLLATE).
 
 use firesteel_plan::{
-    Expr, ExprKind, SparkError, SparkResult,
-    expr::{CastMode, FunctionCall, Parameter},
+    Expr, ExprKind, SparkResult,
+    expr::{CastMode, FunctionCall, Parameter, PathPart},
 };
 
 use crate::{
@@ -55,8 +55,9 @@ impl Parser<'_> {
                     ExprKind::Cast { operand: Box::new(expr), data_type, mode: CastMode::Session }
                 }
                 TokenKind::Symbol(S::Colon) => {
-                    let unsupported = SparkError::unsupported("the path operator `:` of VARIANT values");
-                    return Err(self.error_from(unsupported, start));
+                    let path = self.variant_path()?;
+                    self.grow()?;
+                    ExprKind::VariantPath { base: Box::new(expr), path }
                 }
                 TokenKind::Keyword(K::COLLATE) if self.is_name_at(1) && self.starts_operand(1) => {
                     self.advance();
@@ -67,6 +68,31 @@ impl Parser<'_> {
                 _ => return Ok(expr),
             };
             expr = Expr::new(kind, self.span_from(start));
+        }
+    }
+
+    /// `:a.b[0]['c']`
+    fn variant_path(&mut self) -> SparkResult<Vec<PathPart>> {
+        self.expect_symbol(S::Colon)?;
+        if !self.is_name() && !self.is_symbol(S::OpenBracket) {
+            return Err(self.unexpected());
+        }
+        let mut path = Vec::new();
+        loop {
+            if self.eat_symbol(S::OpenBracket) {
+                path.push(match self.kind() {
+                    TokenKind::Integer => PathPart::Index(self.unsigned_integer()?),
+                    _ if self.is_string_at(0) => PathPart::Field(self.string()?),
+                    // A name in brackets never comes first.
+                    _ if !path.is_empty() => PathPart::Field(self.identifier()?),
+                    _ => return Err(self.unexpected()),
+                });
+                self.expect_symbol(S::CloseBracket)?;
+            } else if path.is_empty() || self.eat_symbol(S::Dot) {
+                path.push(PathPart::Field(self.identifier()?));
+            } else {
+                return Ok(path);
+            }
         }
     }
 
@@ -83,15 +109,7 @@ impl Parser<'_> {
                 self.advance();
                 ExprKind::Star { target: None, except: self.star_except()? }
             }
-            TokenKind::Symbol(S::Question) => {
-                self.advance();
-                self.positional_parameters += 1;
-                ExprKind::Parameter(Parameter::Positional(self.positional_parameters - 1))
-            }
-            TokenKind::Symbol(S::Colon) => {
-                self.advance();
-                ExprKind::Parameter(Parameter::Named(self.identifier()?))
-            }
+            TokenKind::Symbol(S::Question | S::Colon) => return self.parameter(),
             _ if self.is_string_at(0) => return self.string_literal(),
             TokenKind::Symbol(S::Minus) => return self.number_literal(),
             _ if self.is_number_at(0) => return self.number_literal(),
@@ -104,6 +122,19 @@ impl Parser<'_> {
             _ => return self.name_or_call(),
         };
         Ok(Expr::new(kind, self.span_from(start)))
+    }
+
+    /// `:name` or `?`
+    pub fn parameter(&mut self) -> SparkResult<Expr> {
+        let start = self.start();
+        let parameter = if self.eat_symbol(S::Question) {
+            self.positional_parameters += 1;
+            Parameter::Positional(self.positional_parameters - 1)
+        } else {
+            self.expect_symbol(S::Colon)?;
+            Parameter::Named(self.simple_identifier()?)
+        };
+        Ok(Expr::new(ExprKind::Parameter(parameter), self.span_from(start)))
     }
 
     fn star_except(&mut self) -> SparkResult<Vec<Vec<String>>> {
@@ -135,6 +166,23 @@ impl Parser<'_> {
             }
             K::INTERVAL if self.starts_interval() => return self.interval_literal().map(Some),
             _ if self.is_string_at(1) => return self.typed_literal().map(Some),
+            // Reserved, and yet calls of functions.
+            K::LEFT | K::RIGHT | K::FILTER if paren && self.options.reserved_keywords => {
+                self.advance();
+                return self.call(vec![keyword.text().to_lowercase()], start).map(Some);
+            }
+            K::CURRENT_DATE
+            | K::CURRENT_PATH
+            | K::CURRENT_TIME
+            | K::CURRENT_TIMESTAMP
+            | K::CURRENT_USER
+            | K::SESSION_USER
+            | K::USER
+                if self.options.reserved_keywords =>
+            {
+                let token = self.advance();
+                ExprKind::Attribute { name: vec![self.token_text(token).to_owned()], plan_id: None }
+            }
             _ if paren => return self.special_call(keyword),
             _ => return Ok(None),
         };
@@ -185,6 +233,10 @@ impl Parser<'_> {
         let after = self.after_paren(0);
         if self.is_symbol_at(after, S::Arrow) {
             let parameters = self.parenthesized(Self::identifier)?;
+            if parameters.len() < 2 {
+                // One parameter has no parentheses: what stands in them is a value, behind which nothing may have an arrow.
+                return Err(self.unexpected());
+            }
             return self.lambda_body(parameters, start);
         }
         self.advance();
@@ -234,17 +286,22 @@ impl Parser<'_> {
         }
         // A call's name may have several parts.
         let mut parts = 1;
-        while self.is_symbol_at(parts, S::Dot) && self.is_name_at(parts + 1) {
+        while self.is_symbol_at(parts, S::Dot)
+            && self.is_name_at(parts + 1)
+            && !(self.is_at(parts + 1, K::IDENTIFIER) && self.is_symbol_at(parts + 2, S::OpenParen))
+        {
             parts += 2;
         }
+        let query_follows = self.before_query > 0 && self.starts_query(parts + 1);
         if self.is_symbol_at(parts, S::OpenParen)
-            && !(parts == 1 && self.is_at(0, K::IDENTIFIER) && self.is_string_at(2))
+            && !query_follows
+            && !(parts == 1 && self.starts_identifier_reference())
         {
             let name = self.multipart_name_of_call(parts)?;
             return self.call(name, start);
         }
         let first = self.multipart_head()?;
-        if self.is_symbol(S::OpenParen) {
+        if self.is_symbol(S::OpenParen) && !query_follows {
             return self.call(first, start);
         }
         Ok(Expr::new(ExprKind::Attribute { name: first, plan_id: None }, self.span_from(start)))
@@ -262,8 +319,8 @@ impl Parser<'_> {
 
     /// The first part of a column's name, which IDENTIFIER('a.b') may make several.
     fn multipart_head(&mut self) -> SparkResult<Vec<String>> {
-        if self.is(K::IDENTIFIER) && self.is_symbol_at(1, S::OpenParen) {
-            return self.identifier_reference();
+        if self.starts_identifier_reference() {
+            return self.identifier_clause();
         }
         Ok(vec![self.identifier()?])
     }

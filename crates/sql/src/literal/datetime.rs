@@ -9,7 +9,7 @@ pub enum DateText {
     FromToday(i32),
 }
 
-/// `yyyy`, `yyyy-m`, `yyyy-m-d` with a sign before and a time after allowed, or one of Spark's words for a day.
+/// `yyyy`, `yyyy-m`, or `yyyy-m-d` with a time after allowed, a sign before each; or one of Spark's words for a day.
 pub fn date_text(text: &str) -> Option<DateText> {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
@@ -20,7 +20,9 @@ pub fn date_text(text: &str) -> Option<DateText> {
         _ => {}
     }
     let (days, rest) = leading_date(text)?;
-    (rest.is_empty() || rest.starts_with([' ', 'T'])).then_some(DateText::Days(days))
+    // Only a whole date may have a time behind it.
+    let whole = text[1..text.len() - rest.len()].matches('-').count() == 2;
+    (rest.is_empty() || whole && rest.starts_with([' ', 'T'])).then_some(DateText::Days(days))
 }
 
 /// A date at the start of the text as days since the epoch, and what follows it.
@@ -74,9 +76,22 @@ fn days_since_epoch(year: i64, month: u32, day: u32) -> Option<i64> {
 
 /// `h:m[:s[.fraction]]` as nanoseconds since midnight; of the fraction six digits count.
 pub fn time_text(text: &str) -> Option<i64> {
-    let (nanos, rest) = leading_time(text.trim())?;
-    rest.is_empty().then_some(nanos)
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let Some(half) = ["am", "pm"].into_iter().find(|half| lower.ends_with(half)) else {
+        let (nanos, rest) = leading_time(text)?;
+        return rest.is_empty().then_some(nanos);
+    };
+    // Of twelve hours, the first of which is 12.
+    let (nanos, rest) = leading_time(text[..text.len() - 2].trim_end())?;
+    let hour = nanos / NANOS_PER_HOUR;
+    if !rest.is_empty() || !(1..=12).contains(&hour) {
+        return None;
+    }
+    Some(nanos - hour * NANOS_PER_HOUR + (hour % 12 + if half == "pm" { 12 } else { 0 }) * NANOS_PER_HOUR)
 }
+
+const NANOS_PER_HOUR: i64 = 3_600_000_000_000;
 
 fn leading_time(text: &str) -> Option<(i64, &str)> {
     let (hour, rest) = digits(text, 1, 2)?;
@@ -126,7 +141,7 @@ fn is_zone(text: &str) -> bool {
     let offset = |text: &str| {
         let parts: Vec<&str> = text.split(':').collect();
         parts.len() <= 3 && parts.iter().all(|p| !p.is_empty() && p.len() <= 2 && p.bytes().all(|b| b.is_ascii_digit()))
-            || text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit())
+            || matches!(text.len(), 4 | 6) && text.bytes().all(|b| b.is_ascii_digit())
     };
     match text.strip_prefix(['+', '-']) {
         Some(rest) => offset(rest),

@@ -102,56 +102,80 @@ pub fn calendar_interval_text(text: &str) -> Option<IntervalText> {
     Some(interval)
 }
 
+/// Why a text is no interval from one unit to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnitsError {
+    /// Not of the form `1-2` or `1 2:3:4.5`.
+    Form,
+    /// A part that is more than fits, or than the next larger unit has: its unit, itself and the most it may be.
+    Range { unit: &'static str, value: i64, most: i64 },
+    /// More than the type holds.
+    Overflow,
+}
+
 /// The text of an interval from one unit to another: `1-2`, `1 2:3:4.5`. `from` and `to` are units between which an interval
 /// type reaches.
-///
-/// With `checked`, what must stay below the next larger unit does: 23 hours, 59 minutes, 11 months.
-pub fn unit_to_unit(text: &str, from: K, to: K, checked: bool) -> Option<IntervalText> {
+pub fn unit_to_unit(text: &str, from: K, to: K) -> Result<IntervalText, UnitsError> {
     let text = text.trim();
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
+    let (sign, digits) = match text.as_bytes().first() {
+        Some(b'-') => ("-", &text[1..]),
+        Some(b'+') => ("", &text[1..]),
+        _ => ("", text),
     };
     let mut interval = IntervalText::default();
     if from == K::YEAR {
-        let (years, months) = digits.split_once('-')?;
-        let months = integer(months, if checked { 11 } else { 99 }, 2)?;
-        interval.months = i32::try_from(integer(years, i64::from(i32::MAX), 9)? * 12 + months).ok()?;
+        let (years, months) = digits.split_once('-').ok_or(UnitsError::Form)?;
+        let years = part("year", years, 178_956_970, usize::MAX)?;
+        let months = part("month", months, 11, usize::MAX)?;
+        let total = (years * 12 + months) * if sign == "-" { -1 } else { 1 };
+        interval.months = i32::try_from(total).map_err(|_| UnitsError::Overflow)?;
         interval.units = vec!["year".into(), "month".into()];
-    } else {
-        let units = [K::DAY, K::HOUR, K::MINUTE, K::SECOND];
-        let first = units.iter().position(|u| *u == from)?;
-        let last = units.iter().position(|u| *u == to)?;
-        let mut rest = digits;
-        for (at, unit) in units.iter().enumerate().take(last + 1).skip(first) {
-            let end = if at == last { rest.len() } else { rest.find(if at == 0 { ' ' } else { ':' })? };
-            let part = &rest[..end];
-            rest = rest.get(end + 1..).unwrap_or_default().trim_start();
-            let most = match unit {
-                _ if at == first || !checked => i64::from(i32::MAX),
-                K::HOUR => 23,
-                _ => 59,
-            };
-            let whole = if *unit == K::SECOND { part.split('.').next()? } else { part };
-            let longest = if at == first { 9 } else { 2 };
-            integer(whole, most, longest)?;
-            interval.add(part, unit.text())?;
+        return Ok(interval);
+    }
+    let units = [K::DAY, K::HOUR, K::MINUTE, K::SECOND];
+    let place = |unit| units.iter().position(|u| *u == unit).ok_or(UnitsError::Form);
+    let (first, last) = (place(from)?, place(to)?);
+    let mut rest = digits;
+    let mut parts = Vec::with_capacity(4);
+    for (at, unit) in units.iter().enumerate().take(last + 1).skip(first) {
+        let end =
+            if at == last { rest.len() } else { rest.find(if at == 0 { ' ' } else { ':' }).ok_or(UnitsError::Form)? };
+        parts.push((at, *unit, &rest[..end]));
+        rest = rest.get(end + 1..).unwrap_or_default().trim_start();
+    }
+    // The form of all comes before the range of any.
+    for (at, unit, text) in &parts {
+        let whole = if *unit == K::SECOND { text.split('.').next().unwrap_or_default() } else { text };
+        let fraction = text.get(whole.len()..).and_then(|f| f.strip_prefix('.')).unwrap_or("0");
+        let longest = if *at == first { usize::MAX } else { 2 };
+        let is_number = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
+        if !is_number(whole) || whole.len() > longest || !is_number(fraction) || fraction.len() > 9 {
+            return Err(UnitsError::Form);
         }
     }
-    if negative {
-        interval.months = -interval.months;
-        interval.days = -interval.days;
-        interval.micros = -interval.micros;
+    for (at, unit, text) in parts {
+        let whole = text.split('.').next().unwrap_or_default();
+        let (name, most) = match unit {
+            K::DAY => ("day", 106_751_991),
+            K::HOUR if at == first => ("hour", 2_562_047_788),
+            K::HOUR => ("hour", 23),
+            K::MINUTE if at == first => ("minute", 153_722_867_280),
+            K::MINUTE => ("minute", 59),
+            _ => ("second", 59),
+        };
+        part(name, whole, most, usize::MAX)?;
+        interval.add(&format!("{sign}{text}"), name).ok_or(UnitsError::Overflow)?;
     }
-    Some(interval)
+    interval.total_micros().ok_or(UnitsError::Overflow)?;
+    Ok(interval)
 }
 
-fn integer(text: &str, most: i64, longest: usize) -> Option<i64> {
+fn part(unit: &'static str, text: &str, most: i64, longest: usize) -> Result<i64, UnitsError> {
     if text.is_empty() || text.len() > longest || !text.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+        return Err(UnitsError::Form);
     }
-    text.parse().ok().filter(|v| *v <= most)
+    let value = text.parse().map_err(|_| UnitsError::Overflow)?;
+    if value > most { Err(UnitsError::Range { unit, value, most }) } else { Ok(value) }
 }
 
 #[cfg(test)]
@@ -164,12 +188,14 @@ mod tests {
         assert_eq!((interval.months, interval.days, interval.micros), (10, 3, 1_500_000));
         assert_eq!(calendar_interval_text("1"), None);
         assert_eq!(calendar_interval_text("1.5 days"), None);
-        assert_eq!(unit_to_unit("-1-2", K::YEAR, K::MONTH, true).unwrap().months, -14);
-        assert!(unit_to_unit("1-12", K::YEAR, K::MONTH, false).is_some());
-        assert_eq!(unit_to_unit("1-12", K::YEAR, K::MONTH, true), None);
-        let interval = unit_to_unit("1 2:3:4.5", K::DAY, K::SECOND, true).unwrap();
+        assert_eq!(unit_to_unit("-1-2", K::YEAR, K::MONTH).unwrap().months, -14);
+        assert!(matches!(unit_to_unit("1-12", K::YEAR, K::MONTH), Err(UnitsError::Range { .. })));
+        assert_eq!(unit_to_unit("-178956970-8", K::YEAR, K::MONTH).unwrap().months, i32::MIN);
+        let least = unit_to_unit("-2562047788:00:54.775808", K::HOUR, K::SECOND).unwrap();
+        assert_eq!(least.total_micros(), Some(i64::MIN));
+        let interval = unit_to_unit("1 2:3:4.5", K::DAY, K::SECOND).unwrap();
         assert_eq!((interval.days, interval.micros), (1, 7_384_500_000));
-        assert_eq!(unit_to_unit("1 24", K::DAY, K::HOUR, true), None);
-        assert_eq!(unit_to_unit("90:5", K::MINUTE, K::SECOND, true).unwrap().micros, 5_405_000_000);
+        assert!(matches!(unit_to_unit("1 24", K::DAY, K::HOUR), Err(UnitsError::Range { .. })));
+        assert_eq!(unit_to_unit("90:5", K::MINUTE, K::SECOND).unwrap().micros, 5_405_000_000);
     }
 }

@@ -6,6 +6,6 @@ mod number;
 mod string;
 
 pub use datetime::{DateText, date_text, time_text, timestamp_text_is_valid};
-pub use interval::{IntervalText, calendar_interval_text, unit_to_unit};
+pub use interval::{IntervalText, UnitsError, calendar_interval_text, unit_to_unit};
 pub use number::number;
 pub use string::string_value;

@@ -1,7 +1,7 @@
 //! GROUP BY.
 
 use firesteel_plan::{
-    Expr, SparkResult,
+    Expr, SparkError, SparkResult,
     relation::{Grouping, GroupingElement, GroupingSet},
 };
 
@@ -14,6 +14,23 @@ use crate::{
 impl Parser<'_> {
     /// What follows GROUP BY.
     pub(super) fn grouping(&mut self) -> SparkResult<Grouping> {
+        let clause = self.tokens.get(self.at.saturating_sub(2)).map_or(0, |t| t.start as usize);
+        let grouping = self.grouping_elements()?;
+        if let Grouping::Elements(elements) = &grouping
+            && let Some(element) = elements.iter().find_map(|e| match e {
+                GroupingElement::Rollup(sets) => sets.iter().any(Vec::is_empty).then_some("ROLLUP"),
+                GroupingElement::Cube(sets) => sets.iter().any(Vec::is_empty).then_some("CUBE"),
+                _ => None,
+            })
+        {
+            let message = format!("Empty set in {element} grouping sets is not supported.");
+            let error = SparkError::new("_LEGACY_ERROR_TEMP_0051", "", message).param("element", element);
+            return Err(self.error_from(error, clause));
+        }
+        Ok(grouping)
+    }
+
+    fn grouping_elements(&mut self) -> SparkResult<Grouping> {
         let elements = self.comma_separated(Self::grouping_clause)?;
         // The older form puts the kind behind all columns.
         if self.are(&[K::WITH, K::ROLLUP]) || self.are(&[K::WITH, K::CUBE]) {

@@ -7,6 +7,8 @@ mod pivot;
 mod sample;
 mod select;
 mod set_operation;
+mod stream;
+mod transform;
 
 use firesteel_plan::{
     Relation, RelationKind, SparkError, SparkResult,
@@ -28,7 +30,10 @@ impl Parser<'_> {
         match self.kind_at(ahead) {
             TokenKind::Keyword(keyword) => match keyword {
                 K::SELECT => self.starts_operand(next) || self.is_symbol_at(next, S::HintStart),
-                K::WITH => self.is_name_at(next) && !self.is_symbol_at(next + 1, S::Comma),
+                K::WITH => {
+                    self.is_name_at(next)
+                        && !matches!(self.kind_at(next + 1), TokenKind::Symbol(S::Comma | S::CloseParen))
+                }
                 K::FROM => self.starts_operand(next) && !self.is_symbol_at(next, S::Minus),
                 K::TABLE => self.is_name_at(next),
                 K::VALUES => self.starts_operand(next),
@@ -39,7 +44,7 @@ impl Parser<'_> {
             TokenKind::Symbol(S::OpenParen) => {
                 let after = self.after_paren(ahead);
                 let continues = match self.kind_at(after) {
-                    TokenKind::Symbol(S::CloseParen | S::PipeOperator) | TokenKind::End => true,
+                    TokenKind::Symbol(S::CloseParen | S::PipeOperator | S::Semicolon) | TokenKind::End => true,
                     _ => {
                         self.starts_clause(after, AliasOf::Column)
                             && !self.is_any_at(after, &[K::FROM, K::WHERE, K::GROUP, K::HAVING, K::LATERAL])
@@ -82,6 +87,10 @@ impl Parser<'_> {
             .param("duplicateNames", name);
             return Err(self.error_from(error, start));
         }
+        if !recursive && ctes.iter().any(|cte| cte.max_recursion.is_some()) {
+            let what = "Cannot specify MAX RECURSION LEVEL when the CTE is not marked as RECURSIVE";
+            return Err(self.error_of_statement(error::operation_not_allowed(what)));
+        }
         Ok(Some(WithClause { ctes, recursive }))
     }
 
@@ -116,7 +125,7 @@ impl Parser<'_> {
     }
 
     /// ORDER BY, SORT BY, DISTRIBUTE BY, CLUSTER BY, WINDOW, LIMIT and OFFSET on top of `input`.
-    fn organized(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
+    pub(super) fn organized(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
         let clauses = self.start();
         let order = if self.eat_all(&[K::ORDER, K::BY]) { self.comma_separated(Self::sort_item)? } else { Vec::new() };
         let cluster =
@@ -186,9 +195,10 @@ impl Parser<'_> {
 }
 
 /// The CTEs of a WITH, before what they are for is read.
+#[derive(Clone)]
 pub struct WithClause {
-    ctes: Vec<Cte>,
-    recursive: bool,
+    pub ctes: Vec<Cte>,
+    pub recursive: bool,
 }
 
 /// Whether the expression is the one word ALL, as in GROUP BY ALL.

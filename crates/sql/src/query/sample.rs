@@ -16,15 +16,15 @@ impl Parser<'_> {
         }
         let place = self.start();
         self.advance();
-        if self.is(K::SYSTEM) {
-            self.advance();
-            return Err(self.error_from(SparkError::unsupported("TABLESAMPLE SYSTEM"), place));
+        // Row by row without a word too.
+        let system = self.eat(K::SYSTEM);
+        if !system {
+            self.eat(K::BERNOULLI);
         }
-        // Row by row, which is what is done without the word too.
-        self.eat(K::BERNOULLI);
         self.expect_symbol(S::OpenParen)?;
         if self.is_symbol(S::CloseParen) {
             self.advance();
+            self.sample_seed()?;
             let error = SparkError::new("_LEGACY_ERROR_TEMP_0014", "", "TABLESAMPLE does not accept empty inputs.");
             return Err(self.error_from(error, place));
         }
@@ -32,27 +32,35 @@ impl Parser<'_> {
         let kind = match method {
             Method::Rows(limit) => {
                 self.expect_symbol(S::CloseParen)?;
+                // The first rows are the same for every seed.
+                self.sample_seed()?;
                 RelationKind::Limit { input: Box::new(input), limit }
             }
             Method::Part(method, fraction) => {
                 self.expect_symbol(S::CloseParen)?;
-                let mut seed = None;
-                if self.is(K::REPEATABLE) && self.is_symbol_at(1, S::OpenParen) {
-                    self.at += 2;
-                    seed = Some(i64::from(self.unsigned_integer()?));
-                    self.expect_symbol(S::CloseParen)?;
-                }
+                let seed = self.sample_seed()?;
                 if !(0.0..=1.0 + 1e-6).contains(&fraction) {
                     let detail = format!("Sampling fraction ({}) must be on interval [0, 1]", java_double(fraction));
                     let error =
                         SparkError::new("_LEGACY_ERROR_TEMP_0064", "", format!("{detail}.")).param("msg", detail);
                     return Err(self.error_from(error, place));
                 }
-                RelationKind::Sample { input: Box::new(input), method, seed, with_replacement: false }
+                RelationKind::Sample { input: Box::new(input), method, seed, with_replacement: false, system }
             }
         };
         self.grow()?;
         Ok(Relation::new(kind, self.span_from(start)))
+    }
+
+    /// `REPEATABLE (seed)`, if it stands here.
+    fn sample_seed(&mut self) -> SparkResult<Option<i64>> {
+        if !(self.is(K::REPEATABLE) && self.is_symbol_at(1, S::OpenParen)) {
+            return Ok(None);
+        }
+        self.at += 2;
+        let seed = i64::from(self.unsigned_integer()?);
+        self.expect_symbol(S::CloseParen)?;
+        Ok(Some(seed))
     }
 
     /// `TABLESAMPLE [BERNOULLI | SYSTEM] (`
@@ -99,6 +107,7 @@ impl Parser<'_> {
         }
         let text = self.text_from(amount).to_owned();
         self.expect_symbol(S::CloseParen)?;
+        self.sample_seed()?;
         let is_bytes = text.len() > 1
             && text.ends_with(['b', 'B', 'k', 'K', 'm', 'M', 'g', 'G'])
             && text[..text.len() - 1].bytes().all(|b| b.is_ascii_digit());

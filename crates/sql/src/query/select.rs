@@ -11,18 +11,37 @@ use firesteel_plan::{
 use crate::{cursor::Parser, keyword::Keyword as K, lexer::Symbol as S};
 
 impl Parser<'_> {
-    /// SELECT and its clauses up to WINDOW; `from` is the relation where FROM came first.
+    /// SELECT, MAP or REDUCE and their clauses; `from` is the relation where FROM came first.
     pub(super) fn select(&mut self, from: Option<Relation>) -> SparkResult<Relation> {
         let start = self.start();
-        self.expect(K::SELECT)?;
-        if self.is(K::TRANSFORM) && self.is_symbol_at(1, S::OpenParen) {
-            let after = self.after_paren(1);
-            if self.is_any_at(after, &[K::USING, K::RECORDWRITER])
-                || self.is_at(after, K::ROW) && self.is_at(after + 1, K::FORMAT)
-            {
-                return Err(self.script_transformation(start));
-            }
+        if self.starts_transform() {
+            return self.transform(from);
         }
+        let head = self.select_head()?;
+        let mut relation = match from {
+            Some(from) => from,
+            None if self.is(K::FROM) => self.relations()?,
+            None => Relation::new(RelationKind::OneRow, self.span_from(start)),
+        };
+        relation = self.filtered(relation, start)?;
+        relation = self.grouped(relation, head.exprs, start)?;
+        // WINDOW may stand on either side of QUALIFY.
+        let mut windows = self.window_definitions()?;
+        if self.is(K::QUALIFY) && self.starts_operand(1) {
+            self.advance();
+            let condition = self.expression()?;
+            relation =
+                Relation::new(RelationKind::Qualify { input: Box::new(relation), condition }, self.span_from(start));
+        }
+        if windows.is_none() {
+            windows = self.window_definitions()?;
+        }
+        Ok(self.select_finished(relation, head.distinct, windows, head.hints, start))
+    }
+
+    /// `SELECT hints [DISTINCT | ALL] expressions`
+    pub(super) fn select_head(&mut self) -> SparkResult<SelectHead> {
+        self.expect(K::SELECT)?;
         let hints = self.hints()?;
         let mut distinct = false;
         if self.is_any(&[K::DISTINCT, K::ALL]) && self.starts_operand(1) {
@@ -30,11 +49,32 @@ impl Parser<'_> {
             self.advance();
         }
         let exprs = self.comma_separated(Self::named_expression)?;
-        let mut relation = match from {
-            Some(from) => from,
-            None if self.is(K::FROM) => self.relations()?,
-            None => Relation::new(RelationKind::OneRow, self.span_from(start)),
-        };
+        Ok(SelectHead { hints, distinct, exprs })
+    }
+
+    pub(super) fn select_finished(
+        &self,
+        mut relation: Relation,
+        distinct: bool,
+        windows: Option<Vec<(String, WindowDefinition)>>,
+        hints: Vec<(String, Vec<Expr>)>,
+        start: usize,
+    ) -> Relation {
+        let span = self.span_from(start);
+        if distinct {
+            relation = Relation::new(RelationKind::Distinct { input: Box::new(relation) }, span);
+        }
+        if let Some(windows) = windows {
+            relation = Relation::new(RelationKind::WithWindows { input: Box::new(relation), windows }, span);
+        }
+        for (name, args) in hints.into_iter().rev() {
+            relation = Relation::new(RelationKind::Hint { input: Box::new(relation), name, args }, span);
+        }
+        relation
+    }
+
+    /// LATERAL VIEW and WHERE.
+    pub(super) fn filtered(&mut self, mut relation: Relation, start: usize) -> SparkResult<Relation> {
         while self.are(&[K::LATERAL, K::VIEW]) {
             relation = self.lateral_view(relation)?;
         }
@@ -44,6 +84,11 @@ impl Parser<'_> {
             relation =
                 Relation::new(RelationKind::Filter { input: Box::new(relation), condition }, self.span_from(start));
         }
+        Ok(relation)
+    }
+
+    /// GROUP BY and HAVING, or neither, around the expressions of SELECT.
+    pub(super) fn grouped(&mut self, relation: Relation, exprs: Vec<Expr>, start: usize) -> SparkResult<Relation> {
         let grouping = if self.eat_all(&[K::GROUP, K::BY]) { Some(self.grouping()?) } else { None };
         let having = if self.is(K::HAVING) && self.starts_operand(1) {
             self.advance();
@@ -61,22 +106,7 @@ impl Parser<'_> {
                 having,
             },
         };
-        relation = Relation::new(kind, self.span_from(start));
-        if self.is(K::QUALIFY) {
-            self.advance();
-            let condition = self.expression()?;
-            relation =
-                Relation::new(RelationKind::Qualify { input: Box::new(relation), condition }, self.span_from(start));
-        }
-        if distinct {
-            relation = Relation::new(RelationKind::Distinct { input: Box::new(relation) }, self.span_from(start));
-        }
-        relation = self.windows_clause(relation, start)?;
-        for (name, args) in hints.into_iter().rev() {
-            relation =
-                Relation::new(RelationKind::Hint { input: Box::new(relation), name, args }, self.span_from(start));
-        }
-        Ok(relation)
+        Ok(Relation::new(kind, self.span_from(start)))
     }
 
     /// `FROM relation SELECT …`; without SELECT all columns. Several SELECTs make one result.
@@ -84,10 +114,8 @@ impl Parser<'_> {
         let start = self.start();
         let from = self.relations()?;
         let mut whole: Option<Relation> = None;
-        while self.is(K::SELECT) {
-            let body = self.start();
-            let select = self.select(Some(from.clone()))?;
-            let select = self.organized(select, body)?;
+        while self.is(K::SELECT) || self.starts_transform() {
+            let select = self.select_over(from.clone())?;
             whole = Some(match whole {
                 None => select,
                 Some(left) => {
@@ -107,12 +135,22 @@ impl Parser<'_> {
         Ok(whole.unwrap_or(from))
     }
 
+    /// One SELECT over `from`, with what orders and cuts it.
+    pub fn select_over(&mut self, from: Relation) -> SparkResult<Relation> {
+        let start = self.start();
+        if !self.is(K::SELECT) && !self.starts_transform() {
+            return Err(self.unexpected());
+        }
+        let select = self.select(Some(from))?;
+        self.organized(select, start)
+    }
+
     /// `/*+ NAME, NAME(args) … */`, any number of them.
     fn hints(&mut self) -> SparkResult<Vec<(String, Vec<Expr>)>> {
         let mut hints = Vec::new();
         while self.eat_symbol(S::HintStart) {
             loop {
-                let name = self.identifier()?;
+                let name = self.simple_identifier()?;
                 let args = if self.is_symbol(S::OpenParen) { self.parenthesized(Self::primary)? } else { Vec::new() };
                 hints.push((name, args));
                 self.eat_symbol(S::Comma);
@@ -126,8 +164,23 @@ impl Parser<'_> {
 
     /// `WINDOW name AS (…), …` over `input`, if it stands here.
     pub(super) fn windows_clause(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
-        if !(self.is(K::WINDOW) && self.is_name_at(1) && self.is_at(2, K::AS)) {
-            return Ok(input);
+        Ok(match self.window_definitions()? {
+            Some(windows) => {
+                Relation::new(RelationKind::WithWindows { input: Box::new(input), windows }, self.span_from(start))
+            }
+            None => input,
+        })
+    }
+
+    pub(super) fn starts_windows(&self) -> bool {
+        self.is(K::WINDOW)
+            && self.is_name_at(1)
+            && (self.is_at(2, K::AS) || self.is_at(1, K::IDENTIFIER) && self.is_symbol_at(2, S::OpenParen))
+    }
+
+    pub(super) fn window_definitions(&mut self) -> SparkResult<Option<Vec<(String, WindowDefinition)>>> {
+        if !self.starts_windows() {
+            return Ok(None);
         }
         let place = self.start();
         self.advance();
@@ -157,11 +210,18 @@ impl Parser<'_> {
                 windows.push((name, window));
             }
         }
-        Ok(Relation::new(RelationKind::WithWindows { input: Box::new(input), windows }, self.span_from(start)))
+        Ok(Some(windows))
     }
 
     fn window_error(&self, subclass: &str, message: String, name: &str, place: usize) -> SparkError {
         let error = SparkError::new(format!("INVALID_SQL_SYNTAX.{subclass}"), "42000", message);
         self.error_from(error.param("windowName", format!("`{name}`")), place)
     }
+}
+
+/// What SELECT has before FROM.
+pub struct SelectHead {
+    pub hints: Vec<(String, Vec<Expr>)>,
+    pub distinct: bool,
+    pub exprs: Vec<Expr>,
 }

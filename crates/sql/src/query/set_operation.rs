@@ -15,7 +15,8 @@ impl Parser<'_> {
         let start = self.start();
         let mut left = self.intersection()?;
         loop {
-            if self.eat_symbol(S::PipeOperator) {
+            if self.starts_pipe() {
+                self.advance();
                 left = self.pipe_step(left, start)?;
                 continue;
             }
@@ -82,7 +83,7 @@ impl Parser<'_> {
                 Ok(Relation::new(RelationKind::Table { name, options: Vec::new() }, self.span_from(start)))
             }
             TokenKind::Keyword(K::VALUES) => self.inline_table(),
-            TokenKind::Keyword(K::MAP | K::REDUCE) if self.is_name_at(1) => Err(self.script_transformation(start)),
+            TokenKind::Keyword(K::MAP | K::REDUCE) if self.is_name_at(1) => self.select(None),
             TokenKind::Symbol(S::OpenParen) => {
                 self.advance();
                 let query = self.query()?;
@@ -91,11 +92,6 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected()),
         }
-    }
-
-    pub(super) fn script_transformation(&mut self, start: usize) -> SparkError {
-        self.advance();
-        self.error_from(SparkError::unsupported("TRANSFORM … USING a script"), start)
     }
 
     /// `VALUES row, row, … [AS alias(columns)]`; a row in parentheses has several columns.
@@ -109,12 +105,24 @@ impl Parser<'_> {
                 _ => vec![expr],
             })
         })?;
+        let columns = rows.first().map_or(0, Vec::len);
+        if let Some((index, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != columns) {
+            let error = inline_table_width(columns, row.len(), index);
+            self.table_alias(Relation::bare(RelationKind::OneRow), start)?;
+            return Err(self.error_from(error, start));
+        }
         let values = Relation::new(RelationKind::Values { rows }, self.span_from(start));
-        self.table_alias(values, start)
+        let aliased = self.table_alias(values, start)?;
+        match &aliased.kind {
+            RelationKind::SubqueryAlias { columns: names, .. } if !names.is_empty() && names.len() != columns => {
+                Err(self.error_from(inline_table_width(names.len(), columns, 0), start))
+            }
+            _ => Ok(aliased),
+        }
     }
 
     /// `[AS] alias [(columns)]` after a relation, if it stands here.
-    pub(super) fn table_alias(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
+    pub fn table_alias(&mut self, input: Relation, start: usize) -> SparkResult<Relation> {
         if self.is_as(AliasOf::Table)
             && self.keyword_at(1).is_none_or(|k| !k.joins_relations())
             && !self.is_symbol_at(1, S::OpenParen)
@@ -128,4 +136,17 @@ impl Parser<'_> {
         let kind = RelationKind::SubqueryAlias { input: Box::new(input), alias, columns };
         Ok(Relation::new(kind, self.span_from(start)))
     }
+}
+
+fn inline_table_width(expected: usize, actual: usize, row: usize) -> SparkError {
+    SparkError::new(
+        "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
+        "42000",
+        format!(
+            "Invalid inline table. Inline table expected {expected} columns but found {actual} columns in row {row}."
+        ),
+    )
+    .param("expectedNumCols", expected.to_string())
+    .param("actualNumCols", actual.to_string())
+    .param("rowIndex", row.to_string())
 }

@@ -50,7 +50,8 @@ impl Parser<'_> {
             return Ok(StatementKind::RefreshTable { name: self.identifier_reference()? });
         }
         if self.is(K::FUNCTION) && self.is_name_at(1) {
-            return Ok(self.not_yet("REFRESH FUNCTION"));
+            self.advance();
+            return Ok(StatementKind::RefreshFunction { name: self.identifier_reference()? });
         }
         if self.is_string_at(0) {
             let path = self.string()?;

@@ -1,9 +1,10 @@
 //! DESCRIBE.
 
-use firesteel_plan::{SparkResult, statement::StatementKind};
+use firesteel_plan::{SparkError, SparkResult, statement::StatementKind};
 
 use crate::{
     cursor::Parser,
+    error,
     keyword::Keyword as K,
     lexer::{Symbol as S, TokenKind},
 };
@@ -33,7 +34,10 @@ impl Parser<'_> {
                 }
                 return Ok(StatementKind::DescribeDatabase { name: self.identifier_reference()?, extended });
             }
-            Some(K::PROCEDURE) if named_next => return Ok(self.not_yet("DESCRIBE PROCEDURE")),
+            Some(K::PROCEDURE) if named_next => {
+                self.advance();
+                return Ok(StatementKind::DescribeProcedure { name: self.identifier_reference()? });
+            }
             _ => {}
         }
         if self.starts_query(0) && !(self.is(K::TABLE) && named_next) {
@@ -47,17 +51,45 @@ impl Parser<'_> {
             self.advance();
         }
         let name = self.identifier_reference()?;
-        if self.is(K::PARTITION) {
-            return Ok(self.not_yet("DESCRIBE TABLE … PARTITION"));
+        let partition = if self.is(K::PARTITION) {
+            // The place of its errors is the whole statement.
+            self.full_partition_spec().map_err(|e| match e.class() {
+                "INVALID_SQL_SYNTAX.EMPTY_PARTITION_VALUE" => self.error_of_statement(e.without_context()),
+                _ => e,
+            })?
+        } else {
+            Vec::new()
+        };
+        let is_json = |p: &Self| p.are(&[K::AS, K::JSON]) && p.token(2).kind.ends_statement();
+        let column = if self.is_name() && !is_json(self) { Some(self.multipart_name()?) } else { None };
+        let json = is_json(self);
+        if json {
+            self.at += 2;
         }
-        if self.are(&[K::AS, K::JSON]) {
-            return Ok(self.not_yet("DESCRIBE TABLE … AS JSON"));
+        match column {
+            Some(_) if json => Err(self.error_of_statement(error::unsupported_feature(
+                "DESC_TABLE_COLUMN_JSON",
+                "DESC TABLE COLUMN AS JSON not supported for individual columns.",
+            ))),
+            Some(_) if !partition.is_empty() => Err(self.error_of_statement(error::unsupported_feature(
+                "DESC_TABLE_COLUMN_PARTITION",
+                "DESC TABLE COLUMN for a specific partition.",
+            ))),
+            Some(column) => Ok(StatementKind::DescribeColumn { table: name, column, extended }),
+            None if json && !extended => {
+                let table = name.join(".");
+                let error = SparkError::new(
+                    "DESCRIBE_JSON_NOT_EXTENDED",
+                    "0A000",
+                    format!(
+                        "DESCRIBE TABLE ... AS JSON only supported when [EXTENDED|FORMATTED] is specified.\nFor example: DESCRIBE \
+                         EXTENDED {table} AS JSON is supported but DESCRIBE {table} AS JSON is not."
+                    ),
+                );
+                Err(self.error_of_statement(error.param("tableName", table)))
+            }
+            None => Ok(StatementKind::DescribeTable { name, extended, partition, json }),
         }
-        if self.is_name() {
-            let column = self.multipart_name()?;
-            return Ok(StatementKind::DescribeColumn { table: name, column, extended });
-        }
-        Ok(StatementKind::DescribeTable { name, extended })
     }
 
     /// A function's name, as a name, a string or an operator.

@@ -27,14 +27,44 @@ impl Parser<'_> {
                 let cascade = self.eat_any(&[K::RESTRICT, K::CASCADE]) == Some(K::CASCADE);
                 Ok(StatementKind::DropDatabase { name, if_exists, cascade })
             }
-            Some(K::FUNCTION) => Ok(self.not_yet("DROP FUNCTION")),
-            Some(K::INDEX) => Ok(self.not_yet("DROP INDEX")),
-            Some(K::TEMPORARY | K::TEMP) if self.is_any_at(1, &[K::FUNCTION, K::VARIABLE, K::VAR]) => {
-                let what =
-                    if self.is_at(1, K::FUNCTION) { "DROP TEMPORARY FUNCTION" } else { "DROP TEMPORARY VARIABLE" };
-                Ok(self.not_yet(what))
+            Some(K::FUNCTION) => self.drop_function(false),
+            Some(K::INDEX) => {
+                self.advance();
+                let if_exists = self.if_exists()?;
+                let name = self.identifier()?;
+                if !self.is(K::ON) {
+                    self.skip_to_end();
+                    return Err(self.error_of_statement(super::not_spark("DROP INDEX")));
+                }
+                self.advance();
+                if self.is(K::TABLE) && self.is_name_at(1) {
+                    self.advance();
+                }
+                Ok(StatementKind::DropIndex { name, table: self.identifier_reference()?, if_exists })
+            }
+            Some(K::TEMPORARY | K::TEMP) => {
+                self.advance();
+                match self.keyword() {
+                    Some(K::FUNCTION) => self.drop_function(true),
+                    Some(K::VARIABLE | K::VAR) => {
+                        self.advance();
+                        let if_exists = self.if_exists()?;
+                        Ok(StatementKind::DropVariable { name: self.identifier_reference()?, if_exists })
+                    }
+                    _ => Err(self.unexpected()),
+                }
             }
             _ => Err(self.unexpected()),
         }
+    }
+
+    fn drop_function(&mut self, temporary: bool) -> SparkResult<StatementKind> {
+        self.advance();
+        let if_exists = self.if_exists()?;
+        let name = self.identifier_reference()?;
+        if temporary {
+            self.check_temporary_name("FUNCTION", &name)?;
+        }
+        Ok(StatementKind::DropFunction { name, temporary, if_exists })
     }
 }

@@ -1,13 +1,20 @@
 //! Statements, by their first words.
 
+mod alter;
 mod cache;
 mod create;
 mod describe;
+mod dml;
 mod drop;
 mod insert;
+mod maintain;
 mod properties;
+mod script;
 mod set;
 mod show;
+mod variable;
+
+pub use script::OpenLabel;
 
 use firesteel_plan::{
     SparkError, SparkResult, Statement,
@@ -19,32 +26,8 @@ use crate::{
     error,
     keyword::Keyword as K,
     lexer::{Symbol as S, TokenKind},
+    query::WithClause,
 };
-
-/// First words of statements that Spark has and nothing runs yet. The longest match names the statement.
-const NOT_YET: &[&[K]] = &[
-    &[K::ADD],
-    &[K::ALTER, K::DATABASE],
-    &[K::ALTER, K::NAMESPACE],
-    &[K::ALTER, K::SCHEMA],
-    &[K::ALTER, K::TABLE],
-    &[K::ALTER, K::VIEW],
-    &[K::ANALYZE, K::TABLE],
-    &[K::ANALYZE, K::TABLES],
-    &[K::BEGIN],
-    &[K::CALL],
-    &[K::COMMENT, K::ON],
-    &[K::DECLARE],
-    &[K::DELETE, K::FROM],
-    &[K::EXECUTE, K::IMMEDIATE],
-    &[K::LIST],
-    &[K::LOAD, K::DATA],
-    &[K::MERGE, K::INTO],
-    &[K::MERGE, K::WITH],
-    &[K::MSCK, K::REPAIR],
-    &[K::REPAIR, K::TABLE],
-    &[K::UPDATE],
-];
 
 /// First words of what Hive has and Spark refuses.
 const NOT_SPARK: &[&[K]] = &[
@@ -80,9 +63,22 @@ const NOT_SPARK: &[&[K]] = &[
 impl Parser<'_> {
     /// One statement up to the end of the text; semicolons after it are allowed.
     pub fn whole_statement(&mut self) -> SparkResult<Statement> {
-        let statement = self.statement()?;
+        if self.text.trim().is_empty() {
+            return Err(self.error_of_statement(error::empty_statement()));
+        }
+        let start = self.start();
+        let mut statement = if self.starts_script() {
+            let kind = self.script()?;
+            Statement { kind, span: self.span_from(start) }
+        } else {
+            self.statement()?
+        };
         while self.eat_symbol(S::Semicolon) {}
         self.expect_end()?;
+        if !self.deferred.is_empty() {
+            let clauses = std::mem::take(&mut self.deferred);
+            statement.kind = StatementKind::Deferred { clauses, statement: Box::new(statement.kind) };
+        }
         Ok(statement)
     }
 
@@ -103,12 +99,6 @@ impl Parser<'_> {
             self.skip_to_end();
             return Err(self.error_from(not_spark(&spelled(words)), start));
         }
-        if let Some(words) = NOT_YET.iter().find(|words| self.are(words)) {
-            if self.kind_at(words.len()) == TokenKind::End {
-                return Err(self.unexpected_at(words.len()));
-            }
-            return Ok(self.not_yet(spelled(words)));
-        }
         match keyword {
             K::SELECT | K::FROM | K::VALUES | K::TABLE | K::MAP | K::REDUCE => self.query_statement(),
             K::WITH => self.with_statement(),
@@ -127,58 +117,80 @@ impl Parser<'_> {
             }
             K::CACHE if self.is_any_at(1, &[K::TABLE, K::LAZY]) => self.cache_table(),
             K::UNCACHE if self.is_at(1, K::TABLE) => self.uncache_table(),
-            K::TRUNCATE => {
-                self.advance();
-                self.expect(K::TABLE)?;
-                let name = self.identifier_reference()?;
-                if self.is(K::PARTITION) {
-                    return Ok(self.not_yet("TRUNCATE TABLE … PARTITION"));
-                }
-                Ok(StatementKind::TruncateTable { name })
-            }
+            K::TRUNCATE => self.truncate_table(),
             K::REFRESH => self.refresh(),
-            K::ALTER | K::ANALYZE | K::CACHE | K::CLEAR | K::DELETE | K::LOAD | K::MERGE | K::UNCACHE => {
+            K::ALTER => self.alter(),
+            K::ANALYZE => self.analyze(),
+            K::MSCK | K::REPAIR => self.repair_table(),
+            K::COMMENT if self.is_at(1, K::ON) => self.comment_on(),
+            K::ADD | K::LIST if self.is_name_at(1) => self.manage_resources(),
+            K::LOAD if self.is_at(1, K::DATA) => self.load_data(),
+            K::UPDATE => self.update(),
+            K::DELETE if self.is_at(1, K::FROM) => self.delete(),
+            K::MERGE if self.is_any_at(1, &[K::INTO, K::WITH]) => self.merge(),
+            K::CALL => self.call_procedure(),
+            K::DECLARE => self.declare(),
+            K::EXECUTE if self.is_at(1, K::IMMEDIATE) => self.execute_immediate(),
+            K::OPEN => self.open_cursor(),
+            K::FETCH => self.fetch_cursor(),
+            K::CLOSE => self.close_cursor(),
+            K::CACHE | K::CLEAR | K::DELETE | K::EXECUTE | K::LOAD | K::MERGE | K::UNCACHE => {
                 Err(self.unexpected_at(1))
             }
             _ => Err(self.unexpected()),
         }
     }
 
-    /// The rest of the statement is not looked at.
-    fn not_yet(&mut self, what: impl Into<String>) -> StatementKind {
-        self.skip_to_end();
-        StatementKind::NotYet { what: what.into() }
-    }
-
     fn skip_to_end(&mut self) {
-        while !self.is_end() {
+        let in_script = self.script_depth > 0;
+        while !(self.is_end() || in_script && self.is_symbol(S::Semicolon)) {
             self.advance();
         }
     }
 
     fn query_statement(&mut self) -> SparkResult<StatementKind> {
-        let query = self.query()?;
-        if self.is(K::INSERT) && self.is_any_at(1, &[K::INTO, K::OVERWRITE]) {
-            return Ok(self.not_yet("FROM … INSERT …"));
-        }
-        Ok(StatementKind::Query(query))
+        self.query_or_inserts(None, self.start())
     }
 
     /// WITH before a query or before a statement that changes a table.
     fn with_statement(&mut self) -> SparkResult<StatementKind> {
         let start = self.start();
         let with = self.with_clause()?;
-        if self.is(K::INSERT) {
-            return self.insert(with);
+        match self.keyword() {
+            Some(K::INSERT) => self.insert(with),
+            Some(K::UPDATE) => self.changed_with(with, Self::update),
+            Some(K::DELETE) => self.changed_with(with, Self::delete),
+            Some(K::MERGE) => self.changed_with(with, Self::merge),
+            _ => self.query_or_inserts(with, start),
         }
-        if let Some(words) = NOT_YET.iter().find(|words| self.are(words)) {
-            return Ok(self.not_yet(spelled(words)));
+    }
+
+    /// UPDATE, DELETE or MERGE with the WITH before it, whose CTEs its subqueries see.
+    fn changed_with(
+        &mut self,
+        with: Option<WithClause>,
+        statement: impl FnOnce(&mut Self) -> SparkResult<StatementKind>,
+    ) -> SparkResult<StatementKind> {
+        let changed = statement(self)?;
+        Ok(match with {
+            Some(with) => {
+                StatementKind::WithCtes { ctes: with.ctes, recursive: with.recursive, statement: Box::new(changed) }
+            }
+            None => changed,
+        })
+    }
+
+    /// A query; or `FROM relation` with one INSERT or more behind it.
+    fn query_or_inserts(&mut self, with: Option<WithClause>, start: usize) -> SparkResult<StatementKind> {
+        if self.is(K::FROM) {
+            let begins = self.mark();
+            let from = self.relations()?;
+            if self.is(K::INSERT) && self.is_any_at(1, &[K::INTO, K::OVERWRITE, K::WITH]) {
+                return self.multi_insert(&from, with);
+            }
+            self.rewind(&begins);
         }
-        let query = self.nested(|p| p.query_after_with(with, start))?;
-        if self.is(K::INSERT) && self.is_any_at(1, &[K::INTO, K::OVERWRITE]) {
-            return Ok(self.not_yet("FROM … INSERT …"));
-        }
-        Ok(StatementKind::Query(query))
+        self.nested(|p| p.query_after_with(with, start)).map(StatementKind::Query)
     }
 
     fn use_statement(&mut self) -> SparkResult<StatementKind> {

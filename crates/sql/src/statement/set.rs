@@ -16,10 +16,31 @@ impl Parser<'_> {
             return self.set_time_zone(start);
         }
         if self.is(K::CATALOG) && (self.is_name_at(1) || self.is_string_at(1)) {
-            return Ok(self.not_yet("SET CATALOG"));
+            self.advance();
+            return Ok(StatementKind::SetCatalog { name: self.expression()? });
         }
         if self.is_any(&[K::VARIABLE, K::VAR]) && (self.is_name_at(1) || self.is_symbol_at(1, S::OpenParen)) {
-            return Ok(self.not_yet("SET VARIABLE"));
+            if self.is_symbol_at(1, S::OpenParen) && self.is_symbol_at(2, S::CloseParen) {
+                self.rest();
+                return Err(self.error_from(invalid_set(), start));
+            }
+            let is_list = self.is_symbol_at(1, S::OpenParen);
+            let well_formed = if is_list {
+                let after = self.after_paren(1);
+                self.is_symbol_at(after, S::Equal) && self.is_symbol_at(after + 1, S::OpenParen)
+            } else {
+                (2..self.tokens.len() - self.at).any(|ahead| self.is_symbol_at(ahead, S::Equal))
+            };
+            if !well_formed {
+                self.rest();
+                return Err(self.error_from(invalid_set(), start));
+            }
+            self.advance();
+            return self.set_variable();
+        }
+        if self.is(K::PATH) && self.is_symbol_at(1, S::Equal) {
+            self.at += 2;
+            return self.set_path();
         }
         if self.kind() == TokenKind::QuotedName {
             let key = self.identifier()?;
@@ -51,6 +72,33 @@ impl Parser<'_> {
         Ok(StatementKind::Set { key: Some(key.to_owned()), value })
     }
 
+    /// `SET PATH = element, …`: schemas in which names without one are looked for.
+    fn set_path(&mut self) -> SparkResult<StatementKind> {
+        let elements = self.comma_separated(|p| {
+            let start = p.start();
+            let quoted = p.kind() == TokenKind::QuotedName;
+            let element = p.multipart_name()?;
+            let is_word = !quoted
+                && ["DEFAULT_PATH", "SYSTEM_PATH", "PATH", "CURRENT_DATABASE", "CURRENT_SCHEMA"]
+                    .iter()
+                    .any(|word| element[0].eq_ignore_ascii_case(word));
+            if element.len() == 1 && !is_word {
+                let name = element[0].clone();
+                let error = SparkError::new(
+                    "INVALID_SQL_PATH_SCHEMA_REFERENCE",
+                    "42601",
+                    format!(
+                        "Invalid schema reference in SET PATH: {name}. Use at least two name parts (catalog.schema); multi-level \
+                         namespaces are allowed."
+                    ),
+                );
+                return Err(p.error_from(error.param("qualifiedName", name), start));
+            }
+            Ok(element)
+        })?;
+        Ok(StatementKind::SetPath { elements })
+    }
+
     /// `key = `value``: the quotes around a whole value are not part of it.
     fn last_is_quoted_value(&self) -> bool {
         let mut ahead = 0;
@@ -68,7 +116,7 @@ impl Parser<'_> {
     }
 
     /// The text of all that is left, without semicolons at its end.
-    fn rest(&mut self) -> &str {
+    pub(super) fn rest(&mut self) -> &str {
         if self.is_end() {
             return "";
         }
@@ -88,12 +136,17 @@ impl Parser<'_> {
             Some(Expr::new(ExprKind::Attribute { name: vec!["LOCAL".into()], plan_id: None }, self.span_from(place)))
         } else if self.is(K::INTERVAL) {
             let interval = self.value()?;
-            if let ExprKind::Literal(Literal::DayTimeInterval { micros, .. }) = &interval.kind
-                && micros.abs() > 18 * MICROS_PER_HOUR
-            {
-                return Err(self.error_of_statement(zone_out_of_range(*micros)));
+            match &interval.kind {
+                ExprKind::Literal(Literal::YearMonthInterval { .. }) => {
+                    return Err(self.error_of_statement(zone_out_of_range("0")));
+                }
+                ExprKind::Literal(Literal::DayTimeInterval { micros, .. })
+                    if micros.abs() > 18 * MICROS_PER_HOUR || micros % 1_000_000 != 0 =>
+                {
+                    return Err(self.error_of_statement(zone_out_of_range(&(micros / MICROS_PER_HOUR).to_string())));
+                }
+                _ => Some(interval),
             }
-            Some(interval)
         } else {
             None
         };
@@ -132,8 +185,7 @@ impl Parser<'_> {
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
-fn zone_out_of_range(micros: i64) -> SparkError {
-    let hours = micros / MICROS_PER_HOUR;
+fn zone_out_of_range(hours: &str) -> SparkError {
     SparkError::new(
         "INVALID_INTERVAL_FORMAT.TIMEZONE_INTERVAL_OUT_OF_RANGE",
         "22006",
@@ -143,7 +195,7 @@ fn zone_out_of_range(micros: i64) -> SparkError {
              [-18, +18] hours with second precision."
         ),
     )
-    .param("input", hours.to_string())
+    .param("input", hours)
 }
 
 fn is_key(text: &str) -> bool {

@@ -25,17 +25,12 @@ impl Parser<'_> {
                 let database = self.in_database()?;
                 self.expect(K::LIKE)?;
                 let pattern = self.string()?;
-                if self.is(K::PARTITION) {
-                    return Ok(self.not_yet("SHOW TABLE EXTENDED … PARTITION"));
-                }
-                Ok(StatementKind::ShowTableExtended { database, pattern })
+                let partition = if self.is(K::PARTITION) { self.full_partition_spec()? } else { Vec::new() };
+                Ok(StatementKind::ShowTableExtended { database, pattern, partition })
             }
             K::DATABASES | K::SCHEMAS | K::NAMESPACES => {
                 self.advance();
-                if self.in_database()?.is_some() {
-                    return Ok(self.not_yet("SHOW DATABASES IN a catalog"));
-                }
-                Ok(StatementKind::ShowDatabases { pattern: self.like_pattern()? })
+                Ok(StatementKind::ShowDatabases { catalog: self.in_database()?, pattern: self.like_pattern()? })
             }
             K::COLUMNS => {
                 self.advance();
@@ -55,7 +50,7 @@ impl Parser<'_> {
             K::PARTITIONS => {
                 self.advance();
                 let table = self.identifier_reference()?;
-                let partition = if self.is(K::PARTITION) { self.partition_spec()? } else { Vec::new() };
+                let partition = if self.is(K::PARTITION) { self.full_partition_spec()? } else { Vec::new() };
                 Ok(StatementKind::ShowPartitions { table, partition })
             }
             K::CREATE => {
@@ -65,10 +60,11 @@ impl Parser<'_> {
                     return Err(self.error_of_statement(super::not_spark("SHOW CREATE TABLE")));
                 }
                 let table = self.identifier_reference()?;
-                if self.is(K::AS) {
-                    return Ok(self.not_yet("SHOW CREATE TABLE … AS SERDE"));
+                let serde = self.eat(K::AS);
+                if serde {
+                    self.expect(K::SERDE)?;
                 }
-                Ok(StatementKind::ShowCreateTable { table })
+                Ok(StatementKind::ShowCreateTable { table, serde })
             }
             K::TBLPROPERTIES => {
                 self.advance();
@@ -88,19 +84,27 @@ impl Parser<'_> {
                 self.at += 2;
                 Ok(StatementKind::ShowCurrentDatabase)
             }
-            K::PROCEDURES => Ok(self.not_yet("SHOW PROCEDURES")),
-            K::COLLATIONS => Ok(self.not_yet("SHOW COLLATIONS")),
+            K::PROCEDURES => {
+                self.advance();
+                Ok(StatementKind::ShowProcedures { database: self.in_database()? })
+            }
+            K::COLLATIONS => {
+                self.advance();
+                Ok(StatementKind::ShowCollations { pattern: self.like_pattern()? })
+            }
             _ => self.show_functions(),
         }
     }
 
     /// `SHOW [USER | SYSTEM | ALL] FUNCTIONS [IN database] [LIKE name or pattern]`
     fn show_functions(&mut self) -> SparkResult<StatementKind> {
+        let (mut user, mut system) = (true, true);
         if self.is_at(1, K::FUNCTIONS) && self.is_name() {
             let scope = self.identifier()?.to_lowercase();
             match scope.as_str() {
                 "all" => {}
-                "user" | "system" => return Ok(self.not_yet(format!("SHOW {} FUNCTIONS", scope.to_uppercase()))),
+                "user" => system = false,
+                "system" => user = false,
                 _ => {
                     let error = firesteel_plan::SparkError::new(
                         "INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_SCOPE",
@@ -117,10 +121,9 @@ impl Parser<'_> {
             return Err(if self.is_name() { self.unexpected_at(1) } else { self.unexpected() });
         }
         self.advance();
-        if self.in_database()?.is_some() {
-            return Ok(self.not_yet("SHOW FUNCTIONS IN a database"));
-        }
+        let database = self.in_database()?;
         let like = self.eat(K::LIKE);
+        let by_name = self.is_name();
         let pattern = if self.is_string_at(0) {
             Some(self.string()?)
         } else if like || self.is_name() {
@@ -128,11 +131,22 @@ impl Parser<'_> {
         } else {
             None
         };
-        Ok(StatementKind::ShowFunctions { pattern })
+        if let (Some(name), true, true) = (&pattern, by_name, database.is_some()) {
+            let name = format!("`{name}`");
+            let error = firesteel_plan::SparkError::new(
+                "INVALID_SQL_SYNTAX.SHOW_FUNCTIONS_INVALID_PATTERN",
+                "42000",
+                format!(
+                    "Invalid SQL syntax: Invalid pattern in SHOW FUNCTIONS: {name}. It must be a \"STRING\" literal."
+                ),
+            );
+            return Err(self.error_of_statement(error.param("pattern", name)));
+        }
+        Ok(StatementKind::ShowFunctions { user, system, database, pattern })
     }
 
     /// `FROM database` or `IN database`
-    fn in_database(&mut self) -> SparkResult<Option<MultipartName>> {
+    pub(super) fn in_database(&mut self) -> SparkResult<Option<MultipartName>> {
         if !self.is_any(&[K::FROM, K::IN]) {
             return Ok(None);
         }

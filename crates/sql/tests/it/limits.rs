@@ -28,6 +28,7 @@ fn deep_nesting_is_refused() {
         ("~", "1", ""),
         ("trim(BOTH ", "a", " FROM b)"),
         ("substring(", "a", " FROM 1)"),
+        ("IDENTIFIER(", "a", ")"),
     ] {
         let text = format!("SELECT {}{middle}{}", open.repeat(deep), close.repeat(deep));
         assert_eq!(class_of(&text).as_deref(), Some("FAILED_TO_PARSE_TOO_COMPLEX"), "{open}");
@@ -39,6 +40,11 @@ fn deep_nesting_is_refused() {
         ("SELECT (", "SELECT 1", ")"),
         ("WITH a AS (", "SELECT 1", ") SELECT 1"),
         ("EXPLAIN ", "SELECT 1", ""),
+        ("BEGIN ", "SELECT 1", "; END"),
+        ("BEGIN IF a THEN ", "SELECT 1", "; END IF; END"),
+        ("BEGIN LOOP ", "SELECT 1", "; END LOOP; END"),
+        ("SELECT * FROM f(TABLE (", "SELECT 1", "))"),
+        ("FROM t |> UNION ALL (", "SELECT 1", ")"),
     ] {
         let text = format!("{}{middle}{}", open.repeat(deep), close.repeat(deep));
         assert_eq!(class_of(&text).as_deref(), Some("FAILED_TO_PARSE_TOO_COMPLEX"), "{open}");
@@ -53,6 +59,9 @@ fn deep_nesting_is_refused() {
         format!("SELECT 1{}", " UNION SELECT 1".repeat(deep)),
         format!("SELECT * FROM a{}", " JOIN b".repeat(deep)),
         format!("SELECT * FROM a{}", ", b".repeat(deep)),
+        format!("FROM a{}", " |> WHERE b".repeat(deep)),
+        format!("FROM a{}", " INSERT INTO b SELECT c".repeat(deep)),
+        format!("SELECT a{}", ":b".repeat(deep)),
     ];
     for text in chains {
         assert_eq!(class_of(&text).as_deref(), Some("FAILED_TO_PARSE_TOO_COMPLEX"), "{}", &text[..40]);
@@ -215,6 +224,52 @@ const WORDS: &[&str] = &[
     "DESCRIBE",
     "DISTINCT",
     "IDENTIFIER",
+    "ALTER",
+    "ADD",
+    "DROP",
+    "COLUMN",
+    "CONSTRAINT",
+    "CHECK",
+    "PRIMARY",
+    "KEY",
+    "GENERATED",
+    "IDENTITY",
+    "DEFAULT",
+    "REPLACE",
+    "FUNCTION",
+    "RETURNS",
+    "RETURN",
+    "MERGE",
+    "MATCHED",
+    "UPDATE",
+    "DELETE",
+    "BEGIN",
+    "DECLARE",
+    "HANDLER",
+    "FOR",
+    "IF",
+    "LOOP",
+    "WHILE",
+    "DO",
+    "REPEAT",
+    "UNTIL",
+    "LEAVE",
+    "EXECUTE",
+    "IMMEDIATE",
+    "TRANSFORM",
+    "STREAM",
+    "CHANGES",
+    "VERSION",
+    "OF",
+    "AGGREGATE",
+    "EXTEND",
+    "NEAREST",
+    "APPROX",
+    "WATERMARK",
+    "TBLPROPERTIES",
+    "STORED",
+    "FORMAT",
+    "DELIMITED",
     "a",
     "b",
     "t",
@@ -285,7 +340,7 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let text = String::from_utf8_lossy(&bytes);
-        let _ = parse_statement(&text, &ParseOptions { double_quoted_identifiers: true });
+        let _ = parse_statement(&text, &ParseOptions { double_quoted_identifiers: true, ..ParseOptions::default() });
         for span in split_statements(&text) {
             prop_assert!(text.get(span.start as usize..span.end as usize).is_some());
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use firesteel_plan::{
     ExprKind, RelationKind, Statement,
     expr::{BinaryOp, Literal, UnaryOp},
-    statement::StatementKind,
+    statement::{BlockItem, MergeAction, MergeMatch, ScriptStatementKind, StatementKind, Wanted},
 };
 use firesteel_sql::{
     ParseOptions, parse_expression, parse_statement, parse_statement_at, parse_statements, split_statements,
@@ -26,7 +26,6 @@ fn the_example_parses() {
     assert!(statements.len() > 15);
     assert!(matches!(statements[0].kind, StatementKind::Set { .. }));
     assert!(matches!(statements.last().unwrap().kind, StatementKind::Query(_)));
-    assert!(statements.iter().all(|s| !matches!(s.kind, StatementKind::NotYet { .. })));
     for (statement, span) in statements.iter().zip(split_statements(&text)) {
         assert_eq!(statement.span.end, span.end);
     }
@@ -40,9 +39,7 @@ fn every_tpch_query_parses() {
     assert_eq!(files.len(), 22);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        for statement in parse_statements(&text, &ParseOptions::default()).unwrap_or_else(|e| panic!("{file:?}\n{e}")) {
-            assert!(!matches!(statement.kind, StatementKind::NotYet { .. }), "{file:?}");
-        }
+        parse_statements(&text, &ParseOptions::default()).unwrap_or_else(|e| panic!("{file:?}\n{e}"));
     }
 }
 
@@ -85,23 +82,6 @@ fn a_minus_before_a_number_belongs_to_it() {
     assert_eq!(expr("-2147483648"), ExprKind::Literal(Literal::Integer(i32::MIN)));
     assert!(matches!(expr("- a"), ExprKind::Unary { op: UnaryOp::Minus, .. }));
     assert!(matches!(expr("1 -1"), ExprKind::Binary { op: BinaryOp::Minus, .. }));
-}
-
-#[test]
-fn statements_that_nothing_runs_yet_are_known() {
-    for text in [
-        "MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE",
-        "UPDATE t SET a = 1",
-        "DELETE FROM t WHERE a = 1",
-        "ALTER TABLE t ADD COLUMN b INT",
-        "ANALYZE TABLE t COMPUTE STATISTICS",
-        "CREATE FUNCTION f AS 'x'",
-        "WITH a AS (SELECT 1) MERGE INTO t USING a ON true WHEN MATCHED THEN DELETE",
-        "FROM t INSERT INTO a SELECT b INSERT INTO c SELECT d",
-        "BEGIN SELECT 1; END",
-    ] {
-        assert!(matches!(parse(text).kind, StatementKind::NotYet { .. }), "{text}");
-    }
 }
 
 #[test]
@@ -210,4 +190,98 @@ fn tables_are_cached_by_name_or_with_a_query() {
     {
         assert_eq!(parse(text).kind, StatementKind::RefreshPath { path: path.to_owned() }, "{text}");
     }
+}
+
+#[test]
+fn scripts_keep_their_order_and_their_labels() {
+    let StatementKind::Script(block) = parse(
+        "BEGIN DECLARE x INT DEFAULT 0; outer: WHILE x < 3 DO SET x = x + 1; IF x = 2 THEN LEAVE outer; END IF; END WHILE \
+         outer; SELECT x; END;",
+    )
+    .kind
+    else {
+        panic!()
+    };
+    let kinds: Vec<_> = block
+        .items
+        .iter()
+        .map(|item| match item {
+            BlockItem::Statement(statement) => &statement.kind,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let [
+        ScriptStatementKind::Sql(declare),
+        ScriptStatementKind::While { label, body, .. },
+        ScriptStatementKind::Sql(_),
+    ] = kinds.as_slice()
+    else {
+        panic!("{kinds:?}")
+    };
+    assert!(matches!(declare.kind, StatementKind::DeclareVariable { .. }));
+    assert_eq!(label.as_deref(), Some("outer"));
+    assert!(
+        matches!(&body[0].kind, ScriptStatementKind::Sql(set) if matches!(set.kind, StatementKind::SetVariable { .. }))
+    );
+    assert!(matches!(&body[1].kind, ScriptStatementKind::If { branches, otherwise: None } if branches.len() == 1));
+}
+
+#[test]
+fn merges_keep_their_clauses_in_order() {
+    let StatementKind::Merge(merge) = parse(
+        "MERGE INTO t x USING (SELECT 1 AS a) s ON x.a = s.a WHEN MATCHED AND x.b THEN DELETE WHEN MATCHED THEN UPDATE SET * \
+         WHEN NOT MATCHED THEN INSERT (a) VALUES (s.a) WHEN NOT MATCHED BY SOURCE THEN UPDATE SET b = 1",
+    )
+    .kind
+    else {
+        panic!()
+    };
+    assert_eq!(merge.target_alias.as_deref(), Some("x"));
+    let shown: Vec<_> = merge.clauses.iter().map(|c| (c.matched, c.condition.is_some())).collect();
+    assert_eq!(
+        shown,
+        [
+            (MergeMatch::Matched, true),
+            (MergeMatch::Matched, false),
+            (MergeMatch::NotMatchedByTarget, false),
+            (MergeMatch::NotMatchedBySource, false)
+        ]
+    );
+    assert!(matches!(merge.clauses[1].action, MergeAction::UpdateAll));
+}
+
+#[test]
+fn names_that_expressions_give_are_known_or_wait_for_their_value() {
+    let StatementKind::DropTable { name, .. } = parse("DROP TABLE IDENTIFIER('a.' || 'b')").kind else { panic!() };
+    assert_eq!(name, ["a", "b"]);
+    let text = "SELECT * FROM IDENTIFIER(:t)";
+    let StatementKind::Deferred { clauses, .. } = parse(text).kind else { panic!() };
+    let [clause] = clauses.as_slice() else { panic!("{clauses:?}") };
+    assert_eq!((clause.wanted, &text[clause.span.start as usize..]), (Wanted::Name, "IDENTIFIER(:t)"));
+    // With the value, the statement is like any other.
+    let options =
+        ParseOptions { deferred: [(clause.span.start, "c.`d e`".to_owned())].into(), ..ParseOptions::default() };
+    let StatementKind::Query(query) = parse_statement(text, &options).unwrap().kind else { panic!() };
+    let RelationKind::Project { input, .. } = query.kind else { panic!() };
+    assert!(matches!(&input.kind, RelationKind::Table { name, .. } if *name == ["c", "d e"]));
+}
+
+#[test]
+fn reserved_words_are_names_only_where_nothing_enforces_them() {
+    let strict = ParseOptions { reserved_keywords: true, ..ParseOptions::default() };
+    for text in ["SELECT select FROM t", "SELECT 1 AS where", "SELECT * FROM user", "CREATE TABLE table (a INT)"] {
+        assert!(parse_statement(text, &ParseOptions::default()).is_ok(), "{text}");
+        assert!(parse_statement(text, &strict).is_err(), "{text}");
+    }
+    for text in ["SELECT `select` FROM t", "SELECT date, year FROM data", "SELECT current_date, user FROM t"] {
+        assert!(parse_statement(text, &strict).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn a_pipe_character_continues_a_query_only_before_the_word_of_a_step() {
+    assert_eq!(operators("FROM t | WHERE a | LIMIT 1").join(", "), "limit, filter, table");
+    assert_eq!(operators("SELECT a | b FROM t").join(", "), "project, table");
+    let long = ParseOptions { only_long_pipes: true, ..ParseOptions::default() };
+    assert!(parse_statement("FROM t | WHERE a", &long).is_err());
 }

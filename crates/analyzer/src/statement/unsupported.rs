@@ -1,0 +1,224 @@
+//! Statements, and clauses of statements, that are read and that nothing runs yet: each is refused here, by its name, and
+//! nowhere else.
+
+use firesteel_plan::{
+    SparkError, SparkResult,
+    relation::ColumnDefinition,
+    statement::{
+        AlterTable, AlterView, BlockItem, CreateTable, Insert, PartitionColumn, ResourceKind, ScriptStatementKind,
+        StatementKind,
+    },
+};
+
+use crate::errors;
+
+/// An error where the statement, or a part of it, is one that nothing runs.
+pub(super) fn check(statement: &StatementKind) -> SparkResult<()> {
+    match statement {
+        StatementKind::CreateTable(create) => return table(create),
+        StatementKind::Insert(write) => return insert(write),
+        StatementKind::DeclareCursor(_)
+        | StatementKind::OpenCursor { .. }
+        | StatementKind::FetchCursor { .. }
+        | StatementKind::CloseCursor { .. } => return Err(no_cursors()),
+        StatementKind::Script(block) if has_continue_handler(&block.items) => return Err(no_continue_handlers()),
+        _ => {}
+    }
+    match name(statement) {
+        Some(what) => Err(errors::unsupported_statement(what)),
+        None => Ok(()),
+    }
+}
+
+fn name(statement: &StatementKind) -> Option<String> {
+    let fixed = match statement {
+        StatementKind::CreateView(create) if create.schema_binding.is_some() => "CREATE VIEW … WITH SCHEMA",
+        StatementKind::CreateView(create) if create.collation.is_some() => "CREATE VIEW … DEFAULT COLLATION",
+        StatementKind::CreateMetricView(_) => "CREATE VIEW … WITH METRICS",
+        StatementKind::CreateTableLike(_) => "CREATE TABLE LIKE",
+        StatementKind::CreatePipelineDataset(create) if create.streaming => "CREATE STREAMING TABLE",
+        StatementKind::CreatePipelineDataset(_) => "CREATE MATERIALIZED VIEW",
+        StatementKind::CreateFlow { .. } => "CREATE FLOW",
+        StatementKind::CreateFunction(_) => "CREATE FUNCTION",
+        StatementKind::DropFunction { .. } => "DROP FUNCTION",
+        StatementKind::RefreshFunction { .. } => "REFRESH FUNCTION",
+        StatementKind::CreateIndex { .. } => "CREATE INDEX",
+        StatementKind::DropIndex { .. } => "DROP INDEX",
+        StatementKind::CreateDatabase { properties, .. } if !properties.is_empty() => {
+            "CREATE DATABASE … WITH DBPROPERTIES"
+        }
+        StatementKind::CreateDatabase { collation: Some(_), .. } => "CREATE DATABASE … DEFAULT COLLATION",
+        StatementKind::AlterDatabase { .. } => "ALTER DATABASE",
+        StatementKind::AlterTable { change, .. } => return Some(alter_table(change).to_owned()),
+        StatementKind::AlterView { change, .. } => match change {
+            AlterView::Rename { .. } => "ALTER VIEW … RENAME TO",
+            AlterView::SetProperties(_) => "ALTER VIEW … SET TBLPROPERTIES",
+            AlterView::UnsetProperties { .. } => "ALTER VIEW … UNSET TBLPROPERTIES",
+            AlterView::SetQuery(..) => "ALTER VIEW … AS",
+            AlterView::SetSchemaBinding(_) => "ALTER VIEW … WITH SCHEMA",
+        },
+        StatementKind::InsertDirectory(insert)
+            if insert.storage.row_format.is_some() || insert.storage.file_format.is_some() =>
+        {
+            "INSERT OVERWRITE DIRECTORY in a Hive format"
+        }
+        StatementKind::MultiInsert(_) => "FROM … INSERT … INSERT …",
+        StatementKind::Update(_) => "UPDATE",
+        StatementKind::Delete(_) => "DELETE",
+        StatementKind::Merge(_) => "MERGE",
+        StatementKind::LoadData(_) => "LOAD DATA",
+        StatementKind::CommentOnDatabase { .. } => "COMMENT ON DATABASE",
+        StatementKind::CommentOnTable { .. } => "COMMENT ON TABLE",
+        StatementKind::SetPath { .. } => "SET PATH",
+        StatementKind::ShowDatabases { catalog: Some(_), .. } => "SHOW DATABASES IN a catalog",
+        StatementKind::ShowFunctions { database: Some(_), .. } => "SHOW FUNCTIONS IN a database",
+        StatementKind::ShowFunctions { user, system, .. } if !(*user && *system) => {
+            if *user {
+                "SHOW USER FUNCTIONS"
+            } else {
+                "SHOW SYSTEM FUNCTIONS"
+            }
+        }
+        StatementKind::ShowProcedures { .. } => "SHOW PROCEDURES",
+        StatementKind::ShowCollations { .. } => "SHOW COLLATIONS",
+        StatementKind::ShowTableExtended { .. } => "SHOW TABLE EXTENDED",
+        StatementKind::ShowPartitions { .. } => "SHOW PARTITIONS",
+        StatementKind::ShowCreateTable { .. } => "SHOW CREATE TABLE",
+        StatementKind::DescribeTable { partition, .. } if !partition.is_empty() => "DESCRIBE TABLE … PARTITION",
+        StatementKind::DescribeTable { json: true, .. } => "DESCRIBE TABLE … AS JSON",
+        StatementKind::DescribeColumn { .. } => "DESCRIBE of a column",
+        StatementKind::DescribeFunction { .. } => "DESCRIBE FUNCTION",
+        StatementKind::DescribeProcedure { .. } => "DESCRIBE PROCEDURE",
+        StatementKind::TruncateTable { partition, .. } if !partition.is_empty() => "TRUNCATE TABLE … PARTITION",
+        StatementKind::AnalyzeTable { .. } => "ANALYZE TABLE",
+        StatementKind::AnalyzeTables { .. } => "ANALYZE TABLES",
+        StatementKind::RepairTable { .. } => "MSCK REPAIR TABLE",
+        StatementKind::AddResource { kind, .. } => return Some(format!("ADD {}", resource(*kind))),
+        StatementKind::ListResources { kind, .. } => return Some(format!("LIST {}", resource(*kind))),
+        StatementKind::CallProcedure { .. } => "CALL",
+        StatementKind::DeclareVariable { .. } => "DECLARE VARIABLE",
+        StatementKind::DropVariable { .. } => "DROP TEMPORARY VARIABLE",
+        StatementKind::SetVariable { .. } | StatementKind::SetVariableByQuery { .. } => "SET VARIABLE",
+        StatementKind::ExecuteImmediate { .. } => "EXECUTE IMMEDIATE",
+        StatementKind::Script(_) => "a SQL script (BEGIN … END)",
+        StatementKind::WithCtes { statement, .. } => return name(statement),
+        StatementKind::Deferred { .. } => {
+            "a name or a literal that an expression or a parameter gives (IDENTIFIER(…), :name, ?)"
+        }
+        _ => return None,
+    };
+    Some(fixed.to_owned())
+}
+
+fn resource(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::File => "FILE",
+        ResourceKind::Jar => "JAR",
+        ResourceKind::Archive => "ARCHIVE",
+    }
+}
+
+fn alter_table(change: &AlterTable) -> &'static str {
+    match change {
+        AlterTable::AddColumns(_) => "ALTER TABLE … ADD COLUMNS",
+        AlterTable::ReplaceColumns(_) => "ALTER TABLE … REPLACE COLUMNS",
+        AlterTable::RenameColumn { .. } => "ALTER TABLE … RENAME COLUMN",
+        AlterTable::DropColumns { .. } => "ALTER TABLE … DROP COLUMNS",
+        AlterTable::AlterColumns(_) => "ALTER TABLE … ALTER COLUMN",
+        AlterTable::ChangeColumn { .. } => "ALTER TABLE … CHANGE COLUMN",
+        AlterTable::Rename { .. } => "ALTER TABLE … RENAME TO",
+        AlterTable::SetProperties(_) => "ALTER TABLE … SET TBLPROPERTIES",
+        AlterTable::UnsetProperties { .. } => "ALTER TABLE … UNSET TBLPROPERTIES",
+        AlterTable::SetSerde { .. } => "ALTER TABLE … SET SERDE",
+        AlterTable::AddPartitions { .. } => "ALTER TABLE … ADD PARTITION",
+        AlterTable::RenamePartition { .. } => "ALTER TABLE … RENAME PARTITION",
+        AlterTable::DropPartitions { .. } => "ALTER TABLE … DROP PARTITION",
+        AlterTable::SetLocation { .. } => "ALTER TABLE … SET LOCATION",
+        AlterTable::RecoverPartitions => "ALTER TABLE … RECOVER PARTITIONS",
+        AlterTable::ClusterBy(_) => "ALTER TABLE … CLUSTER BY",
+        AlterTable::SetCollation(_) => "ALTER TABLE … DEFAULT COLLATION",
+        AlterTable::AddConstraint(_) => "ALTER TABLE … ADD CONSTRAINT",
+        AlterTable::DropConstraint { .. } => "ALTER TABLE … DROP CONSTRAINT",
+    }
+}
+
+fn table(create: &CreateTable) -> SparkResult<()> {
+    let what = if create.clustered_by.is_some() {
+        "CLUSTERED BY (bucketed tables)"
+    } else if !create.cluster_by.is_empty() {
+        "CREATE TABLE … CLUSTER BY"
+    } else if create.storage.row_format.is_some() {
+        "CREATE TABLE … ROW FORMAT"
+    } else if create.storage.file_format.is_some() {
+        "CREATE TABLE … STORED AS"
+    } else if create.collation.is_some() {
+        "CREATE TABLE … DEFAULT COLLATION"
+    } else if !create.constraints.is_empty() {
+        "CREATE TABLE with constraints"
+    } else {
+        let typed = create.partitioned_by.iter().filter_map(|partition| match partition {
+            PartitionColumn::Typed(column) => Some(&**column),
+            _ => None,
+        });
+        return create.columns.iter().chain(typed).try_for_each(column);
+    };
+    Err(errors::unsupported_statement(what))
+}
+
+fn column(column: &ColumnDefinition) -> SparkResult<()> {
+    // Types that no value can have here.
+    firesteel_functions::types::to_arrow(&column.data_type)?;
+    let what = if column.default.is_some() {
+        "a default value"
+    } else if column.generated.is_some() {
+        "a generated value"
+    } else if column.identity.is_some() {
+        "an identity"
+    } else if !column.constraints.is_empty() {
+        "a constraint"
+    } else {
+        return Ok(());
+    };
+    Err(errors::unsupported_statement(format_args!("{what} of column {}", errors::id(&column.name))))
+}
+
+fn insert(insert: &Insert) -> SparkResult<()> {
+    use firesteel_plan::statement::InsertReplace;
+    let what = match &insert.replace {
+        Some(InsertReplace::Where(_)) => "INSERT INTO … REPLACE WHERE",
+        Some(InsertReplace::On { .. }) => "INSERT INTO … REPLACE ON",
+        Some(InsertReplace::Using(_)) => "INSERT INTO … REPLACE USING",
+        None if insert.if_not_exists => "INSERT OVERWRITE … IF NOT EXISTS",
+        None if insert.schema_evolution => "INSERT WITH SCHEMA EVOLUTION",
+        None if !insert.options.is_empty() => "INSERT … WITH (options)",
+        None => return Ok(()),
+    };
+    Err(errors::unsupported_statement(what))
+}
+
+/// Spark has cursors behind a setting that is off, and this answer without it.
+fn no_cursors() -> SparkError {
+    SparkError::new(
+        "UNSUPPORTED_FEATURE.SQL_CURSOR",
+        "0A000",
+        "The feature is not supported: SQL cursor operations (DECLARE CURSOR, OPEN, FETCH, CLOSE) are not supported.",
+    )
+}
+
+fn no_continue_handlers() -> SparkError {
+    SparkError::new(
+        "UNSUPPORTED_FEATURE.CONTINUE_EXCEPTION_HANDLER",
+        "0A000",
+        "The feature is not supported: CONTINUE exception handler is not supported. Use EXIT handler.",
+    )
+}
+
+fn has_continue_handler(items: &[BlockItem]) -> bool {
+    items.iter().any(|item| match item {
+        BlockItem::Handler(handler) => handler.continues,
+        BlockItem::Statement(statement) => {
+            matches!(&statement.kind, ScriptStatementKind::Block(block) if has_continue_handler(&block.items))
+        }
+        BlockItem::Condition(_) => false,
+    })
+}
