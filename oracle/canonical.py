@@ -3,7 +3,7 @@
 A canonical file is JSON lines: {"schema": [[name, type], …]} with Spark's type strings, then one array for each row, sorted by its
 own text; a result of a query that ends with ORDER BY keeps its order and says so ("ordered": true). Values: decimals, dates, timestamps (UTC) and binary (base64) are strings; NaN and infinities are strings; structs and
 arrays are arrays; maps are arrays of [key, value] sorted by key. A file that would be large is a digest instead:
-{"schema": …, "rows": N, "sha256": of the sorted rows}. A query that fails has only {"schema": [], "error": its class}.
+{"schema": …, "rows": N, "sha256": of the sorted rows}. A query that fails has only {"schema": …, "error": its class}.
 """
 
 import base64
@@ -105,8 +105,11 @@ def split_statements(text):
 def from_spark(frame):
     """(schema, rows) of a DataFrame of real Spark."""
     types = [field.dataType for field in frame.schema.fields]
-    schema = [[field.name, field.dataType.simpleString()] for field in frame.schema.fields]
-    return schema, [[spark_value(value, kind) for value, kind in zip(row, types)] for row in frame.collect()]
+    return schema_of(frame), [[spark_value(value, kind) for value, kind in zip(row, types)] for row in frame.collect()]
+
+
+def schema_of(frame):
+    return [[field.name, field.dataType.simpleString()] for field in frame.schema.fields]
 
 
 def spark_value(value, kind):
@@ -300,8 +303,8 @@ def write_rows(schema, rows, path, ordered=False, digest_over=None):
         out.writelines(text + "\n" for text in texts)
 
 
-def write_error(error_class, path):
-    pathlib.Path(path).write_text(json.dumps({"schema": [], "error": error_class}) + "\n")
+def write_error(schema, error_class, path):
+    pathlib.Path(path).write_text(json.dumps({"schema": schema, "error": error_class}) + "\n")
 
 
 def digest(texts):

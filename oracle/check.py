@@ -75,19 +75,26 @@ def tpc_queries(name, options, scratch, out):
     if options.queries:
         texts = {query: texts[query] for query in map(tpc.benchmarks.query_name, options.queries.split(","))}
     script = scratch / f"{name}.sql"
-    left, good = list(texts), True
+    left, good, planning = list(texts), True, {}
     while left:
         columns = {query: len(canonical.read_file(expected / f"{query}.jsonl")[0]["schema"]) for query in left}
         script.write_text(tpc.benchmarks.as_script(views + [tpc.total_order(name, texts[query], columns[query]) for query in left]))
         names = {len(views) + 1 + i: f"{query}.jsonl" for i, query in enumerate(left)}
         master = ["--master", options.master] if options.master else []
-        ran, done = run_script(options.firesteel, script, options.conf, expected, out, names, master)
+        ran, done = run_script(options.firesteel, script, options.conf, expected, out, names, master, planning)
         good &= ran
         left = left[max(done - len(views), 0):][1:]
+    report_planning(benchmark.title, planning)
     return compare(expected, out, names=[f"{query}.jsonl" for query in texts]) and good
 
 
-def run_script(firesteel, script, conf, expected, out, names=None, more=()):
+def report_planning(title, planning):
+    """The time from a query's text to its physical plan; test builds only indicate what release builds need."""
+    slow = [f"{name} {seconds * 1000:.0f}" for name, seconds in sorted(planning.items(), key=lambda item: -item[1]) if seconds > 0.05]
+    print(f"{title}: {len(planning)} plans made in {sum(planning.values()):.1f} s; those that took more than 50 ms: {', '.join(slow) or 'none'}")
+
+
+def run_script(firesteel, script, conf, expected, out, names=None, more=(), planning=None):
     """Runs a script with `firesteel sql` and writes the rows of its queries to `out` in canonical form.
 
     Whether it ran to its end, and how many of its statements did.
@@ -109,12 +116,14 @@ def run_script(firesteel, script, conf, expected, out, names=None, more=()):
         done = number
         lines = [next(rows) for _ in range(timing.get("rows") or 0)]
         name = (names or {}).get(number, f"result-{number:03}.jsonl")
+        if planning is not None and number in names and "planning" in timing:
+            planning[name.removesuffix(".jsonl")] = timing["planning"]
         if (expected / name).exists():
             head, _ = canonical.read_file(expected / name)
             canonical.write_rows(*canonical.from_objects(lines, timing["columns"]), out / name, head.get("ordered", False))
     left = len(list(rows))
-    if error and (path := expected / (names or {}).get(done + 1, "")).is_file() and canonical.read_file(path)[0].get("error"):
-        canonical.write_error(error, out / path.name)
+    if error and (path := expected / (names or {}).get(done + 1, "")).is_file() and (head := canonical.read_file(path)[0]).get("error"):
+        canonical.write_error(head["schema"], error, out / path.name)
         return True, done
     if ended.returncode != 0 or left:
         why = f"status {ended.returncode}" if ended.returncode else f"{left} rows more than --timing told"

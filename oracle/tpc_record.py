@@ -26,7 +26,8 @@ def main(name, scale, out):
             began = time.monotonic()
             if (unfinished / f"{query}.jsonl").exists():
                 continue  # Interrupted after it.
-            text = tpc.total_order(name, text, len(spark.sql(text).columns))
+            schema = canonical.schema_of(spark.sql(text))
+            text = tpc.total_order(name, text, len(schema))
             answer = unfinished / f"{query}.jsonl"
             try:
                 rows = canonical.from_spark(spark.sql(text))
@@ -35,7 +36,7 @@ def main(name, scale, out):
             except PySparkException as error:
                 # At small scales there are sums of nothing to divide by.
                 what = error.getCondition()
-                canonical.write_error(what, answer)
+                canonical.write_error(schema, what, answer)
             print(f"{query} {time.monotonic() - began:7.2f} s, {what}", file=sys.stderr)
         spark.stop()
     finally:
