@@ -3,7 +3,7 @@
 A canonical file is JSON lines: {"schema": [[name, type], …]} with Spark's type strings, then one array for each row, sorted by its
 own text; a result of a query that ends with ORDER BY keeps its order and says so ("ordered": true). Values: decimals, dates, timestamps (UTC) and binary (base64) are strings; NaN and infinities are strings; structs and
 arrays are arrays; maps are arrays of [key, value] sorted by key. A file that would be large is a digest instead:
-{"schema": …, "rows": N, "sha256": of the sorted rows}.
+{"schema": …, "rows": N, "sha256": of the sorted rows}. A query that fails has only {"schema": …, "error": its class}.
 """
 
 import base64
@@ -105,8 +105,11 @@ def split_statements(text):
 def from_spark(frame):
     """(schema, rows) of a DataFrame of real Spark."""
     types = [field.dataType for field in frame.schema.fields]
-    schema = [[field.name, field.dataType.simpleString()] for field in frame.schema.fields]
-    return schema, [[spark_value(value, kind) for value, kind in zip(row, types)] for row in frame.collect()]
+    return schema_of(frame), [[spark_value(value, kind) for value, kind in zip(row, types)] for row in frame.collect()]
+
+
+def schema_of(frame):
+    return [[field.name, field.dataType.simpleString()] for field in frame.schema.fields]
 
 
 def spark_value(value, kind):
@@ -224,18 +227,18 @@ def arrow_value(value, kind):
 
 # ---- JSON lines and CSV, where the types are those of the expected schema
 
-def from_objects(lines, expected):
-    """Rows of JSON lines, one object for each row, read with the types of `expected`. An absent key is a null."""
+def from_objects(lines, schema):
+    """Rows of JSON lines, one object for each row, read with the types of `schema`. An absent key is a null; names may repeat."""
     rows = []
-    for line in lines:
-        if not line.strip():
-            continue
-        row = json.loads(line, parse_float=decimal.Decimal)
-        unknown = set(row) - {name for name, _ in expected}
-        if unknown:
-            raise ValueError(f"columns {sorted(unknown)} are not in the expected schema")
-        rows.append([typed_value(row.get(name), kind) for name, kind in expected])
-    return expected, rows
+    for line in filter(str.strip, lines):
+        pairs = json.loads(line, parse_float=decimal.Decimal, object_pairs_hook=list)[::-1]
+        row = []
+        for name, kind in schema:
+            row.append(typed_value(pairs.pop()[1], kind) if pairs and pairs[-1][0] == name else None)
+        if pairs:
+            raise ValueError(f"columns {[name for name, _ in pairs]} are not in the schema, or in another order")
+        rows.append(row)
+    return schema, rows
 
 
 def typed_value(value, kind):
@@ -298,6 +301,10 @@ def write_rows(schema, rows, path, ordered=False, digest_over=None):
     with open(path, "w", encoding="utf-8") as out:
         out.write(json.dumps(head, ensure_ascii=False) + "\n")
         out.writelines(text + "\n" for text in texts)
+
+
+def write_error(schema, error_class, path):
+    pathlib.Path(path).write_text(json.dumps({"schema": schema, "error": error_class}) + "\n")
 
 
 def digest(texts):

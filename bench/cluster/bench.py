@@ -14,8 +14,8 @@ import time
 
 import jobs
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tpch"))
-import tpch
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tpc"))
+from benchmarks import TPCH
 
 
 def main():
@@ -25,8 +25,8 @@ def main():
     parser.add_argument("--firesteel", default=os.environ["CARGO_TARGET_DIR"] + "/release/firesteel")
     options = parser.parse_args()
 
-    folder = tpch.data(options.scale)
-    script = tpch.script(options.scale, folder)
+    folder = TPCH.data(options.scale)
+    script = TPCH.script(options.scale, folder)
     rounds = []
     for turn in range(options.rounds):
         measured = cluster_round(script, folder) | {"local": local_round(options.firesteel, script)}

@@ -14,9 +14,9 @@ import tempfile
 import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tpch"), str(ROOT / "cluster")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tpc"), str(ROOT / "cluster")]
 import jobs
-import tpch
+from benchmarks import CACHE, TPCH
 from peak import high_water
 
 POD_MIB = 1024
@@ -70,8 +70,8 @@ def main():
     parser.add_argument("--scale", default="10")
     parser.add_argument("--cases", default="group,sort,join")
     options = parser.parse_args()
-    data = tpch.data(options.scale)
-    out = pathlib.Path(tempfile.mkdtemp(prefix="bench-memory-", dir=tpch.CACHE))
+    data = TPCH.data(options.scale)
+    out = pathlib.Path(tempfile.mkdtemp(prefix="bench-memory-", dir=CACHE))
     # Pods do not run as this user.
     out.chmod(0o777)
     try:
@@ -88,7 +88,7 @@ def measure(name, data, out):
     statement = cases(target)[name]
     volumes = jobs.both(jobs.folder(data), jobs.folder(out, "out", read_only=False))
     spec = {
-        "sql": {"inline": f"{tpch.views(data)[TABLE]};\n{statement};"},
+        "sql": {"inline": f"{TPCH.views(data)[TABLE]};\n{statement};"},
         "sparkConf": {
             "spark.sql.shuffle.partitions": str(PARTITIONS[name]),
             # Both sides of the join move.
@@ -111,7 +111,7 @@ def measure(name, data, out):
     check(name, data, target, jobs.kubectl("logs", f"memory-{name}-1-driver"))
 
 
-TABLE = tpch.TABLES.index("lineitem")
+TABLE = TPCH.tables.index("lineitem")
 
 
 def check(name, data, target, log):

@@ -31,7 +31,8 @@ pub struct SqlArgs {
     /// How rows are written to standard output.
     #[arg(short, long, value_enum, default_value = "table")]
     output: output::Format,
-    /// Tell the time of each statement on standard error, as JSON lines with `json`.
+    /// Tell the time of each statement on standard error; as JSON lines with `json`, which also tell how long it took until the plan
+    /// was there, and the columns of the result.
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "text")]
     timing: Option<Timing>,
     /// Show on standard error how the plan of each query changed while it ran: the final plan and the initial one. On executors
@@ -108,7 +109,7 @@ async fn script(application: &Application, text: &str, args: &SqlArgs) -> SparkR
             number += 1;
             shown = bar.suspend(|| {
                 let shown = show(application, &result, args.output);
-                report(args.timing, number, &result);
+                report(args.timing, application, number, &result);
                 if args.show_plan {
                     show_plan(application, number, &mut last_plan);
                 }
@@ -142,16 +143,24 @@ fn show_plan(application: &Application, number: usize, last: &mut Option<String>
     }
 }
 
-fn report(timing: Option<Timing>, number: usize, result: &StatementResult) {
-    let rows = match &result.outcome {
-        Outcome::Rows(rows) => rows.num_rows() as u64,
-        Outcome::Written(_) | Outcome::Done => 0,
+fn report(timing: Option<Timing>, application: &Application, number: usize, result: &StatementResult) {
+    let (rows, columns) = match &result.outcome {
+        Outcome::Rows(rows) => (rows.num_rows() as u64, rows.columns.as_slice()),
+        Outcome::Written(_) | Outcome::Done => (0, [].as_slice()),
     };
     match timing {
         None => {}
         Some(Timing::Text) => eprintln!("statement {number}: {:.3} s, {rows} rows", result.seconds),
         Some(Timing::Json) => {
-            eprintln!("{}", serde_json::json!({ "statement": number, "seconds": result.seconds, "rows": rows }));
+            let columns: Vec<_> = columns.iter().map(|c| [c.name.clone(), c.data_type.to_string()]).collect();
+            let mut told = serde_json::json!({ "statement": number, "seconds": result.seconds, "rows": rows });
+            if let Some(planning) = application.planning_seconds() {
+                told["planning"] = planning.into();
+            }
+            if !columns.is_empty() {
+                told["columns"] = serde_json::json!(columns);
+            }
+            eprintln!("{told}");
         }
     }
 }

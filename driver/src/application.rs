@@ -59,6 +59,8 @@ pub struct Application {
     done: Mutex<Done>,
     /// Of the statement that has just ended: finished, and not noted yet.
     commit: Mutex<Option<Commit>>,
+    /// When the present statement began, and when its plan was there.
+    planned: Mutex<(Instant, Option<Instant>)>,
 }
 
 #[derive(Debug)]
@@ -103,7 +105,8 @@ impl Application {
         for key in session.conf().unread() {
             tracing::warn!(key, "this key of Spark's has no effect in Firesteel (docs/configuration.md)");
         }
-        Self { session, runner, progress, journal: None, done: Mutex::default(), commit: Mutex::default() }
+        let planned = Mutex::new((Instant::now(), None));
+        Self { session, runner, progress, journal: None, done: Mutex::default(), commit: Mutex::default(), planned }
     }
 
     /// Goes on after what is done according to this journal, and notes there what it does. For one script.
@@ -116,6 +119,12 @@ impl Application {
     /// The plan of the last query as it ran, beside what it was at first, where plans may change on the way.
     pub fn executed_plan(&self) -> Option<String> {
         self.runner.executed_plan()
+    }
+
+    /// Of the last statement of a script that ran a plan: the time from its text to its physical plan.
+    pub fn planning_seconds(&self) -> Option<f64> {
+        let (began, planned) = *self.planned.lock();
+        planned.map(|planned| planned.duration_since(began).as_secs_f64())
     }
 
     pub fn session(&self) -> &Session {
@@ -140,6 +149,7 @@ impl Application {
         for (index, span) in spans.iter().enumerate() {
             self.progress.update(|p| p.statement = index + 1);
             let started = Instant::now();
+            *self.planned.lock() = (started, None);
             let (statement, text) = self.parse(script, *span)?;
             if self.journal.is_some() {
                 self.session.begin_statement(u32::try_from(index).unwrap_or(u32::MAX));
@@ -170,6 +180,7 @@ impl Application {
             p.statements = p.statement;
         });
         let started = Instant::now();
+        *self.planned.lock() = (started, None);
         let (statement, substituted) = self.parse(text, Span::new(0, text.len()))?;
         let outcome = self.run_statement(&statement, &substituted).await;
         self.runner.statement_ended();
@@ -246,6 +257,7 @@ impl Application {
 
     async fn run_query(&self, query: AnalyzedQuery) -> SparkResult<QueryResult> {
         let plan = self.plan(&query.plan).await?;
+        self.planned.lock().1 = Some(Instant::now());
         let limit = self.max_result_bytes();
         let mut stream = self.runner.run(plan).await?;
         let schema = Arc::new(result_schema(&query.columns)?);
@@ -273,6 +285,7 @@ impl Application {
             return self.finish(commit, write.then).await;
         }
         let plan = self.plan(&write.query.plan).await?;
+        self.planned.lock().1 = Some(Instant::now());
         let Some((job, plan)) = write::prepare(engine, plan, &write.spec, name.as_deref()).await? else {
             self.session.apply(write.then).await?;
             return Ok(Outcome::Written(WriteSummary::default()));

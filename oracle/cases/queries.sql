@@ -69,3 +69,6 @@ SELECT CASE k WHEN 1 THEN 'one' WHEN 2 THEN 'two' ELSE 'more' END AS c, k BETWEE
 SELECT st.x, st.y.z FROM (SELECT named_struct('x', k, 'y', named_struct('z', s)) AS st FROM t1);
 SELECT k FROM t1 WHERE s LIKE 'a%' OR s IS NULL;
 SELECT count(*) FILTER (WHERE k = 2) AS two, count(DISTINCT k) AS d, sum(DISTINCT k) AS sd FROM t1;
+SELECT k, (SELECT sum(n) FROM t3 WHERE t3.k = t1.k AND 600 / n > 2) AS s FROM t1;
+SELECT k FROM t1 WHERE v < (SELECT avg(n) FROM t3 WHERE t3.k = t1.k AND date_add(DATE'2000-01-01', n) BETWEEN '2000-01-01' AND (CAST('2000-01-01' AS DATE) + INTERVAL 250 DAYS));
+SELECT k FROM t1 WHERE k IN (SELECT k FROM t3) AND EXISTS (SELECT 1 FROM t2 WHERE t2.k = t1.k) AND 10 / k > 2;

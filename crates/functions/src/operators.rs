@@ -6,7 +6,11 @@ mod temporal;
 
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
-    logical_expr::{BinaryExpr, Case, Cast, Expr, Like, Operator, expr::InList},
+    logical_expr::{
+        BinaryExpr, Case, Cast, Expr, Like, Operator, Volatility,
+        expr::InList,
+        utils::{conjunction, split_conjunction},
+    },
     scalar::ScalarValue,
 };
 use firesteel_plan::{
@@ -108,7 +112,10 @@ fn logical(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> Sp
     let nullable = left.nullable || right.nullable;
     let operator = if op == BinaryOp::And { Operator::And } else { Operator::Or };
     if may_fail(&right.expr) && left.literal().is_none() {
-        right.expr = guarded(op, left.expr.clone(), right.expr)?;
+        let before = if op == BinaryOp::And { filtered_before(&left.expr) } else { Some(left.expr.clone()) };
+        if let Some(before) = before {
+            right.expr = guarded(op, before, right.expr)?;
+        }
     }
     let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)));
     Ok(Typed::new(expr, DataType::Boolean, nullable))
@@ -121,6 +128,15 @@ fn guarded(op: BinaryOp, left: Expr, right: Expr) -> SparkResult<Expr> {
     boolean_case(vec![(open, right)], None)
 }
 
+/// Of the conditions before another one, those that keep rows from it in Spark. What compares with the query around, EXISTS
+/// and IN become joins, which come after the filters.
+fn filtered_before(left: &Expr) -> Option<Expr> {
+    let joins = |e: &Expr| {
+        e.contains_outer() || e.exists(|e| Ok(matches!(e, Expr::Exists(_) | Expr::InSubquery(_)))).unwrap_or(false)
+    };
+    conjunction(split_conjunction(left).into_iter().filter(|e| !joins(e)).cloned())
+}
+
 fn boolean_case(branches: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> SparkResult<Expr> {
     use arrow::datatypes::DataType as Arrow;
     let tiny = |e: Expr| Box::new(Expr::Cast(Cast::new(Box::new(e), Arrow::Int8)));
@@ -129,13 +145,13 @@ fn boolean_case(branches: Vec<(Expr, Expr)>, otherwise: Option<Expr>) -> SparkRe
     Ok(Expr::Cast(Cast::new(Box::new(case), Arrow::Boolean)))
 }
 
-/// Whether evaluating the expression for a row can be an error. Calls with constant arguments are folded before.
+/// Whether evaluating the expression for a row can be an error. Calls of constants are folded before.
 pub fn may_fail(expr: &Expr) -> bool {
     let mut found = false;
     let visited = expr.apply(|e| {
         if let Expr::ScalarFunction(f) = e
             && is_fallible(f.func.name())
-            && !f.args.iter().all(|a| matches!(a, Expr::Literal(..)))
+            && !f.args.iter().all(is_constant)
         {
             found = true;
             return Ok(TreeNodeRecursion::Stop);
@@ -143,6 +159,19 @@ pub fn may_fail(expr: &Expr) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     found || visited.is_err()
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(..) => true,
+        Expr::Cast(cast) => is_constant(&cast.expr),
+        Expr::Negative(inner) => is_constant(inner),
+        Expr::BinaryExpr(binary) => is_constant(&binary.left) && is_constant(&binary.right),
+        Expr::ScalarFunction(f) => {
+            f.func.signature().volatility == Volatility::Immutable && f.args.iter().all(is_constant)
+        }
+        _ => false,
+    }
 }
 
 fn is_fallible(name: &str) -> bool {

@@ -1,4 +1,4 @@
-"""Compares engines on TPC-H: the same Parquet files, the same two cores, the engines taking turns.
+"""Compares engines on TPC-H or TPC-DS: the same Parquet files, the same two cores, the engines taking turns.
 
 Each round runs all queries once with every engine. Every engine keeps its process (and its warm code and memory) from round to round;
 the first round is told apart. The time of a query is the median of its rounds, with its result fetched. Memory is the
@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-import tpch
+import benchmarks
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from peak import high_water
@@ -31,10 +31,11 @@ ENGINES = ["firesteel", "spark", "sail", "duckdb"]
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", choices=benchmarks.BENCHMARKS)
     parser.add_argument("--scale", default="1")
     parser.add_argument("--engines", default=",".join(ENGINES), help="the first is the one the others are compared with")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--queries", default="", help="numbers, separated by commas; default all")
+    parser.add_argument("--queries", default="", help="numbers such as 1,14a, separated by commas; default all")
     parser.add_argument("--firesteel", default=default_binary(), help="the release build of the command")
     parser.add_argument("--executor-mib", type=int, default=3072, help="memory of each executor process, of the engines named …-cluster")
     parser.add_argument("--json", type=pathlib.Path, help="also write all measurements to this file")
@@ -46,15 +47,19 @@ def main():
 
     cores = sorted(os.sched_getaffinity(0))[:2]
     os.sched_setaffinity(0, cores)
-    folder = tpch.data(options.scale)
-    queries = tpch.queries(options.scale)
+    benchmark = benchmarks.BENCHMARKS[options.benchmark]
+    folder = benchmark.data(options.scale)
+    queries = benchmark.queries(options.scale)
     if options.queries:
-        queries = {int(n): queries[int(n)] for n in options.queries.split(",")}
-    workers = {name: WORKERS[name](name, folder, queries, options) for name in engines}
+        names = [benchmarks.query_name(given) for given in options.queries.split(",")]
+        if unknown := [name for name in names if name not in queries]:
+            parser.error(f"no query {', '.join(unknown)}: there are {', '.join(queries)}")
+        queries = {name: queries[name] for name in names}
+    workers = {name: WORKERS[name](name, benchmark, folder, queries, options) for name in engines}
     try:
         for name, worker in workers.items():
             worker.start()
-        times = {name: {number: [] for number in queries} for name in engines}
+        times = {name: {query: [] for query in queries} for name in engines}
         rows = {name: {} for name in engines}
         errors = {}
         for turn in range(options.rounds):
@@ -62,12 +67,12 @@ def main():
             order = engines[turn % len(engines):] + engines[: turn % len(engines)]
             for name in order:
                 began = time.monotonic()
-                for number, seconds, count, error in workers[name].round():
+                for query, seconds, count, error in workers[name].round():
                     if error:
-                        errors[name, number] = error
+                        errors[name, query] = error
                     else:
-                        times[name][number].append(seconds)
-                        rows[name][number] = count
+                        times[name][query].append(seconds)
+                        rows[name][query] = count
                 print(f"round {turn + 1}: {name} {time.monotonic() - began:.1f} s", file=sys.stderr)
     finally:
         for worker in workers.values():
@@ -78,38 +83,47 @@ def main():
     report(options, cores, engines, queries, medians, first, rows, peaks, errors)
     if options.json:
         options.json.write_text(json.dumps({"scale": options.scale, "times": times, "rows": rows, "peak_bytes": peaks,
-                                            "errors": {f"{name} q{n}": e for (name, n), e in errors.items()}}, indent=1))
+                                            "errors": {f"{name} {n}": e for (name, n), e in errors.items()}}, indent=1))
     sys.exit(1 if errors else 0)
 
 
 def report(options, cores, engines, queries, medians, first, rows, peaks, errors):
-    print(f"TPC-H scale {options.scale}, cores {cores}, median of {options.rounds} rounds, seconds\n")
-    width = max(10, *map(len, engines)) + 2
+    print(f"{benchmarks.BENCHMARKS[options.benchmark].title} scale {options.scale}, cores {cores}, median of {options.rounds} rounds, seconds\n")
+    width = max(14, *map(len, engines)) + 2
     line = lambda label, cells: print(f"{label:<14}" + "".join(f"{cell:>{width}}" for cell in cells))
     line("", engines)
-    for number in queries:
-        line(f"q{number:02}", [f"{medians[name][number]:.3f}" if number in medians[name] else "failed" for name in engines])
+    base = engines[0]
+
+    def cell(name, query):
+        if query not in medians[name]:
+            return "failed"
+        seconds = f"{medians[name][query]:.3f}"
+        if name == base or query not in medians[base]:
+            return seconds
+        return f"{seconds} {medians[name][query] / medians[base][query]:>5.2f}x"
+
+    for query in queries:
+        line(query, [cell(name, query) for name in engines])
     line("sum", [f"{sum(medians[name].values()):.2f}" for name in engines])
     line("sum, 1st round", [f"{sum(first[name].values()):.2f}" for name in engines])
     line("peak memory", [f"{peaks[name] / 2**20:.0f} MiB" for name in engines])
-    base = engines[0]
     ratios = []
     for name in engines:
         both = [n for n in queries if n in medians[name] and n in medians[base]]
         mean = math.exp(statistics.fmean(math.log(medians[name][n] / medians[base][n]) for n in both)) if both else math.nan
         ratios.append(f"{mean:.2f}")
     line(f"ratio", ratios)
-    print(f"\nratio: geometric mean of the engine's time divided by {base}'s; above 1 means that {base} is faster.")
-    for number in queries:
-        counts = {name: rows[name][number] for name in engines if number in rows[name]}
+    print(f"\nratio: geometric mean of the engine's time divided by {base}'s; above 1 means that {base} is faster (x: of one query).")
+    for query in queries:
+        counts = {name: rows[name][query] for name in engines if query in rows[name]}
         if len(set(counts.values())) > 1:
-            print(f"q{number:02}: the engines answer different numbers of rows: {counts}")
-    for (name, number), error in errors.items():
-        print(f"{name} q{number:02}: {error}")
+            print(f"{query}: the engines answer different numbers of rows: {counts}")
+    for (name, query), error in errors.items():
+        print(f"{name} {query}: {error}")
 
 
 def default_binary():
-    target = os.environ.get("CARGO_TARGET_DIR", tpch.CACHE / "target")
+    target = os.environ.get("CARGO_TARGET_DIR", benchmarks.CACHE / "target")
     return str(pathlib.Path(target) / "release/firesteel")
 
 
@@ -146,10 +160,10 @@ def tree(pid):
 
 
 class Worker:
-    """An engine. `round` yields (query number, seconds, rows, error) for each query."""
+    """An engine. `round` yields (query, seconds, rows, error) for each query."""
 
-    def __init__(self, name, folder, queries, options):
-        self.name, self.folder, self.queries, self.options = name, folder, queries, options
+    def __init__(self, name, benchmark, folder, queries, options):
+        self.name, self.benchmark, self.folder, self.queries, self.options = name, benchmark, folder, queries, options
         self.memory = MemoryWatch()
 
     def start(self):
@@ -171,23 +185,26 @@ class PythonWorker(Worker):
         engines = pathlib.Path(__file__).with_name("engines.py")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK_", "PYSPARK_"))}
         environment["BENCH_EXECUTOR_MIB"] = str(self.options.executor_mib)
-        self.process = subprocess.Popen([sys.executable, engines, self.name, self.folder], stdin=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, engines, *self.arguments()], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
         self.memory.roots.add(self.process.pid)
         self.answer()
 
+    def arguments(self):
+        return [self.name, self.benchmark.name, str(self.folder)]
+
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.name} ended unexpectedly: try `python bench/tpch/engines.py {self.name} {self.folder}`")
+            raise RuntimeError(f"{self.name} ended unexpectedly: try `python bench/tpc/engines.py {' '.join(self.arguments())}`")
         return json.loads(line)
 
     def round(self):
-        for number, text in self.queries.items():
+        for query, text in self.queries.items():
             self.process.stdin.write(json.dumps(text) + "\n")
             self.process.stdin.flush()
             answer = self.answer()
-            yield number, answer.get("seconds"), answer.get("rows"), answer.get("error")
+            yield query, answer.get("seconds"), answer.get("rows"), answer.get("error")
 
     def stop(self):
         super().stop()
@@ -209,7 +226,7 @@ class FiresteelWorker(Worker):
         self.process = subprocess.Popen([self.options.firesteel, "sql", "--output", "json", "--master", master], stdin=subprocess.PIPE,
                                         stdout=self.rows, stderr=subprocess.PIPE, text=True)
         self.memory.roots.add(self.process.pid)
-        for view in tpch.views(self.folder):
+        for view in self.benchmark.views(self.folder):
             self.run(view)
 
     def run(self, statement):
@@ -229,9 +246,9 @@ class FiresteelWorker(Worker):
         raise RuntimeError("firesteel ended unexpectedly: " + "".join(said)[-500:])
 
     def round(self):
-        for number, text in self.queries.items():
+        for query, text in self.queries.items():
             seconds, rows = self.run(text)
-            yield (number, None, None, rows) if seconds is None else (number, seconds, rows, None)
+            yield (query, None, None, rows) if seconds is None else (query, seconds, rows, None)
 
     def stop(self):
         super().stop()

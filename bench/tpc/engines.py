@@ -1,4 +1,4 @@
-"""One engine as a process: engines.py NAME FOLDER. Reads a query as a JSON string a line, answers {"seconds", "rows"} or {"error"}."""
+"""One engine as a process: engines.py NAME BENCHMARK FOLDER. Reads a query as a JSON string a line, answers {"seconds", "rows"} or {"error"}."""
 
 import json
 import os
@@ -6,36 +6,36 @@ import sys
 import tempfile
 import time
 
-import tpch
+import benchmarks
 
 
-def duckdb(folder):
+def duckdb(tables, folder):
     import duckdb
 
     connection = duckdb.connect()
     connection.execute("SET threads = 2")
-    for table in tpch.TABLES:
+    for table in tables:
         connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{folder}/{table}/*.parquet')")
     return lambda text: len(connection.execute(text).fetchall())
 
 
-def datafusion(folder):
+def datafusion(tables, folder):
     """Plain DataFusion of the version that Firesteel is built on, through its Python package."""
     from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
 
     config = SessionConfig().with_target_partitions(2).with_batch_size(int(os.environ.get("DATAFUSION_BATCH_SIZE", "8192")))
     context = SessionContext(config, RuntimeEnvBuilder())
-    for table in tpch.TABLES:
+    for table in tables:
         context.register_parquet(table, f"{folder}/{table}")
     return lambda text: sum(batch.num_rows for batch in context.sql(text).collect())
 
 
-def spark(folder):
+def spark(tables, folder):
     memory = os.environ.get("SPARK_BENCH_MEMORY", "6g")
-    return spark_session(folder, "local[2]", {"spark.driver.memory": memory})
+    return spark_session(tables, folder, "local[2]", {"spark.driver.memory": memory})
 
 
-def spark_cluster(folder):
+def spark_cluster(tables, folder):
     """Two executor processes of one core, on this machine."""
     import pyspark
 
@@ -44,10 +44,10 @@ def spark_cluster(folder):
     memory = int(os.environ["BENCH_EXECUTOR_MIB"])
     # Spark adds an overhead to an executor's heap where a container limits it: the heap leaves room for that.
     settings = {"spark.driver.memory": "2g", "spark.executor.memory": f"{memory * 10 // 11}m"}
-    return spark_session(folder, f"local-cluster[2,1,{memory}]", settings)
+    return spark_session(tables, folder, f"local-cluster[2,1,{memory}]", settings)
 
 
-def spark_session(folder, master, settings):
+def spark_session(tables, folder, master, settings):
     from pyspark.sql import SparkSession
 
     scratch = tempfile.mkdtemp(prefix="spark-bench-")
@@ -62,10 +62,10 @@ def spark_session(folder, master, settings):
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
     )
-    return with_views(session, folder)
+    return with_views(session, tables, folder)
 
 
-def sail(folder):
+def sail(tables, folder):
     os.environ.setdefault("SAIL_EXECUTION__DEFAULT_PARALLELISM", "2")
     from pysail.spark import SparkConnectServer
     from pyspark.sql import SparkSession
@@ -73,13 +73,13 @@ def sail(folder):
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
     _, port = server.listening_address
-    run = with_views(SparkSession.builder.remote(f"sc://127.0.0.1:{port}").getOrCreate(), folder)
+    run = with_views(SparkSession.builder.remote(f"sc://127.0.0.1:{port}").getOrCreate(), tables, folder)
     run.server = server  # Keeps it alive.
     return run
 
 
-def with_views(session, folder):
-    for table in tpch.TABLES:
+def with_views(session, tables, folder):
+    for table in tables:
         session.read.parquet(f"{folder}/{table}").createOrReplaceTempView(table)
 
     def run(text):
@@ -88,7 +88,7 @@ def with_views(session, folder):
     return run
 
 
-def main(name, folder):
+def main(name, benchmark, folder):
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # What engines print must not get among the answers.
 
@@ -96,7 +96,8 @@ def main(name, folder):
         answers.write(json.dumps(value) + "\n")
         answers.flush()
 
-    run = {"duckdb": duckdb, "datafusion": datafusion, "spark": spark, "spark-cluster": spark_cluster, "sail": sail}[name](folder)
+    engine = {"duckdb": duckdb, "datafusion": datafusion, "spark": spark, "spark-cluster": spark_cluster, "sail": sail}[name]
+    run = engine(benchmarks.BENCHMARKS[benchmark].tables, folder)
     answer({"ready": True})
     for line in sys.stdin:
         began = time.monotonic()
@@ -108,4 +109,4 @@ def main(name, folder):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:4])
