@@ -16,10 +16,11 @@ use firesteel_plan::{SparkConf, conf::keys};
 use firesteel_protocol::{
     PROTOCOL_VERSION, ShuffleId, TaskAttemptId,
     proto::{
-        DriverMessage, ExecutorMessage, Heartbeat, Leaving, Register, Registered,
+        DriverMessage, DriverMessages, ExecutorMessage, ExecutorMessages, Heartbeat, Leaving, Register, Registered,
         driver_message::Message as FromDriver, executor_message::Message as ToDriver, executor_server::ExecutorServer,
     },
 };
+use futures::StreamExt;
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -43,6 +44,8 @@ use crate::{
 
 /// Messages on their way into a stream; those that must not be lost are kept in the outbox.
 const UNDER_WAY: usize = 64;
+/// The end of a task may be told so late while the executor has others to begin.
+const LINGER: Duration = Duration::from_millis(1);
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A driver that accepts the stream must answer the registration within this.
@@ -219,8 +222,9 @@ impl Agent {
         if stream.send(self.register()).await.is_err() {
             return Ended::Lost("the stream closed".to_owned());
         }
-        let mut incoming = match self.driver.client().attach(ReceiverStream::new(outgoing)).await {
-            Ok(answer) => answer.into_inner(),
+        let outgoing = ReceiverStream::new(outgoing).ready_chunks(UNDER_WAY).map(|messages| ExecutorMessages { messages });
+        let mut incoming = match self.driver.client().attach(outgoing).await {
+            Ok(answer) => Incoming { stream: answer.into_inner(), rest: Vec::new().into_iter() },
             Err(status) => return self.broken(at, &status),
         };
         let first = tokio::time::timeout(REGISTERED_WITHIN, incoming.message()).await;
@@ -251,7 +255,7 @@ impl Agent {
         };
         tokio::select! {
             ended = self.talk(at, &tasks, &reporter, &stream, &mut incoming, beat) => ended,
-            () = self.pump(&reporter, &stream) => Ended::Lost("the stream closed".to_owned()),
+            () = self.pump(&tasks, &reporter, &stream) => Ended::Lost("the stream closed".to_owned()),
         }
     }
 
@@ -290,13 +294,21 @@ impl Agent {
     }
 
     /// Puts what is to be said on the stream, in order. Ends when the stream does.
-    async fn pump(&self, reporter: &Reporter, stream: &mpsc::Sender<ExecutorMessage>) {
+    async fn pump(&self, tasks: &Tasks, reporter: &Reporter, stream: &mpsc::Sender<ExecutorMessage>) {
         let mut next = 1;
         loop {
             let message = self.outbox.next(reporter, next).await;
-            next = message.number + 1;
-            if stream.send(message).await.is_err() {
-                return;
+            // Nobody waits for the end of a task while others are here that can begin: several ends go in one message.
+            if matches!(message.message, Some(ToDriver::TaskFinished(_))) && tasks.waiting() > 0 {
+                tokio::time::sleep(LINGER).await;
+            }
+            let mut said = Some(message);
+            while let Some(message) = said {
+                next = message.number + 1;
+                if stream.send(message).await.is_err() {
+                    return;
+                }
+                said = self.outbox.look(reporter, next);
             }
         }
     }
@@ -307,7 +319,7 @@ impl Agent {
         tasks: &Arc<Tasks>,
         reporter: &Reporter,
         stream: &mpsc::Sender<ExecutorMessage>,
-        incoming: &mut Streaming<DriverMessage>,
+        incoming: &mut Incoming,
         beat: Duration,
     ) -> Ended {
         let mut beats = interval(beat);
@@ -370,7 +382,7 @@ impl Agent {
         &self,
         stream: &mpsc::Sender<ExecutorMessage>,
         tasks: &Arc<Tasks>,
-        incoming: &mut Streaming<DriverMessage>,
+        incoming: &mut Incoming,
     ) {
         let heard = async {
             let mut beats = interval(Duration::from_millis(100));
@@ -521,6 +533,25 @@ impl Agent {
 fn memory_in_use(tasks: &Tasks) -> u64 {
     let memory = tasks.env().session.memory().usage();
     (memory.execution + memory.storage) as u64
+}
+
+/// What the driver says, message by message.
+struct Incoming {
+    stream: Streaming<DriverMessages>,
+    rest: std::vec::IntoIter<DriverMessage>,
+}
+
+impl Incoming {
+    /// May be dropped while it waits: nothing is lost.
+    async fn message(&mut self) -> Result<Option<DriverMessage>, Status> {
+        loop {
+            if let Some(message) = self.rest.next() {
+                return Ok(Some(message));
+            }
+            let Some(more) = self.stream.message().await? else { return Ok(None) };
+            self.rest = more.messages.into_iter();
+        }
+    }
 }
 
 struct AbortOnDrop(JoinHandle<()>);

@@ -130,16 +130,17 @@ impl Outbox {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(message) = self.look(session.session, number) {
+            if let Some(message) = self.look(session, number) {
                 return message;
             }
             changed.await;
         }
     }
 
-    fn look(&self, session: u64, number: u64) -> Option<ExecutorMessage> {
+    /// As [`Self::next`], without waiting.
+    pub fn look(&self, session: &Reporter, number: u64) -> Option<ExecutorMessage> {
         let state = self.state.lock();
-        if state.session != session {
+        if state.session != session.session {
             return None;
         }
         let at = usize::try_from(number.saturating_sub(state.first)).ok()?;

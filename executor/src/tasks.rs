@@ -35,6 +35,7 @@ pub struct Tasks {
     client: BlockClient,
     runtime: Handle,
     slots: Arc<Semaphore>,
+    number_of_slots: usize,
     running: Mutex<HashMap<u64, Running>>,
 }
 
@@ -54,8 +55,9 @@ impl Tasks {
         runtime: Handle,
         slots: u32,
     ) -> Self {
-        let slots = Arc::new(Semaphore::new(slots.max(1) as usize));
-        Self { executor, address, env, driver, client, runtime, slots, running: Mutex::default() }
+        let number_of_slots = slots.max(1) as usize;
+        let slots = Arc::new(Semaphore::new(number_of_slots));
+        Self { number_of_slots, executor, address, env, driver, client, runtime, slots, running: Mutex::default() }
     }
 
     pub fn runtime(&self) -> &Handle {
@@ -156,6 +158,11 @@ impl Tasks {
 
     pub fn kill_all(&self) {
         self.running.lock().values().for_each(|running| running.cancel.cancel());
+    }
+
+    /// Tasks that are here and have no slot yet.
+    pub fn waiting(&self) -> usize {
+        if self.slots.available_permits() > 0 { 0 } else { self.count().saturating_sub(self.number_of_slots) }
     }
 
     pub fn count(&self) -> usize {

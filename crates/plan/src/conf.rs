@@ -111,6 +111,7 @@ conf_keys! {
     EXECUTOR_MAX_FAILURES = "spark.executor.maxNumFailures", Int, "", "Executor failures after which running jobs fail. Not set: twice the number of executors asked for (with dynamic allocation, of spark.dynamicAllocation.maxExecutors), at least 3.";
     EXECUTOR_FAILURES_VALIDITY = "spark.executor.failuresValidityInterval", Millis, "", "Executor failures older than this no longer count. Not set: they count for ever.";
     NO_EXECUTORS_TIMEOUT = "firesteel.scheduler.noExecutorsTimeout", Duration, "300s", "Jobs fail when there has been no executor for this long.";
+    TASKS_AHEAD = "firesteel.scheduler.tasksAhead", Int, "64", "Tasks that an executor is given beyond its slots, so that it need not wait for the driver between two: only in large stages whose tasks take no more than 4 ms, when no other stage has tasks to launch, and without speculation. 0: none; at most 1024.";
     EXCLUDE_ON_FAILURE = "spark.excludeOnFailure.enabled", Bool, "false", "Whether executors and nodes on which tasks failed get no further ones; the two keys after this one overrule it, each for its level.";
     EXCLUDE_TASK_AND_STAGE = "spark.excludeOnFailure.taskAndStage.enabled", Bool, "", "Whether they are excluded for the task, or for the rest of the stage. Not set: as spark.excludeOnFailure.enabled.";
     EXCLUDE_APPLICATION = "spark.excludeOnFailure.application.enabled", Bool, "", "Whether they are excluded for all tasks for a time. Not set: as spark.excludeOnFailure.enabled.";

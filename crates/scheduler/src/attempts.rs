@@ -98,6 +98,7 @@ impl Scheduler {
         };
         outputs.register(id, home, &output.sizes);
         let slower = stage.tasks.succeeded(id.task.partition, id.attempt);
+        stage.quickness.add(self.now.saturating_sub(attempt.launched_at), attempt.before);
         if self.config.speculation.is_some() {
             let ran_for = self.now.saturating_sub(attempt.launched_at);
             stage.durations.add(ran_for);

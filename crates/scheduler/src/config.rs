@@ -37,6 +37,8 @@ pub struct SchedulerConfig {
     pub kill_timeout_ms: Option<u64>,
     /// `spark.dynamicAllocation.enabled`: further executors may come when those that are there do not serve.
     pub dynamic_allocation: bool,
+    /// `firesteel.scheduler.tasksAhead`: tasks that an executor may be given beyond its slots while they take few milliseconds.
+    pub tasks_ahead: u32,
     /// `spark.scheduler.numCancelledJobGroupsToTrack`: of groups that were cancelled with their future jobs, how many are
     /// remembered.
     pub cancelled_groups: usize,
@@ -211,6 +213,7 @@ impl Default for SchedulerConfig {
             pools: PoolsConfig::default(),
             kill_timeout_ms: None,
             dynamic_allocation: false,
+            tasks_ahead: 64,
             cancelled_groups: 1000,
         }
     }

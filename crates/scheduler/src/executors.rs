@@ -180,6 +180,25 @@ impl Executors {
         if executor.takes_tasks() && self.is_alive(index) { executor.free_slots() } else { 0 }
     }
 
+    /// How many more attempts bring one that takes tasks to so many beyond its slots.
+    pub(crate) fn room(&self, index: u32, beyond: u32) -> u32 {
+        let executor = &self.all[index as usize];
+        let most = executor.slots.saturating_add(beyond);
+        let takes = executor.takes_tasks() && self.is_alive(index);
+        if takes { most.saturating_sub(executor.attempts.len() as u32) } else { 0 }
+    }
+
+    /// Attempts that each of its slots has by now.
+    pub(crate) fn tasks_a_slot(&self, index: u32) -> u32 {
+        let executor = &self.all[index as usize];
+        executor.attempts.len() as u32 / executor.slots.max(1)
+    }
+
+    /// Of those that are there.
+    pub(crate) fn count(&self) -> u32 {
+        self.alive.len() as u32
+    }
+
     /// Executors with free slots, the freest first.
     pub(crate) fn free(&self) -> impl Iterator<Item = u32> {
         self.free.iter().map(|(_, index)| *index)

@@ -17,6 +17,11 @@ use crate::{
 /// How many waiting retries are looked at for one that fits the free executors.
 const MAX_RETRIES_SCANNED: usize = 64;
 
+/// Of the tasks that wait, each executor gets one in so many ahead at the most, and none where that is less than
+/// [`LEAST_AHEAD`].
+const SHARE_AHEAD: u32 = 8;
+const LEAST_AHEAD: u32 = 8;
+
 /// Which slots may be free that were not before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Offer {
@@ -47,10 +52,44 @@ impl Scheduler {
         launched
     }
 
-    fn launch_stage(&mut self, id: StageId, pool: u32, offer: Offer, most: u32, actions: &mut Vec<Action>) -> u32 {
+    /// Gives an executor that does quick tasks some more than it has slots for, many at a time: between two of them it need not
+    /// wait for the driver, and one message carries several. Only where no other stage has a task to launch, which would have
+    /// to wait for them, and while there are so many tasks that nobody else goes without.
+    pub(crate) fn launch_ahead(&mut self, executor: u32, actions: &mut Vec<Action>) {
+        if self.config.tasks_ahead == 0 || self.config.speculation.is_some() {
+            return;
+        }
+        let mut turns = self.pools.iter();
+        let (Some(turn), None) = (turns.next(), turns.next()) else { return };
+        drop(turns);
+        let Some(stage) = self.stages.get(&turn.stage).filter(|stage| stage.runs_ahead()) else { return };
+        let share = stage.tasks.pending() / (SHARE_AHEAD * self.executors.count().max(1));
+        let most = self.config.tasks_ahead.min(share);
+        let room = self.executors.room(executor, most);
+        if most < LEAST_AHEAD || room < most / 2 {
+            return;
+        }
+        if let Some(mut slots) = self.slots(turn.stage, turn.pool, Offer::Executor(executor), room, actions) {
+            while slots.most > 0
+                && let Some(task) = slots.stage.tasks.take_fresh()
+            {
+                slots.start(task, executor, false);
+            }
+        }
+        self.update_turn(turn.stage);
+    }
+
+    fn slots<'a>(
+        &'a mut self,
+        id: StageId,
+        pool: u32,
+        offer: Offer,
+        most: u32,
+        actions: &'a mut Vec<Action>,
+    ) -> Option<Slots<'a>> {
         let Self { now, config, pools, stages, executors, attempts, next_attempt, .. } = self;
-        let Some(stage) = stages.get_mut(&id) else { return 0 };
-        let mut slots = Slots {
+        let stage = stages.get_mut(&id)?;
+        Some(Slots {
             now: *now,
             config,
             offer,
@@ -63,7 +102,11 @@ impl Scheduler {
             actions,
             most,
             nearest: None,
-        };
+        })
+    }
+
+    fn launch_stage(&mut self, id: StageId, pool: u32, offer: Offer, most: u32, actions: &mut Vec<Action>) -> u32 {
+        let Some(mut slots) = self.slots(id, pool, offer, most, actions) else { return 0 };
         slots.launch_retries();
         if slots.stage.tasks.has_preferences() {
             slots.launch_by_place();
@@ -219,6 +262,7 @@ impl Slots<'_> {
         let attempt_number =
             if speculative { stage.tasks.copied(task, number) } else { stage.tasks.launched(task, number) };
         stage.began = true;
+        let before = self.executors.tasks_a_slot(executor);
         self.executors.occupy(executor, number);
         self.pools.launched(self.pool);
         self.attempts.insert(
@@ -230,6 +274,7 @@ impl Slots<'_> {
                 shuffle: stage.spec.output.shuffle(),
                 pool: self.pool,
                 launched_at: self.now,
+                before,
                 records: 0,
             },
         );

@@ -72,6 +72,8 @@ pub(crate) struct Attempt {
     /// The pool that its slot counts for.
     pub pool: u32,
     pub launched_at: u64,
+    /// Attempts that go before it in its slot.
+    pub before: u32,
     /// Rows that it has read, as far as told.
     pub records: u64,
 }
@@ -160,6 +162,9 @@ impl Scheduler {
             offer = Offer::All;
         }
         let launched = self.launch_tasks(offer, actions);
+        if let Offer::Executor(executor) = offer {
+            self.launch_ahead(executor, actions);
+        }
         if self.watch_unschedulable(&launched, actions) {
             self.launch_tasks(Offer::All, actions);
         }

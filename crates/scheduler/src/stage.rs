@@ -47,6 +47,8 @@ pub(crate) struct Stage {
     pub durations: Median,
     /// How fast they read rows; kept only for speculation.
     pub pace: Pace,
+    /// How long a slot is busy with one of its tasks.
+    pub quickness: Quickness,
     /// Its entry in the pool, if it has one.
     pub turn: Option<Turn>,
 }
@@ -70,6 +72,7 @@ impl Stage {
             needs_lazy_parents: false,
             durations: Median::default(),
             pace: Pace::default(),
+            quickness: Quickness::default(),
             turn: None,
             tasks,
             spec,
@@ -90,6 +93,16 @@ impl Stage {
         self.state == StageState::Running && self.tasks.pending() + self.tasks.copies_wanted() > 0
     }
 
+    /// Whether executors may be given more of its tasks than they have slots: they are quick, any may run anywhere, and none
+    /// has failed.
+    pub fn runs_ahead(&self) -> bool {
+        self.quickness.is_quick()
+            && self.state == StageState::Running
+            && !self.tasks.has_preferences()
+            && self.tasks.retries() == 0
+            && self.failures.is_empty()
+    }
+
     /// Whether no exclusion keeps the task from running there.
     pub fn may_run(&self, rules: Option<&StageExclusion>, task: u32, executor: u32, node: &str) -> bool {
         let Some(rules) = rules.filter(|_| !self.failures.is_empty()) else { return true };
@@ -106,5 +119,33 @@ impl Stage {
             done: self.tasks.done(),
             failed_attempts: self.failed_attempts,
         }
+    }
+}
+
+/// The time that a slot spends with a task, as the driver sees it: from the launch to the end, shared with the attempts that
+/// were in the slot before it. Later tasks count more.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Quickness {
+    ended: u64,
+    micros: u64,
+}
+
+impl Quickness {
+    /// Tasks that must have ended before anything can be said.
+    const LEAST: u64 = 32;
+    const REMEMBERED: u64 = 256;
+    const QUICK_MICROS: u64 = 4000;
+
+    pub fn add(&mut self, millis: u64, before: u32) {
+        self.ended += 1;
+        self.micros += millis.saturating_mul(1000) / (u64::from(before) + 1);
+        if self.ended == Self::REMEMBERED {
+            self.ended /= 2;
+            self.micros /= 2;
+        }
+    }
+
+    pub fn is_quick(self) -> bool {
+        self.ended >= Self::LEAST && self.micros / self.ended <= Self::QUICK_MICROS
     }
 }

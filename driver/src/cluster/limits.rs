@@ -10,6 +10,9 @@ use firesteel_scheduler::{
 
 use super::pools::pools;
 
+/// `firesteel.scheduler.tasksAhead` at the most: all that are launched must fit into what a session keeps.
+const MOST_AHEAD: i64 = 1024;
+
 /// `executors`: the most that the application asks for; `dynamic_allocation`: others may come when those do not serve.
 pub fn scheduler_config(conf: &SparkConf, executors: u32, dynamic_allocation: bool) -> SparkResult<SchedulerConfig> {
     let failures = conf.int_if_set(&keys::EXECUTOR_MAX_FAILURES).and_then(|limit| u32::try_from(limit).ok());
@@ -26,6 +29,7 @@ pub fn scheduler_config(conf: &SparkConf, executors: u32, dynamic_allocation: bo
         locality: locality(conf),
         pools: pools(conf)?,
         kill_timeout_ms: kill_timeout(conf)?,
+        tasks_ahead: u32::try_from(conf.int(&keys::TASKS_AHEAD).clamp(0, MOST_AHEAD)).unwrap_or(0),
         cancelled_groups: positive(conf, &keys::CANCELLED_GROUPS)? as usize,
         dynamic_allocation,
     })

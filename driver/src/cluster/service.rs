@@ -6,7 +6,7 @@ use bytes::Bytes;
 use firesteel_protocol::{
     ShuffleId,
     proto::{
-        Chunk, DriverMessage, ExecutorMessage, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_server,
+        Chunk, DriverMessages, ExecutorMessage, ExecutorMessages, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_server,
         executor_message::Message,
     },
 };
@@ -20,6 +20,8 @@ use super::core::{Core, STREAM};
 
 /// A message of an executor: the metrics of a task with very many operators, or sizes for very many reducers.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
+/// Messages that go to an executor in one.
+const AT_A_TIME: usize = 64;
 const CHUNK_BYTES: usize = 1 << 20;
 
 pub struct Service(Arc<Core>);
@@ -32,25 +34,30 @@ impl Service {
 
 #[tonic::async_trait]
 impl driver_server::Driver for Service {
-    type AttachStream = BoxStream<'static, Result<DriverMessage, Status>>;
+    type AttachStream = BoxStream<'static, Result<DriverMessages, Status>>;
     type GetStagePlanStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetMapOutputsStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetHandoverPlanStream = BoxStream<'static, Result<Chunk, Status>>;
 
     async fn attach(
         &self,
-        request: Request<Streaming<ExecutorMessage>>,
+        request: Request<Streaming<ExecutorMessages>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut messages = request.into_inner();
-        let first = messages.message().await?;
-        let Some(ExecutorMessage { message: Some(Message::Register(register)), .. }) = first else {
+        let mut rest = messages.message().await?.unwrap_or_default().messages.into_iter();
+        let Some(ExecutorMessage { message: Some(Message::Register(register)), .. }) = rest.next() else {
             return Err(Status::invalid_argument("the first message must be Register"));
         };
         let (stream, inbox) = mpsc::channel(STREAM);
         let (id, stream) = self.0.register(&register, stream).map_err(Status::failed_precondition)?;
         let core = self.0.clone();
         tokio::spawn(async move {
-            while let Ok(Some(message)) = messages.message().await {
+            loop {
+                let Some(message) = rest.next() else {
+                    let Ok(Some(more)) = messages.message().await else { break };
+                    rest = more.messages.into_iter();
+                    continue;
+                };
                 match core.heard(&id, stream, &message) {
                     Some(true) => {}
                     Some(false) => continue,
@@ -69,7 +76,11 @@ impl driver_server::Driver for Service {
             }
             core.stream_ended(&id, stream);
         });
-        Ok(Response::new(ReceiverStream::new(inbox).boxed()))
+        let batches = ReceiverStream::new(inbox).ready_chunks(AT_A_TIME).map(|messages| {
+            let messages = messages.into_iter().collect::<Result<_, _>>()?;
+            Ok(DriverMessages { messages })
+        });
+        Ok(Response::new(batches.boxed()))
     }
 
     async fn get_stage_plan(

@@ -28,8 +28,8 @@ use firesteel_plan::SparkConf;
 use firesteel_protocol::{
     AUTH_HEADER, ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId,
     proto::{
-        self, Chunk, DriverMessage, ExecutorMessage, HandoverPlan, HandoverRequest, LaunchTask, MapOutputs,
-        MapOutputsRequest, OutputLocation, Registered, ShuffleInput, StagePlanRequest, TaskFailure, TaskMetrics,
+        self, Chunk, DriverMessage, DriverMessages, ExecutorMessage, ExecutorMessages, HandoverPlan, HandoverRequest,
+        LaunchTask, MapOutputs, MapOutputsRequest, OutputLocation, Registered, ShuffleInput, StagePlanRequest, TaskFailure, TaskMetrics,
         TaskOutput,
         driver_message::Message as ToExecutor,
         driver_server::{Driver, DriverServer},
@@ -97,14 +97,14 @@ fn chunks(bytes: Bytes) -> BoxStream<'static, Result<Chunk, Status>> {
 
 #[tonic::async_trait]
 impl Driver for Service {
-    type AttachStream = ReceiverStream<Result<DriverMessage, Status>>;
+    type AttachStream = BoxStream<'static, Result<DriverMessages, Status>>;
     type GetStagePlanStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetMapOutputsStream = BoxStream<'static, Result<Chunk, Status>>;
     type GetHandoverPlanStream = BoxStream<'static, Result<Chunk, Status>>;
 
     async fn attach(
         &self,
-        request: Request<Streaming<ExecutorMessage>>,
+        request: Request<Streaming<ExecutorMessages>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         if request.metadata().get(AUTH_HEADER).is_none_or(|token| token.as_bytes() != TOKEN.as_bytes()) {
             return Err(Status::unauthenticated("wrong token"));
@@ -114,7 +114,7 @@ impl Driver for Service {
         }
         let mut messages = request.into_inner();
         let (tell, told) = mpsc::channel(1000);
-        let first = messages.message().await?.and_then(|m| m.message);
+        let first = messages.message().await?.and_then(|m| m.messages.into_iter().next()?.message);
         let Some(FromExecutor::Register(register)) = first else {
             return Err(Status::invalid_argument("register first"));
         };
@@ -127,12 +127,13 @@ impl Driver for Service {
         self.0.executors.lock().insert(id.clone(), Registration { address: register.address, tell });
         let state = self.0.clone();
         tokio::spawn(async move {
-            while let Ok(Some(message)) = messages.message().await {
-                state.heard(&id, message);
+            while let Ok(Some(more)) = messages.message().await {
+                more.messages.into_iter().for_each(|message| state.heard(&id, message));
             }
             state.lost(&id);
         });
-        Ok(Response::new(ReceiverStream::new(told)))
+        let one_by_one = ReceiverStream::new(told).map_ok(|message| DriverMessages { messages: vec![message] });
+        Ok(Response::new(one_by_one.boxed()))
     }
 
     async fn get_stage_plan(

@@ -153,6 +153,7 @@ pub struct Cluster {
     duplicate_every: u64,
     inline_every: u64,
     random: u64,
+    tasks_ahead: usize,
     pub report: Report,
 }
 
@@ -160,6 +161,7 @@ impl Cluster {
     pub fn new(scenario: &Scenario) -> Self {
         let mut cluster = Self {
             scheduler: Scheduler::new(scenario.config.clone()),
+            tasks_ahead: scenario.config.tasks_ahead as usize,
             now: 0,
             sequence: 0,
             queue: BinaryHeap::new(),
@@ -533,7 +535,8 @@ impl Cluster {
         for (name, slots, occupied) in self.scheduler.executors().alive() {
             let node = &self.nodes[name];
             assert_eq!(occupied, node.occupied.len(), "slots of {name}");
-            assert!(occupied <= slots as usize, "{name} has more tasks than slots");
+            let most = slots as usize + self.tasks_ahead;
+            assert!(occupied <= most, "{name} has more tasks than slots");
         }
     }
 
@@ -622,7 +625,7 @@ impl Cluster {
         let node = self.nodes.get_mut(&executor).expect("an executor");
         assert!(!node.draining, "{executor} is leaving and got a task");
         assert!(node.occupied.insert(id.attempt));
-        assert!(node.occupied.len() <= node.slots as usize);
+        assert!(node.occupied.len() <= node.slots as usize + self.tasks_ahead);
         if node.alive {
             node.running.insert(id.attempt, Running { id, inputs: vec![] });
             self.send(at, Message::Start(executor, id.attempt));
