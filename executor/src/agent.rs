@@ -222,7 +222,8 @@ impl Agent {
         if stream.send(self.register()).await.is_err() {
             return Ended::Lost("the stream closed".to_owned());
         }
-        let outgoing = ReceiverStream::new(outgoing).ready_chunks(UNDER_WAY).map(|messages| ExecutorMessages { messages });
+        let outgoing =
+            ReceiverStream::new(outgoing).ready_chunks(UNDER_WAY).map(|messages| ExecutorMessages { messages });
         let mut incoming = match self.driver.client().attach(outgoing).await {
             Ok(answer) => Incoming { stream: answer.into_inner(), rest: Vec::new().into_iter() },
             Err(status) => return self.broken(at, &status),
@@ -378,12 +379,7 @@ impl Agent {
     }
 
     /// Waits until what was said last has arrived: a heartbeat asks the driver to say so.
-    async fn last_words(
-        &self,
-        stream: &mpsc::Sender<ExecutorMessage>,
-        tasks: &Arc<Tasks>,
-        incoming: &mut Incoming,
-    ) {
+    async fn last_words(&self, stream: &mpsc::Sender<ExecutorMessage>, tasks: &Arc<Tasks>, incoming: &mut Incoming) {
         let heard = async {
             let mut beats = interval(Duration::from_millis(100));
             while !self.outbox.is_empty() {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use firesteel_protocol::{
     ShuffleId,
     proto::{
-        Chunk, DriverMessages, ExecutorMessage, ExecutorMessages, HandoverRequest, MapOutputsRequest, StagePlanRequest, driver_server,
-        executor_message::Message,
+        Chunk, DriverMessages, ExecutorMessage, ExecutorMessages, HandoverRequest, MapOutputsRequest, StagePlanRequest,
+        driver_server, executor_message::Message,
     },
 };
 use futures::{StreamExt, stream, stream::BoxStream};

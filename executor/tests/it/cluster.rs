@@ -29,8 +29,8 @@ use firesteel_protocol::{
     AUTH_HEADER, ExecutorId, ShuffleId, StageId, TaskAttemptId, TaskId,
     proto::{
         self, Chunk, DriverMessage, DriverMessages, ExecutorMessage, ExecutorMessages, HandoverPlan, HandoverRequest,
-        LaunchTask, MapOutputs, MapOutputsRequest, OutputLocation, Registered, ShuffleInput, StagePlanRequest, TaskFailure, TaskMetrics,
-        TaskOutput,
+        LaunchTask, MapOutputs, MapOutputsRequest, OutputLocation, Registered, ShuffleInput, StagePlanRequest,
+        TaskFailure, TaskMetrics, TaskOutput,
         driver_message::Message as ToExecutor,
         driver_server::{Driver, DriverServer},
         executor_message::Message as FromExecutor,

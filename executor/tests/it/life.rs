@@ -12,6 +12,7 @@ use firesteel_protocol::{
     ShuffleId,
     proto::{self, FetchBlocksRequest, driver_message::Message as ToExecutor},
 };
+use futures::TryStreamExt;
 
 use crate::{
     cluster::{Cluster, ClusterOptions, executor_options},
@@ -58,7 +59,7 @@ async fn blocks_are_not_served_without_the_token() {
     };
     for token in ["", "a wrong one", "a secret of the test", "a secret of the tests!"] {
         let client = BlockClient::new(token, Duration::from_secs(1)).unwrap();
-        let status = client.fetch(&executor, request.clone()).await.unwrap_err();
+        let status = client.fetch(&executor, request.clone()).await.err().unwrap();
         assert_eq!(status.code(), tonic::Code::Unauthenticated, "{token:?}");
     }
     let client = BlockClient::new(crate::cluster::TOKEN, Duration::from_secs(1)).unwrap();
