@@ -462,13 +462,13 @@ async fn joins_are_the_same() {
                 for (left, right) in
                     [("fact", "dim"), ("dim", "fact"), ("small", "fact"), ("fact", "empty"), ("empty", "dim")]
                 {
-                    let build = async |ctx: SessionContext| joined(&ctx, left, right, join, filtered, hint).await;
+                    let build = async |ctx: SessionContext, hint| joined(&ctx, left, right, join, filtered, hint).await;
                     let name = format!("{left} {join} join {right}, filtered: {filtered}, {conf:?}, {hint:?}");
-                    let plan = build(tables.cluster(conf).await).await.create_physical_plan().await.unwrap();
+                    let plan = build(tables.cluster(conf).await, hint).await.create_physical_plan().await.unwrap();
                     merges += usize::from(display(&plan).contains("SortMergeJoin"));
                     let got = cluster.run(plan.clone()).await;
                     let got = got.unwrap_or_else(|e| panic!("{name}: {e:?}\n{}", display(&plan)));
-                    let expected = build(tables.alone().await).await.collect().await.unwrap();
+                    let expected = build(tables.alone().await, None).await.collect().await.unwrap();
                     let (mut got, mut expected) = (rows(&got), rows(&expected));
                     got.sort();
                     expected.sort();

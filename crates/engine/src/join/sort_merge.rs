@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use arrow::{compute::SortOptions, datatypes::DataType};
 use datafusion::{
-    common::Result,
-    physical_expr::{LexOrdering, PhysicalSortExpr},
+    common::{
+        JoinSide, Result,
+        tree_node::{Transformed, TreeNode},
+    },
+    physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{
         ExecutionPlan,
-        joins::{HashJoinExec, SortMergeJoinExec},
+        joins::{HashJoinExec, SortMergeJoinExec, utils::JoinFilter},
         projection::{ProjectionExec, ProjectionExpr},
         sorts::sort::SortExec,
     },
@@ -76,15 +79,35 @@ fn merge_of(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let on = join.on().to_vec();
     let order = vec![ORDER; on.len()];
-    let (filter, join_type, nulls) = (join.filter().cloned(), *join.join_type(), join.null_equality());
+    let filter = join.filter().map(left_columns_first).transpose()?;
+    let (join_type, nulls) = (*join.join_type(), join.null_equality());
     let merge = Arc::new(SortMergeJoinExec::try_new(left, right, on, filter, join_type, order, nulls)?);
     let Some(columns) = join.projection.as_deref() else { return Ok(merge) };
     let schema = merge.schema();
     let exprs = columns.iter().map(|at| {
         let name = schema.field(*at).name();
-        ProjectionExpr::new(Arc::new(datafusion::physical_expr::expressions::Column::new(name, *at)), name.clone())
+        ProjectionExpr::new(Arc::new(Column::new(name, *at)), name.clone())
     });
     Ok(Arc::new(ProjectionExec::try_new(exprs.collect::<Vec<_>>(), merge)?))
+}
+
+/// The same filter over a row that has the left side's columns before the right side's. DataFusion's merge makes such a row,
+/// whatever order the filter has them in: that of a join whose sides have changed places is another one.
+fn left_columns_first(filter: &JoinFilter) -> Result<JoinFilter> {
+    let indices = filter.column_indices();
+    let mut order: Vec<usize> = (0..indices.len()).collect();
+    order.sort_by_key(|at| indices[*at].side != JoinSide::Left);
+    let mut place = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, from)| place[*from] = to);
+    let moved = filter.expression().clone().transform_up(|expr| {
+        Ok(match expr.downcast_ref::<Column>() {
+            Some(column) => Transformed::yes(Arc::new(Column::new(column.name(), place[column.index()])) as _),
+            None => Transformed::no(expr),
+        })
+    })?;
+    let schema = Arc::new(filter.schema().project(&order)?);
+    let indices = order.into_iter().map(|at| indices[at].clone()).collect();
+    Ok(JoinFilter::new(moved.data, indices, schema))
 }
 
 /// Whether DataFusion's merge compares keys of this type.

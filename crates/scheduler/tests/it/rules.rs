@@ -1,7 +1,9 @@
 //! Jobs, stages, slots and attempts, rule by rule.
 
 use firesteel_protocol::{ExecutorId, ShuffleId};
-use firesteel_scheduler::{Action, Event, JobFailure, JobSpec, Preference, StageState, TaskFailure, TaskOutput};
+use firesteel_scheduler::{
+    Action, Event, JobFailure, JobSpec, Preference, SchedulerConfig, StageState, TaskFailure, TaskOutput,
+};
 
 use crate::{
     cluster::query_error,
@@ -10,7 +12,7 @@ use crate::{
 
 #[test]
 fn more_partitions_than_slots() {
-    let mut hand = Hand::new();
+    let mut hand = Hand::with(SchedulerConfig { tasks_ahead: 0, ..SchedulerConfig::default() });
     hand.executor("a", 1);
     hand.submit(job(1, vec![map(0, &[], 400), result(1, &[0], 400)]));
     let mut launches = 0;
