@@ -9,19 +9,17 @@ import dataclasses
 import fnmatch
 import hashlib
 import json
-import os
 import pathlib
 import re
-import shutil
-import subprocess
 import sys
 import zipfile
 
-VERSION = "4.2.0"
-ARTIFACT = f"org.apache.spark:spark-sql_2.13:{VERSION}:jar:tests"
 HERE = pathlib.Path(__file__).resolve().parent
-CACHE = pathlib.Path(os.environ["FIRESTEEL_CACHE"]) / "golden"
-FOLDER = CACHE / VERSION
+sys.path.insert(0, str(HERE.parent / "oracle"))
+import spark_tests
+from spark_tests import FOLDER, VERSION
+
+CACHE = FOLDER.parent
 RESULTS = FOLDER / "sql-tests/results"
 INPUTS = FOLDER / "sql-tests/inputs"
 TEST_DATA = FOLDER / "test-data"
@@ -48,23 +46,10 @@ class Block:
 
 
 def fetch():
-    """Downloads Spark's test-jar with Maven, once, and unpacks what is needed of it."""
+    """Unpacks what is needed of Spark's test-jar, once."""
     if (FOLDER / ".complete").exists():
         return
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    jar = FOLDER / f"spark-sql_2.13-{VERSION}-tests.jar"
-    if not jar.exists():
-        if shutil.which("mvn") is None:
-            sys.exit(
-                f"conformance: Maven downloads Spark's golden files, and there is no mvn. Install it (Debian: apt-get install maven), or"
-                f" put the jar {ARTIFACT} of Maven Central at {jar}"
-            )
-        print(f"downloading {ARTIFACT}", file=sys.stderr)
-        command = ["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={ARTIFACT}", f"-DoutputDirectory={FOLDER}"]
-        ended = subprocess.run(command, cwd=FOLDER, stdin=subprocess.DEVNULL)
-        if ended.returncode != 0 or not jar.exists():
-            sys.exit(f"conformance: Maven did not bring {ARTIFACT}")
-    with zipfile.ZipFile(jar) as content:
+    with zipfile.ZipFile(spark_tests.jar()) as content:
         wanted = [n for n in content.namelist() if n.startswith(("sql-tests/", "test-data/"))]
         content.extractall(FOLDER, wanted)
     (FOLDER / ".complete").touch()

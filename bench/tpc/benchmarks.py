@@ -5,20 +5,17 @@
 TPC-H's queries are in the repository. Those of TPC-DS are read from Spark's test-jar, which Maven downloads once.
 """
 
-import functools
 import json
-import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-CACHE = pathlib.Path(os.environ.get("FIRESTEEL_CACHE", pathlib.Path.home() / ".cache/firesteel"))
-SPARK = "4.2.0"
-TEST_JAR = f"org.apache.spark:spark-sql_2.13:{SPARK}:jar:tests"
+sys.path.insert(0, str(ROOT / "oracle"))
+import spark_tests
+from spark_tests import CACHE
 
 
 class Benchmark:
@@ -61,7 +58,7 @@ def tpch_queries(scale):
 
 def tpcds_queries(_scale, folder="tpcds"):
     """All 99 queries, of which four have two variants (a and b)."""
-    with zipfile.ZipFile(test_jar()) as jar:
+    with zipfile.ZipFile(spark_tests.jar()) as jar:
         texts = {name: jar.read(name).decode() for name in jar.namelist() if re.fullmatch(rf"{re.escape(folder)}/q\w+\.sql", name)}
     # The generator calls one column as the specification does since its version 2.
     column = re.compile(r"\bc_last_review_date\b")
@@ -78,20 +75,6 @@ def query_name(text):
     """q05a of 5a, q5a or q05a."""
     number, variant = re.fullmatch(r"q?0*(\d+)(.*)", text).groups()
     return f"q{int(number):02}{variant}"
-
-
-@functools.cache
-def test_jar():
-    folder = CACHE / "golden" / SPARK
-    jar = folder / f"spark-sql_2.13-{SPARK}-tests.jar"
-    if not jar.exists():
-        if shutil.which("mvn") is None:
-            sys.exit(f"The queries of TPC-DS are in {TEST_JAR}, which Maven downloads, and there is no mvn. Install it (Debian: apt-get"
-                     f" install maven), or put the jar of Maven Central at {jar}")
-        folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["mvn", "-q", "-B", "dependency:copy", f"-Dartifact={TEST_JAR}", f"-DoutputDirectory={folder}"], cwd=folder,
-                       stdin=subprocess.DEVNULL, check=True)
-    return jar
 
 
 def timings(lines):
