@@ -49,6 +49,13 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             arrow::error::ArrowError::ParquetError(message) => unreadable(message),
             other => SparkError::internal(other),
         },
+        DataFusionError::Execution(message) if message == "Scalar subquery returned more than one row" => {
+            SparkError::new(
+                "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+                "21000",
+                "More than one row returned by a subquery used as an expression.",
+            )
+        }
         DataFusionError::Internal(message) => SparkError::internal(message),
         other => SparkError::internal(other),
     }

@@ -207,6 +207,7 @@ impl EngineSession {
             .with_config(self.config_for(&self.conf()))
             .with_runtime_env(self.0.runtime.clone())
             .with_default_features()
+            .with_analyzer_rules(crate::optimize::analyzer_rules())
             .with_optimizer_rules(crate::optimize::rules(self.0.mode))
             .with_physical_optimizer_rules(self.physical_rules())
             .with_query_planner(Arc::new(crate::exchange::Planner))

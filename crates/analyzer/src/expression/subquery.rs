@@ -1,15 +1,15 @@
 //! Subqueries in expressions: scalar, IN and EXISTS, correlated or not.
 //!
-//! Where a predicate only decides which rows stay, IN and EXISTS become DataFusion's own predicates, which it plans as
-//! semi, anti and mark joins. Where their value is seen (a SELECT list, under NOT, in CASE), unknown must stay apart from
-//! false, which those joins do not do: there they are counted with scalar subqueries.
+//! Where a predicate only decides which rows stay, IN and EXISTS become predicates that are planned as semi, anti and mark
+//! joins. Where their value is seen (a SELECT list, under NOT, in CASE), unknown must stay apart from false, which those
+//! joins do not do: there they are counted with scalar subqueries. The engine's rules make the joins.
 
 use std::sync::Arc;
 
 use datafusion::{
     common::{
         Column, Spans,
-        tree_node::{Transformed, TreeNode},
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     functions_aggregate::expr_fn::count,
     logical_expr::{
@@ -20,7 +20,7 @@ use datafusion::{
     scalar::ScalarValue,
 };
 use firesteel_functions::{Typed, coercion, operators, types};
-use firesteel_plan::{DataType, Expr, Relation, SparkError, SparkResult, expr::BinaryOp};
+use firesteel_plan::{DataType, Expr, ExprKind, Relation, SparkError, SparkResult, expr::BinaryOp};
 
 use super::{Clause, Env, Position, boolean, when};
 use crate::{
@@ -32,7 +32,13 @@ use crate::{
 impl Analyzer<'_> {
     fn subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Planned> {
         let inner = RelEnv { outer: Some(env), windows: None, hints: None, ..*env.rel };
-        self.relation(relation, &inner)?.exact()
+        let planned = self.relation(relation, &inner)?.exact()?;
+        let outer = outer_columns(&planned.plan).map_err(errors::from_datafusion)?;
+        if !outer.is_empty() {
+            let outer: Vec<String> = outer.into_iter().map(|column| name_around(&column, env)).collect();
+            self.outer_columns.borrow_mut().insert(std::ptr::from_ref(relation), outer.join(", "));
+        }
+        Ok(planned)
     }
 
     pub(super) fn scalar_subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Typed> {
@@ -41,9 +47,6 @@ impl Analyzer<'_> {
             return Err(errors::scalar_subquery_columns(planned.scope.attributes.len()));
         };
         let data_type = attribute.data_type.clone();
-        if !planned.plan.all_out_ref_exprs().is_empty() && !has_one_row(&planned.plan) {
-            return Err(SparkError::unsupported("a correlated scalar subquery that does not aggregate to one row"));
-        }
         Ok(Typed::new(DfExpr::ScalarSubquery(wrap(planned.plan)), data_type, true))
     }
 
@@ -105,6 +108,13 @@ impl Analyzer<'_> {
             right.push(coercion::implicit(ctx, column_value, &common)?);
         }
         let nullable = left.iter().chain(&right).any(|v| v.nullable);
+        // Also where the subquery answers nothing.
+        if let ([operand], false) = (operands.as_slice(), planned.scope.attributes.is_empty())
+            && matches!(operand.kind, ExprKind::Literal(firesteel_plan::expr::Literal::Null))
+            && self.null_in_empty
+        {
+            return Ok(boolean(lit(ScalarValue::Boolean(None)), true));
+        }
 
         let correlated = !planned.plan.all_out_ref_exprs().is_empty();
         if let ([operand], [column]) = (left.as_slice(), right.as_slice())
@@ -147,13 +157,16 @@ impl Analyzer<'_> {
             let plan = filter(planned.plan, equal(negated)?)?;
             return Ok(boolean(exists(plan, negated), false));
         }
-        let ([operand], [column]) = (left.as_slice(), right.as_slice()) else {
-            return Err(SparkError::unsupported("IN with several columns outside of a WHERE condition"));
-        };
         let matched = any_rows(filter(planned.plan.clone(), equal(false)?)?)?;
-        let has_null = any_rows(filter(planned.plan.clone(), column.expr.clone().is_null())?)?;
-        let not_empty = any_rows(planned.plan)?;
-        let unknown = has_null.or(operand.expr.clone().is_null().and(not_empty));
+        let unknown = match (left.as_slice(), right.as_slice()) {
+            // For one column nothing of it depends on the outer row's value.
+            ([operand], [column]) => {
+                let has_null = any_rows(filter(planned.plan.clone(), column.expr.clone().is_null())?)?;
+                let not_empty = any_rows(planned.plan)?;
+                has_null.or(operand.expr.clone().is_null().and(not_empty))
+            }
+            _ => any_rows(filter(planned.plan, equal(true)?)?)?,
+        };
         // In a condition unknown must stay unknown: NOT may stand above. Where the value is shown, Spark's existence
         // joins make it false, for NOT IN too.
         let in_condition = !matches!(env.clause, Clause::Select | Clause::OrderBy | Clause::GroupBy | Clause::Other);
@@ -179,9 +192,6 @@ impl Analyzer<'_> {
                     Column::new_unqualified(column.name),
                 )))
             }
-            DfExpr::OuterReferenceColumn(..) => Err(datafusion::error::DataFusionError::External(Box::new(
-                SparkError::unsupported("a reference to a query more than one level around the subquery"),
-            ))),
             other => Ok(Transformed::no(other)),
         })
         .map(|t| t.data)
@@ -205,18 +215,33 @@ impl Analyzer<'_> {
     }
 }
 
-/// Whether the plan answers one row at most by an aggregation without keys.
-fn has_one_row(plan: &LogicalPlan) -> bool {
-    match plan {
-        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
-        LogicalPlan::EmptyRelation(_) => true,
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::Sort(_)
-        | LogicalPlan::Limit(_)
-        | LogicalPlan::SubqueryAlias(_) => plan.inputs().into_iter().all(has_one_row),
-        _ => false,
+/// The outer columns that a plan reads, as often as it does, from its top.
+fn outer_columns(plan: &LogicalPlan) -> datafusion::error::Result<Vec<String>> {
+    let mut names = Vec::new();
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|e| {
+                if let DfExpr::OuterReferenceColumn(_, column) = e {
+                    names.push(column.name.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(names)
+}
+
+/// The name that people use for a column of the queries around.
+fn name_around(column: &str, env: &Env<'_>) -> String {
+    let mut around = Some(env);
+    while let Some(env) = around {
+        let attributes = env.scopes.iter().flat_map(|s| s.attributes.iter().chain(&s.hidden));
+        if let Some(found) = attributes.into_iter().find(|a| a.column == column) {
+            return found.name.clone();
+        }
+        around = env.rel.outer;
     }
+    column.rsplit_once('#').map_or(column, |(name, _)| name).to_owned()
 }
 
 fn wrap(plan: LogicalPlan) -> Subquery {

@@ -43,7 +43,12 @@ impl Analyzer<'_> {
                     hidden: left.scope.hidden.iter().chain(&right.scope.hidden).cloned().collect(),
                 };
                 let scopes = [&both];
-                let expr_env = Env { position: Position::Conjunct, ..Env::new(env, &scopes, Clause::JoinOn) };
+                // The condition of an outer join drops no rows: it says which belong together.
+                let position = match join_type {
+                    JoinType::Inner | JoinType::Cross => Position::Conjunct,
+                    _ => Position::Predicate,
+                };
+                let expr_env = Env { position, ..Env::new(env, &scopes, Clause::JoinOn) };
                 if has_aggregate(e) || has_window(e) {
                     let shown = errors::sql_expr(&self.show(e, &expr_env));
                     let error = SparkError::new(
@@ -117,11 +122,8 @@ impl Analyzer<'_> {
             JoinType::LeftSemi => DfJoinType::LeftSemi,
             JoinType::LeftAnti => DfJoinType::LeftAnti,
         };
-        let has_subquery = condition.as_ref().is_some_and(has_subquery);
-        if has_subquery {
-            if df_type != DfJoinType::Inner {
-                return Err(SparkError::unsupported("a subquery in the condition of an outer join"));
-            }
+        // The join's rule for subqueries knows filters better.
+        if df_type == DfJoinType::Inner && condition.as_ref().is_some_and(has_subquery) {
             let crossed = build(LogicalPlanBuilder::new(left).cross_join(right))?;
             return match condition {
                 Some(condition) => filter_plan(crossed, condition),
@@ -238,7 +240,7 @@ fn joined_scope(left: &Scope, right: &Scope, join_type: JoinType) -> Scope {
     Scope { attributes, hidden }
 }
 
-fn has_subquery(expr: &DfExpr) -> bool {
+pub(super) fn has_subquery(expr: &DfExpr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     expr.exists(|e| Ok(matches!(e, DfExpr::InSubquery(_) | DfExpr::Exists(_) | DfExpr::ScalarSubquery(_))))
         .unwrap_or(false)

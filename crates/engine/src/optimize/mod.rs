@@ -6,6 +6,7 @@ mod join_order;
 mod join_strategy;
 mod selectivity;
 mod semi_join;
+mod unnest;
 mod views;
 
 use std::sync::Arc;
@@ -17,11 +18,18 @@ use datafusion::{
     common::{Result, tree_node::TreeNodeRecursion},
     datasource::source_as_provider,
     logical_expr::LogicalPlan,
-    optimizer::{Optimizer, OptimizerRule},
+    optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule},
     physical_optimizer::{PhysicalOptimizerRule, optimizer::PhysicalOptimizer},
 };
 
 use crate::{ExecutionMode, exchange::KeepAsked, source::FilesTable};
+
+/// DataFusion's rules that make a plan valid, with ours before them.
+pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(unnest::UnnestSubqueries));
+    rules
+}
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

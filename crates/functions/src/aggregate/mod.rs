@@ -2,6 +2,7 @@
 
 mod percentile;
 mod resolve;
+mod single;
 mod sum;
 
 use std::sync::{Arc, LazyLock};
@@ -15,6 +16,7 @@ use firesteel_plan::{SparkError, SparkResult};
 pub(crate) use self::resolve::resolve;
 use self::{
     percentile::{Moments, Percentile},
+    single::SingleValue,
     sum::{CheckedSum, What},
 };
 use crate::{Typed, registry::FunctionDef};
@@ -174,12 +176,20 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(CheckedSum::new("avg_tolerant", What::Average, true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile", true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile_rank", false))),
+        Arc::new(AggregateUDF::new_from_impl(SingleValue::default())),
         Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_skewness"))),
         Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_kurtosis"))),
         datafusion_spark::function::aggregate::collect_list(),
         datafusion_spark::function::aggregate::collect_set(),
     ]
 });
+
+/// The value of a scalar subquery's only row; an error where it has more.
+pub fn single_value() -> Arc<AggregateUDF> {
+    static SINGLE: LazyLock<Arc<AggregateUDF>> =
+        LazyLock::new(|| Arc::new(AggregateUDF::new_from_impl(SingleValue::default())));
+    SINGLE.clone()
+}
 
 fn ours(name: &str) -> SparkResult<Arc<AggregateUDF>> {
     OURS.iter()
