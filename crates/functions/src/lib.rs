@@ -14,6 +14,7 @@ mod datetime;
 pub mod errors;
 pub mod generator;
 pub mod hive;
+pub mod lambda;
 pub mod literal;
 mod numeric;
 pub mod operators;
@@ -25,8 +26,9 @@ pub mod types;
 mod udf;
 pub mod window;
 
-pub use aggregate::{AggregateArgs, ResolvedAggregate};
+pub use aggregate::{AggregateArgs, ResolvedAggregate, single_value};
 pub use arrays::subscript;
+pub use lambda::{HigherOrder, all_higher_order_udfs};
 pub use registry::{FunctionDef, FunctionKind};
 pub use typed::{EvalMode, FunctionContext, Typed};
 pub use udf::{all_udafs, all_udfs, all_udwfs};

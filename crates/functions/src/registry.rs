@@ -13,6 +13,7 @@ use crate::{
     aggregate::{self, AggregateArgs, AggregateKind, ResolvedAggregate},
     coercion, errors,
     generator::{self, Generator, ResolvedGenerator},
+    lambda::HigherOrder,
     udf::call,
     window::{self, ResolvedWindow, WindowKind},
 };
@@ -24,6 +25,8 @@ pub enum FunctionKind {
     /// Only with OVER. Aggregates may have OVER too.
     Window,
     Generator,
+    /// Takes a lambda.
+    HigherOrder,
 }
 
 /// A function under one of its names.
@@ -39,6 +42,7 @@ enum Body {
     Aggregate(AggregateKind),
     Window(WindowKind),
     Generator(Generator),
+    HigherOrder(HigherOrder),
 }
 
 pub(crate) type ScalarFn = fn(&FunctionContext, &'static str, Vec<Typed>) -> SparkResult<Typed>;
@@ -97,6 +101,19 @@ impl FunctionDef {
 
     pub(crate) fn generator(name: &'static str, generator: Generator) -> Self {
         Self { name, kind: FunctionKind::Generator, body: Body::Generator(generator) }
+    }
+
+    pub(crate) fn higher_order(name: &'static str, of: HigherOrder) -> Self {
+        Self { name, kind: FunctionKind::HigherOrder, body: Body::HigherOrder(of) }
+    }
+
+    /// What it is when it has a lambda among its arguments.
+    pub fn with_lambda(&self) -> Option<HigherOrder> {
+        match self.body {
+            Body::HigherOrder(of) => Some(of),
+            _ if self.name == "array_sort" => Some(HigherOrder::ArraySort),
+            _ => None,
+        }
     }
 
     pub fn resolve_scalar(&self, ctx: &FunctionContext, args: Vec<Typed>) -> SparkResult<Typed> {
@@ -247,6 +264,7 @@ static REGISTRY: LazyLock<HashMap<&'static str, FunctionDef>> = LazyLock::new(||
         .chain(crate::arrays::functions())
         .chain(crate::scalar::functions())
         .chain(aggregate::functions())
+        .chain(crate::lambda::functions())
         .chain(more());
     for def in defs {
         all.insert(def.name, def);

@@ -7,7 +7,7 @@ use datafusion::{
     common::{Result, plan_err},
     config::ConfigOptions,
     functions, functions_aggregate, functions_nested, functions_window,
-    logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
+    logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF},
 };
 
 const DATAFUSION: u8 = 0;
@@ -19,6 +19,7 @@ pub struct Functions {
     scalar: Table<ScalarUDF>,
     aggregate: Table<AggregateUDF>,
     window: Table<WindowUDF>,
+    higher_order: Table<HigherOrderUDF>,
 }
 
 /// DataFusion's and ours, by name.
@@ -61,6 +62,20 @@ impl Functions {
     pub fn with_window(mut self, ours: impl IntoIterator<Item = Arc<WindowUDF>>) -> Self {
         self.window.ours.extend(ours.into_iter().map(|f| (f.name().to_owned(), f)));
         self
+    }
+
+    /// DataFusion's own are called by no plan here.
+    pub fn with_higher_order(mut self, ours: impl IntoIterator<Item = Arc<HigherOrderUDF>>) -> Self {
+        self.higher_order.ours.extend(ours.into_iter().map(|f| (f.name().to_owned(), f)));
+        self
+    }
+
+    pub fn encode_higher_order(&self, function: &HigherOrderUDF, buf: &mut Vec<u8>) -> Result<()> {
+        self.higher_order.encode(function.name(), function, |_, _| false, buf)
+    }
+
+    pub fn decode_higher_order(&self, name: &str, buf: &[u8]) -> Result<Arc<HigherOrderUDF>> {
+        self.higher_order.decode(name, buf)
     }
 
     pub fn encode_scalar(&self, function: &ScalarUDF, buf: &mut Vec<u8>) -> Result<()> {

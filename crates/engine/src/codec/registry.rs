@@ -14,7 +14,7 @@ use datafusion::{
     common::{Result, exec_datafusion_err, internal_err, plan_err},
     config::ConfigOptions,
     execution::TaskContext,
-    logical_expr::{AggregateUDF, ScalarUDF, WindowUDF},
+    logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF},
     physical_expr::PhysicalExpr,
     physical_plan::{ExecutionPlan, Partitioning},
     prelude::SessionConfig,
@@ -104,7 +104,8 @@ impl PlanCodec {
         let functions = Functions::datafusion()
             .with_scalar(firesteel_functions::all_udfs())
             .with_aggregate(firesteel_functions::all_udafs())
-            .with_window(firesteel_functions::all_udwfs());
+            .with_window(firesteel_functions::all_udwfs())
+            .with_higher_order(firesteel_functions::all_higher_order_udfs());
         let nodes: Vec<Arc<dyn NodeCodec>> = vec![
             Arc::new(ShuffleReaderCodec),
             Arc::new(FileWriteCodec),
@@ -289,6 +290,14 @@ impl PhysicalExtensionCodec for Extensions {
 
     fn try_decode_udf(&self, name: &str, buf: &[u8]) -> Result<Arc<ScalarUDF>> {
         self.registry.functions.decode_scalar(name, buf, self.config.as_deref())
+    }
+
+    fn try_encode_higher_order_function(&self, function: &HigherOrderUDF, buf: &mut Vec<u8>) -> Result<()> {
+        self.registry.functions.encode_higher_order(function, buf)
+    }
+
+    fn try_decode_higher_order_function(&self, name: &str, buf: &[u8]) -> Result<Arc<HigherOrderUDF>> {
+        self.registry.functions.decode_higher_order(name, buf)
     }
 
     fn try_encode_udaf(&self, function: &AggregateUDF, buf: &mut Vec<u8>) -> Result<()> {

@@ -49,7 +49,7 @@ pub(super) fn udfs() -> Vec<Udf> {
     ]
 }
 
-pub(super) fn list(array: &ArrayRef) -> DfResult<ListArray> {
+pub(crate) fn list(array: &ArrayRef) -> DfResult<ListArray> {
     match array.data_type() {
         Arrow::List(_) => Ok(array.as_list::<i32>().clone()),
         Arrow::LargeList(f) | Arrow::FixedSizeList(f, _) | Arrow::ListView(f) => {

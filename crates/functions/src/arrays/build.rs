@@ -311,6 +311,17 @@ fn map(
     offsets: OffsetBuffer<i32>,
     nulls: Option<NullBuffer>,
 ) -> DfResult<ArrayRef> {
+    map_array(args.return_type, keys, values, offsets, nulls)
+}
+
+/// A map of these entries; keys that are null or come twice are errors.
+pub(crate) fn map_array(
+    return_type: &Arrow,
+    keys: ArrayRef,
+    values: ArrayRef,
+    offsets: OffsetBuffer<i32>,
+    nulls: Option<NullBuffer>,
+) -> DfResult<ArrayRef> {
     if keys.logical_null_count() > 0 {
         return Err(external(SparkError::new("NULL_MAP_KEY", "2200E", "Cannot use null as map key.")));
     }
@@ -337,9 +348,7 @@ fn map(
             }
         }
     }
-    let Arrow::Map(entries, sorted) = args.return_type else {
-        return exec_err!("{} as {}", args.name, args.return_type);
-    };
+    let Arrow::Map(entries, sorted) = return_type else { return exec_err!("a map as {return_type}") };
     let Arrow::Struct(fields) = entries.data_type() else { return exec_err!("a map without entries") };
     let fields: Fields = fields.clone();
     let inner = StructArray::try_new(fields, vec![keys, values], None)?;

@@ -4,8 +4,9 @@ mod access;
 mod build;
 mod sets;
 
+pub(crate) use access::list;
 pub use access::{field, subscript};
-pub(crate) use build::{concat, make_array};
+pub(crate) use build::{concat, make_array, map_array};
 use firesteel_plan::DataType;
 
 use crate::{registry::FunctionDef, udf::Udf};
