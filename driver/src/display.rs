@@ -43,6 +43,7 @@ pub fn to_text(batch: &RecordBatch, columns: &[OutputColumn], conf: &SparkConf) 
         current_user: "".into(),
         current_catalog: "".into(),
         current_database: "".into(),
+        ..FunctionContext::default()
     };
     columns.iter().enumerate().map(|(i, column)| column_text(batch, i, column, &ctx)).collect()
 }

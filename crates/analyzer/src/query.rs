@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -30,8 +31,12 @@ pub(crate) struct Analyzer<'a> {
     pub group_by_ordinal: bool,
     pub order_by_ordinal: bool,
     pub group_by_aliases: bool,
+    /// Whether NULL is in no empty set, or nobody knows (`spark.sql.legacy.nullInEmptyListBehavior`).
+    pub null_in_empty: bool,
     /// Hints that nobody knows and the like: things to tell that do not stop the query.
     pub warnings: &'a RefCell<Vec<String>>,
+    /// The outer columns that subqueries were found to read: parts of their names.
+    pub outer_columns: RefCell<HashMap<*const Relation, String>>,
 }
 
 /// What surrounds a relation.
@@ -147,7 +152,7 @@ impl Analyzer<'_> {
                 functions.time_zone = value.as_str().into();
             }
         }
-        Self { functions, ..*self }
+        Self { functions, outer_columns: RefCell::default(), ..*self }
     }
 
     /// A whole query, ready to run.

@@ -199,7 +199,11 @@ impl Session {
             group_by_ordinal: flag("spark.sql.groupByOrdinal"),
             order_by_ordinal: flag("spark.sql.orderByOrdinal"),
             group_by_aliases: flag("spark.sql.groupByAliases"),
+            null_in_empty: conf
+                .bool_if_set(&keys::NULL_IN_EMPTY_LIST)
+                .unwrap_or_else(|| !conf.bool(&keys::ANSI_ENABLED)),
             warnings,
+            outer_columns: RefCell::default(),
         }
     }
 
@@ -210,6 +214,11 @@ impl Session {
             time_zone: time_zone(conf).into(),
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
             case_sensitive: conf.bool(&keys::CASE_SENSITIVE),
+            precision_loss: conf.bool(&keys::ALLOW_PRECISION_LOSS),
+            timestamp_type: match conf.text(&keys::TIMESTAMP_TYPE).trim().eq_ignore_ascii_case("TIMESTAMP_NTZ") {
+                true => firesteel_plan::DataType::TimestampNtz,
+                false => firesteel_plan::DataType::Timestamp,
+            },
             current_user: std::env::var("USER").unwrap_or_else(|_| "spark".to_owned()).into(),
             current_catalog: SESSION_CATALOG.into(),
             current_database: self.current_database().into(),

@@ -82,6 +82,10 @@ pub struct FunctionContext {
     /// The statement's start, in microseconds since the epoch: what `current_timestamp()` answers.
     pub now_micros: i64,
     pub case_sensitive: bool,
+    /// `spark.sql.decimalOperations.allowPrecisionLoss`
+    pub precision_loss: bool,
+    /// What TIMESTAMP is (`spark.sql.timestampType`): with a zone, or without.
+    pub timestamp_type: DataType,
     pub current_user: Arc<str>,
     pub current_catalog: Arc<str>,
     pub current_database: Arc<str>,
@@ -94,6 +98,8 @@ impl Default for FunctionContext {
             time_zone: "UTC".into(),
             now_micros: 0,
             case_sensitive: false,
+            precision_loss: true,
+            timestamp_type: DataType::Timestamp,
             current_user: "spark".into(),
             current_catalog: "spark_catalog".into(),
             current_database: "default".into(),

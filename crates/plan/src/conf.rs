@@ -71,6 +71,9 @@ conf_keys! {
     LEAF_PARALLELISM = "spark.sql.leafNodeDefaultParallelism", Int, "", "Partitions of rows that are made and not read. Not set: spark.default.parallelism.";
     SESSION_TIME_ZONE = "spark.sql.session.timeZone", Text, "", "Zone that timestamps are read and shown in; empty: the machine's.";
     CASE_SENSITIVE = "spark.sql.caseSensitive", Bool, "false", "Whether names differ by case.";
+    TIMESTAMP_TYPE = "spark.sql.timestampType", Text, "TIMESTAMP_LTZ", "What TIMESTAMP is without more words: TIMESTAMP_LTZ or TIMESTAMP_NTZ.";
+    NULL_IN_EMPTY_LIST = "spark.sql.legacy.nullInEmptyListBehavior", Bool, "", "Whether NULL IN (nothing) is NULL instead of false. Not set: as outside of ANSI mode.";
+    ALLOW_PRECISION_LOSS = "spark.sql.decimalOperations.allowPrecisionLoss", Bool, "true", "Whether decimal results too long for 38 digits lose digits of the fraction; otherwise they overflow.";
     SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions", Int, "200", "Partitions of an exchange by key.";
     DEFAULT_PARALLELISM = "spark.default.parallelism", Int, "0", "Partitions of a scan's tasks; 0: the number of task slots.";
     MAX_PARTITION_BYTES = "spark.sql.files.maxPartitionBytes", Bytes, "134217728", "Most bytes of files that one scan task reads.";

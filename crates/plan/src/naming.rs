@@ -1,24 +1,38 @@
 //! Expressions as text, the way Spark names the columns that have no alias and shows expressions in messages.
 
 use crate::{
-    DataType, Expr, ExprKind,
+    DataType, Expr, ExprKind, Relation,
     expr::{
         BinaryOp, CastMode, FrameBound, FunctionCall, LikeKind, Literal, PathPart, SortItem, TimestampKind, UnaryOp,
         WindowDefinition, WindowFrame, WindowSpec,
     },
 };
 
-/// Shows the name of an attribute: the analyzer knows which leading parts are a table's name.
-pub type Names<'a> = &'a dyn Fn(&[String]) -> String;
+/// What of an expression's text only its surroundings tell.
+pub trait Names {
+    /// The name of an attribute: the analyzer knows which leading parts are a table's name.
+    fn attribute(&self, name: &[String]) -> String;
+
+    /// The columns of the query around that a subquery reads, as they are listed.
+    fn outer_columns(&self, _subquery: &Relation) -> String {
+        String::new()
+    }
+}
+
+impl<F: Fn(&[String]) -> String> Names for F {
+    fn attribute(&self, name: &[String]) -> String {
+        self(name)
+    }
+}
 
 /// The text of `expr`; `names` shows its attributes.
-pub fn expr(e: &Expr, names: Names<'_>) -> String {
+pub fn expr(e: &Expr, names: &dyn Names) -> String {
     let show = |e: &Expr| expr(e, names);
     let list = |items: &[Expr]| items.iter().map(show).collect::<Vec<_>>().join(", ");
     let not = |negated: bool, text: String| if negated { format!("(NOT {text})") } else { text };
     match &e.kind {
         ExprKind::Literal(value) => literal(value),
-        ExprKind::Attribute { name, .. } => names(name),
+        ExprKind::Attribute { name, .. } => names.attribute(name),
         ExprKind::Star { target, .. } => match target {
             Some(target) => format!("{}.*", target.join(".")),
             None => "*".to_owned(),
@@ -63,9 +77,11 @@ pub fn expr(e: &Expr, names: Names<'_>) -> String {
         ExprKind::InList { operand, list: items, negated } => {
             not(*negated, format!("({} IN ({}))", show(operand), list(items)))
         }
-        ExprKind::InSubquery { operand, negated, .. } => not(*negated, format!("({} IN (listquery()))", show(operand))),
-        ExprKind::Exists { .. } => "exists()".to_owned(),
-        ExprKind::ScalarSubquery { .. } => "scalarsubquery()".to_owned(),
+        ExprKind::InSubquery { operand, subquery, negated } => {
+            not(*negated, format!("({} IN (listquery({})))", show(operand), names.outer_columns(subquery)))
+        }
+        ExprKind::Exists { subquery } => format!("exists({})", names.outer_columns(subquery)),
+        ExprKind::ScalarSubquery { subquery } => format!("scalarsubquery({})", names.outer_columns(subquery)),
         ExprKind::Like { kind, operand, pattern, escape, negated } => {
             let (operand, pattern) = (show(operand), show(pattern));
             let text = match (kind, escape) {
@@ -115,7 +131,7 @@ pub fn expr(e: &Expr, names: Names<'_>) -> String {
                     let rest = name[1..].iter().map(|p| format!(".{p}")).collect::<String>();
                     format!("namedlambdavariable(){rest}")
                 }
-                _ => names(name),
+                _ => names.attribute(name),
             };
             format!("lambdafunction({}, {variables})", expr(body, &names))
         }
@@ -151,7 +167,7 @@ fn last_field(path: &[PathPart]) -> &str {
 }
 
 /// The name that a select item without an alias gets.
-pub fn column_name(e: &Expr, names: Names<'_>) -> String {
+pub fn column_name(e: &Expr, names: &dyn Names) -> String {
     match &e.kind {
         // A field of a struct is named after itself, but a window's after the window too.
         ExprKind::Field { base, name } => match &base.kind {
@@ -162,7 +178,7 @@ pub fn column_name(e: &Expr, names: Names<'_>) -> String {
         ExprKind::VariantPath { path, .. } => last_field(path).to_owned(),
         // A column keeps its name through one cast; a field of a struct does not.
         ExprKind::Cast { operand, .. } => match &operand.kind {
-            ExprKind::Attribute { name, .. } if Some(&names(name)) == name.last() => names(name),
+            ExprKind::Attribute { name, .. } if Some(&names.attribute(name)) == name.last() => names.attribute(name),
             ExprKind::VariantPath { path, .. } => last_field(path).to_owned(),
             _ => expr(e, names),
         },
@@ -175,7 +191,7 @@ pub fn as_written(name: &[String]) -> String {
     name.join(".")
 }
 
-fn function(call: &FunctionCall, names: Names<'_>) -> String {
+fn function(call: &FunctionCall, names: &dyn Names) -> String {
     let name = call.name.last().map(String::as_str).unwrap_or_default().to_lowercase();
     let mut args: Vec<String> = match call.args.as_slice() {
         [Expr { kind: ExprKind::Star { target: None, .. }, .. }] if name == "count" => vec!["1".to_owned()],
@@ -307,7 +323,7 @@ fn is_window(call: &FunctionCall) -> bool {
 }
 
 /// One field of `(a, b AS c, d + 1)`: its name and its value.
-fn row_field(index: usize, item: &Expr, names: Names<'_>) -> String {
+fn row_field(index: usize, item: &Expr, names: &dyn Names) -> String {
     match &item.kind {
         ExprKind::Alias { names: alias, .. } => format!("{}, {}", alias.join(", "), expr(item, names)),
         ExprKind::Attribute { name, .. } => {
@@ -342,7 +358,7 @@ pub fn type_sql(data_type: &DataType) -> String {
     }
 }
 
-fn over(definition: &WindowDefinition, function: &str, names: Names<'_>) -> String {
+fn over(definition: &WindowDefinition, function: &str, names: &dyn Names) -> String {
     let mut parts = Vec::new();
     if !definition.partition_by.is_empty() {
         let items: Vec<String> = definition.partition_by.iter().map(|e| expr(e, names)).collect();
@@ -375,7 +391,7 @@ fn default_frame(function: &str, ordered: bool) -> &'static str {
     }
 }
 
-fn window_frame(frame: &WindowFrame, names: Names<'_>) -> String {
+fn window_frame(frame: &WindowFrame, names: &dyn Names) -> String {
     let bound = |bound: &FrameBound| match bound {
         FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
         FrameBound::Preceding(e) => format!("{} PRECEDING", expr(e, names)),
@@ -387,7 +403,7 @@ fn window_frame(frame: &WindowFrame, names: Names<'_>) -> String {
     format!("{unit} BETWEEN {} AND {}", bound(&frame.start), bound(&frame.end))
 }
 
-pub fn sort_item(item: &SortItem, names: Names<'_>) -> String {
+pub fn sort_item(item: &SortItem, names: &dyn Names) -> String {
     format!(
         "{} {} NULLS {}",
         expr(&item.expr, names),

@@ -37,9 +37,10 @@ impl Parser<'_> {
             K::TIMESTAMP => {
                 if self.eat_all(&[K::WITHOUT, K::TIME, K::ZONE]) {
                     DataType::TimestampNtz
-                } else {
-                    self.eat_all(&[K::WITH, K::LOCAL, K::TIME, K::ZONE]);
+                } else if self.eat_all(&[K::WITH, K::LOCAL, K::TIME, K::ZONE]) || !self.options.timestamp_ntz {
                     DataType::Timestamp
+                } else {
+                    DataType::TimestampNtz
                 }
             }
             K::TIME => {

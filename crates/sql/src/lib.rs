@@ -39,6 +39,8 @@ pub struct ParseOptions {
     pub reserved_keywords: bool,
     /// `|` never continues a query as `|>` does (`spark.sql.parser.singleCharacterPipeOperator.enabled` is off).
     pub only_long_pipes: bool,
+    /// `TIMESTAMP` is the type without a zone (`spark.sql.timestampType`).
+    pub timestamp_ntz: bool,
     /// The text for each place of `StatementKind::Deferred`, by its start, once its expression has a value.
     pub deferred: BTreeMap<u32, String>,
 }
@@ -53,6 +55,10 @@ impl ParseOptions {
             only_long_pipes: conf
                 .get_raw("spark.sql.parser.singleCharacterPipeOperator.enabled")
                 .is_some_and(|v| v.trim().eq_ignore_ascii_case("false")),
+            timestamp_ntz: conf
+                .text(&firesteel_plan::conf::keys::TIMESTAMP_TYPE)
+                .trim()
+                .eq_ignore_ascii_case("TIMESTAMP_NTZ"),
             deferred: BTreeMap::new(),
         }
     }

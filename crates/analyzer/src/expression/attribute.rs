@@ -9,7 +9,7 @@ use datafusion::{
 use firesteel_functions::{Typed, types};
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
-use super::{AliasTarget, Env};
+use super::{AliasTarget, Clause, Env};
 use crate::{
     errors,
     query::Analyzer,
@@ -19,6 +19,12 @@ use crate::{
 impl Analyzer<'_> {
     pub(super) fn attribute_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Typed> {
         if let Some(found) = self.lambda_variable(name, env)? {
+            return Ok(found);
+        }
+        if env.clause == Clause::Having
+            && !env.in_aggregate
+            && let Some(found) = self.grouping_ref(name, env)?
+        {
             return Ok(found);
         }
         if env.aliases_first
@@ -61,6 +67,20 @@ impl Analyzer<'_> {
         Ok(None)
     }
 
+    /// A column that the query groups by: in HAVING it comes before the names of the list.
+    fn grouping_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        let Some(select) = env.select else { return Ok(None) };
+        for scope in env.scopes {
+            let Ok(Some(found)) = scope.find(name, self.case_sensitive()) else { continue };
+            let column = found.attribute.expr();
+            if select.borrow().grouping.iter().any(|g| g.expr == column) {
+                // Where it has no such field, the name may be one of the list's.
+                return Ok(self.fields(typed(found.attribute), found.fields, &found.attribute.name).ok());
+            }
+        }
+        Ok(None)
+    }
+
     fn alias_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
         let Some((first, fields)) = name.split_first() else { return Ok(None) };
         let mut found: Option<Typed> = None;
@@ -91,19 +111,12 @@ impl Analyzer<'_> {
         found.map(|base| self.fields(base, fields, first)).transpose()
     }
 
-    /// A name that belongs to the query around a subquery.
+    /// A name that belongs to a query around the subquery, the nearest first.
     fn outer_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
         let mut outer = env.rel.outer;
-        let mut depth = 1;
         while let Some(around) = outer {
             for scope in around.scopes {
                 let Some(found) = scope.find(name, self.case_sensitive())? else { continue };
-                if depth > 1 {
-                    return Err(SparkError::unsupported(format_args!(
-                        "the reference {} to a query more than one level around the subquery",
-                        errors::ids(name)
-                    )));
-                }
                 let attribute = found.attribute;
                 let field = types::field_to_arrow(&attribute.column, &attribute.data_type, attribute.nullable)?;
                 let expr = DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
@@ -111,7 +124,6 @@ impl Analyzer<'_> {
                 return self.fields(base, found.fields, &attribute.name).map(Some);
             }
             outer = around.rel.outer;
-            depth += 1;
         }
         Ok(None)
     }

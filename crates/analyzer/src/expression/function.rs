@@ -65,7 +65,19 @@ impl Analyzer<'_> {
                     .param("syntax", what));
                 }
                 if call.args.iter().any(|a| matches!(a.kind, ExprKind::Lambda { .. })) {
-                    return Err(SparkError::unsupported(format_args!("the higher-order function {lower}")));
+                    return match definition.with_lambda() {
+                        Some(of) => self.higher_order(of, definition.name, call, whole, env),
+                        None => Err(SparkError::new(
+                            "INVALID_LAMBDA_FUNCTION_CALL.NON_HIGHER_ORDER_FUNCTION",
+                            "42K0D",
+                            format!(
+                                "Invalid lambda function call. A lambda function should only be used in a higher order \
+                                 function. However, its class is {}, which is not a higher order function.",
+                                definition.name
+                            ),
+                        )
+                        .param("class", definition.name)),
+                    };
                 }
                 let args = self.arguments(&call.args, env)?;
                 let args = if lower == "struct" { self.named_struct_args(&call.args, args, env) } else { args };
@@ -75,6 +87,10 @@ impl Analyzer<'_> {
                 };
                 self.scalar(definition, args).map_err(|e| self.with_call(e, whole, env))
             }
+            FunctionKind::HigherOrder => match definition.with_lambda() {
+                Some(of) => self.higher_order(of, definition.name, call, whole, env),
+                None => Err(SparkError::internal(format!("{lower} takes no lambda"))),
+            },
             FunctionKind::Aggregate => self.aggregate_call(definition, call, whole, env),
             FunctionKind::Window => Err(SparkError::new(
                 "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
@@ -99,7 +115,7 @@ impl Analyzer<'_> {
     }
 
     /// Errors of functions name the call as it is written where they could not know it.
-    fn with_call(&self, error: SparkError, whole: &Expr, env: &Env<'_>) -> SparkError {
+    pub(super) fn with_call(&self, error: SparkError, whole: &Expr, env: &Env<'_>) -> SparkError {
         match error.parameters().get("sqlExpr") {
             Some(vague) if vague.contains('…') => {
                 let shown = errors::sql_expr(&self.show(whole, env));
@@ -289,6 +305,15 @@ pub(crate) fn has_aggregate(e: &Expr) -> bool {
 /// Whether the expression calls a window function.
 pub(crate) fn has_window(e: &Expr) -> bool {
     any_expr(e, &mut |e| Some(matches!(&e.kind, ExprKind::Function(call) if call.over.is_some())))
+}
+
+pub(crate) fn has_subquery(e: &Expr) -> bool {
+    any_expr(e, &mut |e| {
+        let kind = &e.kind;
+        let is =
+            matches!(kind, ExprKind::ScalarSubquery { .. } | ExprKind::Exists { .. } | ExprKind::InSubquery { .. });
+        Some(is)
+    })
 }
 
 /// Whether the expression is a generator, with or without aliases.

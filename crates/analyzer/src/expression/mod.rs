@@ -2,6 +2,7 @@
 
 mod attribute;
 mod function;
+mod lambda;
 mod predicate;
 mod subquery;
 mod window;
@@ -11,12 +12,12 @@ use std::cell::RefCell;
 use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
-    DataType, Expr, ExprKind, Span, SparkError, SparkResult,
+    DataType, Expr, ExprKind, Relation, Span, SparkError, SparkResult,
     expr::{BinaryOp, CastMode, UnaryOp},
     naming,
 };
 
-pub(crate) use function::{has_aggregate, has_window, is_generator};
+pub(crate) use function::{has_aggregate, has_subquery, has_window, is_generator};
 pub(crate) use window::window_not_allowed;
 
 use crate::{
@@ -109,6 +110,22 @@ impl<'a> Env<'a> {
             position: Position::Value,
             lambda: None,
         }
+    }
+}
+
+struct ShownNames<'a> {
+    analyzer: &'a Analyzer<'a>,
+    env: &'a Env<'a>,
+}
+
+impl naming::Names for ShownNames<'_> {
+    fn attribute(&self, name: &[String]) -> String {
+        self.analyzer.pretty_name(name, self.env)
+    }
+
+    fn outer_columns(&self, subquery: &Relation) -> String {
+        let known = self.analyzer.outer_columns.borrow();
+        known.get(&std::ptr::from_ref(subquery)).cloned().unwrap_or_default()
     }
 }
 
@@ -339,11 +356,15 @@ impl Analyzer<'_> {
 
     /// The text of `e` as error messages and column names show it.
     pub fn show(&self, e: &Expr, env: &Env<'_>) -> String {
-        naming::expr(e, &|name| self.pretty_name(name, env))
+        naming::expr(e, &self.names(env))
+    }
+
+    pub fn names<'n>(&'n self, env: &'n Env<'n>) -> impl naming::Names + 'n {
+        ShownNames { analyzer: self, env }
     }
 
     /// An attribute's name without the table in front of it.
-    pub fn pretty_name(&self, name: &[String], env: &Env<'_>) -> String {
+    fn pretty_name(&self, name: &[String], env: &Env<'_>) -> String {
         for scope in env.scopes {
             if let Ok(Some(found)) = scope.find(name, self.case_sensitive()) {
                 let mut parts = vec![found.attribute.name.clone()];

@@ -18,6 +18,7 @@ use firesteel_plan::{
 
 use super::{
     integer, is_orderable,
+    join::has_subquery,
     select::{Item, ItemSource},
 };
 use crate::{
@@ -190,7 +191,7 @@ impl Analyzer<'_> {
         &self,
         input: LogicalPlan,
         grouped: &Grouped,
-        aggregates: Vec<(DfExpr, Attribute)>,
+        mut aggregates: Vec<(DfExpr, Attribute)>,
         grouping_id: Option<Attribute>,
     ) -> SparkResult<(LogicalPlan, Rewrite)> {
         // NaN is one group, and so are 0.0 and -0.0.
@@ -207,7 +208,11 @@ impl Analyzer<'_> {
             }
         };
         let mut exprs: Vec<DfExpr> = Vec::with_capacity(aggregates.len());
-        for (expr, _) in &aggregates {
+        for (expr, attribute) in &mut aggregates {
+            // Two subqueries may have one text, which would be the name of both.
+            if has_subquery(expr) {
+                *expr = std::mem::take(expr).alias(&attribute.column);
+            }
             if !exprs.contains(expr) {
                 exprs.push(expr.clone());
             }
@@ -216,9 +221,23 @@ impl Analyzer<'_> {
             // One row whatever the input holds.
             exprs.push(count(lit(1_i64)));
         }
-        let plan = Aggregate::try_new(Arc::new(input), group_expr, exprs)
+        // The empty set among others has no row where there is no input; alone it is the aggregation of everything.
+        let has_rows = match &grouped.sets {
+            Some(sets) if sets.iter().any(Vec::is_empty) && *sets != [Vec::<usize>::new()] => {
+                let rows = count(lit(1_i64));
+                if !exprs.contains(&rows) {
+                    exprs.push(rows.clone());
+                }
+                Some(Column::new_unqualified(rows.schema_name().to_string()))
+            }
+            _ => None,
+        };
+        let mut plan = Aggregate::try_new(Arc::new(input), group_expr, exprs)
             .map(LogicalPlan::Aggregate)
             .map_err(errors::from_datafusion)?;
+        if let Some(rows) = has_rows {
+            plan = super::filter_plan(plan, DfExpr::Column(rows).gt(lit(0_i64)))?;
+        }
 
         let mut columns = Vec::new();
         let mut rewrite = Rewrite {

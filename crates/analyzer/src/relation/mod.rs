@@ -186,7 +186,7 @@ impl Analyzer<'_> {
 
     fn check_orderable(&self, data_type: &DataType, item: &SortItem, env: &Env<'_>) -> SparkResult<()> {
         if !is_orderable(data_type) {
-            let shown = firesteel_plan::naming::sort_item(item, &|name| self.pretty_name(name, env));
+            let shown = firesteel_plan::naming::sort_item(item, &self.names(env));
             let error = errors::mismatch(
                 "INVALID_ORDERING_TYPE",
                 &shown,

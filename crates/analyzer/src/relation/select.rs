@@ -20,7 +20,7 @@ use firesteel_plan::{
 use super::{filter_plan, generator, sort_plan};
 use crate::{
     errors,
-    expression::{Alias, AliasTarget, Clause, Collected, Env, Position, has_aggregate, is_generator},
+    expression::{Alias, AliasTarget, Clause, Collected, Env, Position, has_aggregate, has_subquery, is_generator},
     query::{Analyzer, RelEnv},
     scope::{Attribute, Planned, Scope, project},
 };
@@ -43,6 +43,8 @@ struct Parts<'a> {
 /// One column of the list.
 pub(crate) struct Item<'a> {
     pub name: String,
+    /// Whether the query says the name.
+    pub named: bool,
     pub source: ItemSource<'a>,
 }
 
@@ -224,11 +226,11 @@ impl Analyzer<'_> {
         let mut items = Vec::with_capacity(exprs.len());
         for (i, e) in exprs.iter().enumerate() {
             if let Some((_, columns)) = generated.iter_mut().find(|(at, _)| *at == i) {
-                items.extend(
-                    std::mem::take(columns)
-                        .into_iter()
-                        .map(|a| Item { name: a.name.clone(), source: ItemSource::Attribute(a) }),
-                );
+                items.extend(std::mem::take(columns).into_iter().map(|a| Item {
+                    name: a.name.clone(),
+                    named: false,
+                    source: ItemSource::Attribute(a),
+                }));
                 continue;
             }
             match &e.kind {
@@ -243,11 +245,11 @@ impl Analyzer<'_> {
                         self.star(target.as_deref(), except, scope)
                             .map_err(|error| env.locate(error, e.span))?
                             .into_iter()
-                            .map(|a| Item { name: a.name.clone(), source: ItemSource::Attribute(a) }),
+                            .map(|a| Item { name: a.name.clone(), named: false, source: ItemSource::Attribute(a) }),
                     );
                 }
                 ExprKind::Alias { operand, names } => match names.as_slice() {
-                    [name] => items.push(Item { name: name.clone(), source: ItemSource::Expr(operand) }),
+                    [name] => items.push(Item { name: name.clone(), named: true, source: ItemSource::Expr(operand) }),
                     _ => {
                         return Err(env.locate(
                             SparkError::new(
@@ -265,7 +267,7 @@ impl Analyzer<'_> {
                 },
                 _ => {
                     let name = self.column_name(e, &names_env);
-                    items.push(Item { name, source: ItemSource::Expr(e) });
+                    items.push(Item { name, named: false, source: ItemSource::Expr(e) });
                 }
             }
         }
@@ -303,7 +305,7 @@ impl Analyzer<'_> {
             .iter()
             .map(|f| {
                 let value = self.field(base.clone(), &f.name, &attribute.name)?;
-                Ok(Item { name: f.name.clone(), source: ItemSource::Field(value) })
+                Ok(Item { name: f.name.clone(), named: false, source: ItemSource::Field(value) })
             })
             .collect::<SparkResult<Vec<_>>>()?;
         Ok(Some(items))
@@ -370,9 +372,9 @@ impl Analyzer<'_> {
         {
             let over = Some(WindowSpec::Inline(definition.clone()));
             let inlined = Expr::new(ExprKind::Function(Box::new(FunctionCall { over, ..(**call).clone() })), e.span);
-            return naming::column_name(&inlined, &|name| self.pretty_name(name, env));
+            return naming::column_name(&inlined, &self.names(env));
         }
-        naming::column_name(e, &|name| self.pretty_name(name, env))
+        naming::column_name(e, &self.names(env))
     }
 
     fn outputs(&self, items: &[Item<'_>], base: &Env<'_>) -> SparkResult<Vec<Output>> {
@@ -406,7 +408,12 @@ impl Analyzer<'_> {
                             .cloned(),
                         _ => None,
                     };
-                    Output { name: item.name.clone(), typed, same_as, shown: self.show(e, base), span: e.span }
+                    // The columns that a subquery reads of this query belong to its name.
+                    let name = match item.named || !has_subquery(e) {
+                        true => item.name.clone(),
+                        false => self.column_name(e, base),
+                    };
+                    Output { name, typed, same_as, shown: self.show(e, base), span: e.span }
                 }
             };
             // Later items may use the name; a plain column's name is in scope anyway.

@@ -194,6 +194,20 @@ fn raw_result(op: BinaryOp, (p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> (i32, i32
     }
 }
 
+/// Where a result must not lose digits of its fraction, a quotient gives up digits on both sides of the point, as Spark's
+/// does.
+fn lossless_quotient((p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> (u8, i8) {
+    let (p1, s1, p2, s2) = (i32::from(p1), i32::from(s1), i32::from(p2), i32::from(s2));
+    let mut integral = (p1 - s1 + s2).min(38);
+    let mut scale = 6.max(s1 + p2 + 1).min(38);
+    let excess = integral + scale - 38;
+    if excess > 0 {
+        scale -= excess / 2 + 1;
+        integral = 38 - scale;
+    }
+    ((integral + scale).min(38) as u8, scale.min(38) as i8)
+}
+
 fn decimals(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed, mode: EvalMode) -> SparkResult<Typed> {
     let as_decimal = |value: Typed, other: &DataType| -> SparkResult<Typed> {
         let to = match decimal_of_integral(&value.data_type) {
@@ -208,7 +222,11 @@ fn decimals(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed, mode
         return Err(SparkError::internal("decimal arithmetic of something else"));
     };
     let raw = raw_result(op, l, r);
-    let (p, s) = adjust_precision_scale(raw.0, raw.1);
+    let (p, s) = match (ctx.precision_loss, op) {
+        (true, _) => adjust_precision_scale(raw.0, raw.1),
+        (false, BinaryOp::Divide) => lossless_quotient(l, r),
+        (false, _) => (raw.0.min(38) as u8, raw.1.min(38) as i8),
+    };
     let result = decimal(p, s);
     let nullable = left.nullable || right.nullable || mode != EvalMode::Ansi;
     let operator = match op {

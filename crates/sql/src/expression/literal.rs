@@ -120,7 +120,9 @@ impl Parser<'_> {
                 let kind = match keyword {
                     Some(K::TIMESTAMP_LTZ) => TimestampKind::Ltz,
                     Some(K::TIMESTAMP_NTZ) => TimestampKind::Ntz,
-                    _ => TimestampKind::Session,
+                    _ if !self.options.timestamp_ntz => TimestampKind::Session,
+                    _ if literal::timestamp_text_has_zone(&text) => TimestampKind::Ltz,
+                    _ => TimestampKind::Ntz,
                 };
                 if !literal::timestamp_text_is_valid(&text) {
                     return Err(invalid(&name.to_uppercase()));

@@ -136,6 +136,16 @@ pub fn timestamp_text_is_valid(text: &str) -> bool {
     }
 }
 
+/// Whether a zone stands behind the time of a TIMESTAMP literal's text.
+pub fn timestamp_text_has_zone(text: &str) -> bool {
+    let text = text.trim();
+    let time = match leading_date(text) {
+        Some((_, rest)) => rest.strip_prefix([' ', 'T']),
+        None => Some(text.strip_prefix('T').unwrap_or(text)),
+    };
+    time.and_then(leading_time).is_some_and(|(_, zone)| !zone.trim().is_empty())
+}
+
 /// The form of a zone: `Z`, an offset (`+1`, `-08:00`), or a name (`UTC+3`, `Europe/Berlin`).
 fn is_zone(text: &str) -> bool {
     let offset = |text: &str| {

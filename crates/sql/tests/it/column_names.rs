@@ -33,7 +33,7 @@ fn columns_have_the_names_that_spark_gives_them() {
     for answer in answers.iter().filter(|a| !OF_THE_ANALYZER.contains(&a.sql.as_str())) {
         let expr =
             parse_expression(&answer.sql, &ParseOptions::default()).unwrap_or_else(|e| panic!("{}\n{e}", answer.sql));
-        let name = naming::column_name(&expr, &|name| match name {
+        let name = naming::column_name(&expr, &|name: &[String]| match name {
             [table, rest @ ..] if table == "t" && !rest.is_empty() => rest.join("."),
             _ => name.join("."),
         });
