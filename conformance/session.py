@@ -56,11 +56,15 @@ class Session:
         return f"the process ended with status {status}: {said[-1] if said else ''}"
 
     def end(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
         try:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
+        # It ends with its input, and takes its temporary folders along; one that does not listen any more is killed.
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
         self.errors.close()

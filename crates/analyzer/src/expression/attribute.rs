@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use datafusion::{
     common::Column,
-    logical_expr::{Expr as DfExpr, lit},
+    logical_expr::{Expr as DfExpr, expr::LambdaVariable, lit},
 };
-use firesteel_functions::{Typed, types};
+use firesteel_functions::{
+    HigherOrder, Typed,
+    lambda::{Lambda, Parameter},
+    types,
+};
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
 use super::{AliasTarget, Clause, Env};
@@ -167,7 +171,18 @@ impl Analyzer<'_> {
                 firesteel_functions::subscript(&self.functions, base, key)
             }
             DataType::Array { element, .. } if matches!(element.as_ref(), DataType::Struct(_)) => {
-                Err(SparkError::unsupported(format_args!("the field {} of an array of structs", errors::id(name))))
+                let transform = HigherOrder::Transform;
+                let mut parameters = transform.parameters(std::slice::from_ref(&base), 0)?.into_iter();
+                let Some(Parameter { data_type, nullable }) = parameters.next() else {
+                    return Err(SparkError::internal("a lambda without parameters"));
+                };
+                let variable = format!("element#{}", self.next_id());
+                let field = types::field_to_arrow(&variable, &data_type, true)?;
+                let of_element = LambdaVariable::new(variable.clone(), Some(Arc::new(field)));
+                let element = Typed::new(DfExpr::LambdaVariable(of_element), data_type, nullable);
+                let body = self.field(element, name, shown)?;
+                let lambda = Lambda { parameters: vec![variable, format!("index#{}", self.next_id())], body };
+                transform.resolve(&self.functions, "transform", vec![base], vec![lambda])
             }
             other => Err(errors::invalid_extract_base(shown, other)),
         }

@@ -25,7 +25,7 @@ use crate::{
     errors,
     expression::{Alias, AliasTarget, Clause, Env, has_aggregate},
     query::Analyzer,
-    scope::{Attribute, project},
+    scope::{Attribute, Scope, project},
 };
 
 /// More grouping sets than this is a mistake.
@@ -303,6 +303,32 @@ impl Rewrite {
             Some(_) if !has_group_by => Err(errors::missing_group_by()),
             Some(_) => Err(errors::missing_aggregation(shown, &format!("any_value({shown})"))),
         }
+    }
+
+    /// The same for an expression of HAVING, QUALIFY or ORDER BY, which sees what the aggregate answers and no more:
+    /// `outputs` are the names of that.
+    pub fn apply_above(
+        &self,
+        expr: DfExpr,
+        shown: &str,
+        has_group_by: bool,
+        input: &Scope,
+        outputs: &[Vec<String>],
+    ) -> SparkResult<DfExpr> {
+        let columns: Vec<String> = expr.column_refs().into_iter().map(|c| c.name.clone()).collect();
+        self.apply(expr, shown, has_group_by).map_err(|error| {
+            let foreign = columns.iter().find_map(|name| {
+                let unknown = !self.columns.contains(name);
+                input.attributes.iter().chain(&input.hidden).find(|a| unknown && a.column == *name)
+            });
+            match foreign {
+                Some(a) if error.class() == "MISSING_AGGREGATION" => {
+                    let name = [a.name.clone()];
+                    errors::unresolved_column(&name, &crate::scope::suggest(&name, outputs.to_vec()))
+                }
+                _ => error,
+            }
+        })
     }
 }
 

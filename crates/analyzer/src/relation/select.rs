@@ -191,14 +191,20 @@ impl Analyzer<'_> {
                     output.typed.nullable |= rewrite.has_key(&output.typed.expr);
                 }
             }
+            let names: Vec<Vec<String>> = outputs.iter().map(|o| vec![o.name.clone()]).collect();
+            let above = |expr: &mut DfExpr, shown: &str, span| {
+                let taken = std::mem::take(expr);
+                *expr = rewrite
+                    .apply_above(taken, shown, grouped.has_keys(), &scope, &names)
+                    .map_err(|e| env.locate(e, span))?;
+                Ok::<(), SparkError>(())
+            };
             for (key, shown, span) in &mut keys {
-                let expr = std::mem::take(&mut key.expr);
-                key.expr = rewrite.apply(expr, shown, grouped.has_keys()).map_err(|e| env.locate(e, *span))?;
+                above(&mut key.expr, shown, *span)?;
             }
             for (expr, e) in having.iter_mut().chain(&mut qualify) {
                 let shown = self.show(e, &Env::new(env, &scopes, Clause::Having));
-                let taken = std::mem::take(expr);
-                *expr = rewrite.apply(taken, &shown, grouped.has_keys()).map_err(|err| env.locate(err, e.span))?;
+                above(expr, &shown, e.span)?;
             }
         }
         if let Some((having, _)) = having {

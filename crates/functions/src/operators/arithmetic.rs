@@ -91,7 +91,10 @@ pub(super) fn resolve(
     let (left, right) = literals_as_decimals(left, right)?;
     let numeric = |t: &Typed| t.data_type.is_numeric() || t.data_type == DataType::Null;
     if !numeric(&left) || !numeric(&right) {
-        return Err(if left.data_type == right.data_type {
+        // Beside text, in ANSI mode, the other side's type is that of both.
+        let text = |t: &Typed, other: &Typed| ctx.ansi && t.data_type.is_string() && is_atomic(&other.data_type);
+        let same = left.data_type == right.data_type || text(&left, &right) || text(&right, &left);
+        return Err(if same {
             errors::binary_wrong_type(op.symbol(), &left, &right, "\"NUMERIC\"")
         } else {
             errors::binary_diff_types(op.symbol(), &left, &right)
@@ -140,6 +143,18 @@ pub(super) fn resolve(
     };
     let expr = call(&format!("{name}_{}", mode.suffix()), vec![left.expr, right.expr])?;
     Ok(Typed::new(expr, common, nullable))
+}
+
+fn is_atomic(t: &DataType) -> bool {
+    matches!(
+        t,
+        DataType::Boolean
+            | DataType::Binary
+            | DataType::Date
+            | DataType::Timestamp
+            | DataType::TimestampNtz
+            | DataType::Time(_)
+    )
 }
 
 fn promote_strings(ctx: &FunctionContext, left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {

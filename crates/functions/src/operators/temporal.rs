@@ -8,7 +8,7 @@ use firesteel_plan::{
 };
 
 use crate::{
-    EvalMode, FunctionContext, Typed, coercion,
+    EvalMode, FunctionContext, Typed, cast, coercion, errors,
     udf::{call, text_literal},
 };
 
@@ -42,7 +42,15 @@ pub(super) fn resolve(
             (Date, b) if b.is_integral() => days(ctx, left, right, "date_add"),
             (a, Date) if a.is_integral() => days(ctx, right, left, "date_add"),
             (Date, Null) => days(ctx, left, right, "date_add"),
-            (a, b) if a.is_interval() || b.is_interval() => intervals(ctx, op, left, right, mode)?,
+            (a, b) if a.is_interval() || b.is_interval() => match intervals(ctx, op, left.clone(), right.clone(), mode)
+            {
+                Some(sum) => sum,
+                None if is_span(b) => of_text(ctx, left, right, false, mode),
+                None if is_span(a) => of_text(ctx, right, left, false, mode),
+                None => return None,
+            },
+            (Date, _) => Err(errors::unexpected_input("date_add", 1, WHOLE_DAYS, &right)),
+            (_, Date) => Err(errors::unexpected_input("date_add", 1, WHOLE_DAYS, &left)),
             _ => return None,
         },
         BinaryOp::Minus => match (l, r) {
@@ -62,14 +70,46 @@ pub(super) fn resolve(
             {
                 timestamps(ctx, left, right)
             }
-            (a, b) if a.is_interval() || b.is_interval() => intervals(ctx, op, left, right, mode)?,
+            (a, b) if a.is_interval() || b.is_interval() => match intervals(ctx, op, left.clone(), right.clone(), mode)
+            {
+                Some(difference) => difference,
+                None if is_span(b) => of_text(ctx, left, right, true, mode),
+                None => return None,
+            },
+            (Timestamp | TimestampNtz, _) => Err(errors::unexpected_input("-", 1, A_TIMESTAMP, &right)),
+            (_, Timestamp | TimestampNtz) => Err(errors::unexpected_input("-", 0, A_TIMESTAMP, &left)),
+            (_, Date) => Err(errors::unexpected_input("-", 0, "DATE", &left)),
+            (Date, _) => Err(errors::unexpected_input("date_sub", 1, WHOLE_DAYS, &right)),
             _ => return None,
         },
         BinaryOp::Multiply if l.is_interval() && (r.is_numeric() || r.is_string()) => scale(ctx, op, left, right, mode),
         BinaryOp::Multiply if r.is_interval() && (l.is_numeric() || l.is_string()) => scale(ctx, op, right, left, mode),
         BinaryOp::Divide if l.is_interval() && (r.is_numeric() || r.is_string()) => scale(ctx, op, left, right, mode),
+        BinaryOp::Multiply | BinaryOp::Divide if l.is_interval() && *r != Null => {
+            Err(errors::unexpected_input(op.symbol(), 1, "NUMERIC", &right))
+        }
+        BinaryOp::Multiply if r.is_interval() && *l != Null => {
+            Err(errors::unexpected_input(op.symbol(), 1, "NUMERIC", &left))
+        }
         _ => return None,
     })
+}
+
+const WHOLE_DAYS: &str = "(\"INT\" or \"SMALLINT\" or \"TINYINT\")";
+const A_TIMESTAMP: &str = "(TIMESTAMP OR TIMESTAMP WITHOUT TIME ZONE)";
+
+/// An interval that a timestamp may be moved by.
+fn is_span(t: &DataType) -> bool {
+    is_day_time(t) || *t == DataType::CalendarInterval
+}
+
+/// A text that is a timestamp, moved by an interval, is text again.
+fn of_text(ctx: &FunctionContext, text: Typed, interval: Typed, minus: bool, mode: EvalMode) -> SparkResult<Typed> {
+    if !text.data_type.is_string() {
+        return Err(errors::unexpected_input(if minus { "-" } else { "+" }, 0, A_TIMESTAMP, &text));
+    }
+    let time = coercion::implicit(ctx, text, &DataType::Timestamp)?;
+    cast::cast(ctx, add(ctx, time, interval, minus, mode)?, &DataType::String, ctx.mode())
 }
 
 const DAYS: DataType = DataType::DayTimeInterval { start: DayTimeField::Day, end: DayTimeField::Day };

@@ -130,6 +130,11 @@ impl Pattern {
     }
 
     pub(crate) fn compile(pattern: &str, purpose: Purpose) -> SparkResult<Self> {
+        // What Spark 2 could read says so: it meant something else, perhaps.
+        Self::compiled(pattern, purpose).map_err(|error| if was_legal(pattern) { not_any_more(pattern) } else { error })
+    }
+
+    fn compiled(pattern: &str, purpose: Purpose) -> SparkResult<Self> {
         let chars: Vec<char> = pattern.chars().collect();
         let era = {
             let mut quoted = false;
@@ -244,6 +249,48 @@ fn unrecognized(pattern: &str) -> SparkError {
     .param("docroot", "https://spark.apache.org/docs/latest")
 }
 
+/// Whether Java's `SimpleDateFormat`, which Spark 2 used, takes the pattern.
+fn was_legal(pattern: &str) -> bool {
+    let mut quoted = false;
+    let mut zone_letters = 0;
+    for c in pattern.chars() {
+        quoted ^= c == '\'';
+        zone_letters = if c == 'X' && !quoted { zone_letters + 1 } else { 0 };
+        if zone_letters > 3 || (!quoted && c.is_ascii_alphabetic() && !"GyMwWDdFEuaHkKhmsSzZXYL".contains(c)) {
+            return false;
+        }
+    }
+    !quoted
+}
+
+fn not_any_more(pattern: &str) -> SparkError {
+    SparkError::new(
+        "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
+        "42K0B",
+        format!(
+            "You may get a different result due to the upgrading to Spark >= 3.0: Fail to recognize '{pattern}' pattern in the \
+             DateTimeFormatter. You can form a valid datetime pattern with the guide from \
+             'https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html'."
+        ),
+    )
+    .param("pattern", format!("'{pattern}'"))
+    .param("config", "\"spark.sql.legacy.timeParserPolicy\"")
+    .param("docroot", "https://spark.apache.org/docs/latest")
+}
+
+fn illegal_character(c: char, pattern: &str) -> SparkError {
+    SparkError::new(
+        "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER",
+        "22007",
+        format!(
+            "Unrecognized datetime pattern: {pattern}. Illegal pattern character found in datetime pattern. Please provide \
+             legal character."
+        ),
+    )
+    .param("c", c.to_string())
+    .param("pattern", pattern)
+}
+
 fn too_long(pattern: &str) -> SparkError {
     SparkError::new(
         "INVALID_DATETIME_PATTERN.LENGTH",
@@ -268,17 +315,20 @@ fn letter(pattern: &str, c: char, count: usize, purpose: Purpose, era: bool) -> 
     let illegal = || unrecognized(pattern);
     if matches!(c, 'Y' | 'W' | 'w' | 'u' | 'e' | 'c') {
         return Err(SparkError::new(
-            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
+            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_WEEK_BASED_PATTERN",
             "42K0B",
             format!(
-                "You may get a different result due to the upgrading to Spark >= 3.0: Fail to recognize '{pattern}' pattern \
-                 in the DateTimeFormatter. Weeks ({c}) are not in it: use the SQL function EXTRACT instead."
+                "You may get a different result due to the upgrading to Spark >= 3.0: All week-based patterns are unsupported \
+                 since Spark 3.0, detected week-based character: {c}. Please use the SQL function EXTRACT instead."
             ),
         )
-        .param("pattern", format!("'{pattern}'")));
+        .param("c", c.to_string()));
+    }
+    if matches!(c, 'A' | 'B' | 'n' | 'N' | 'p') {
+        return Err(illegal_character(c, pattern));
     }
     if purpose == Purpose::Parse && matches!(c, 'E' | 'F' | 'q' | 'Q') {
-        return Err(illegal());
+        return Err(illegal_character(c, pattern));
     }
     Ok(match c {
         'G' if count <= 4 => Item::Era { full: count == 4 },
