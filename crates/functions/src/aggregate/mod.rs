@@ -1,5 +1,6 @@
 //! Aggregate functions.
 
+mod moments;
 mod percentile;
 mod resolve;
 mod single;
@@ -15,7 +16,8 @@ use firesteel_plan::{SparkError, SparkResult};
 
 pub(crate) use self::resolve::resolve;
 use self::{
-    percentile::{Moments, Percentile},
+    moments::Moments,
+    percentile::Percentile,
     single::SingleValue,
     sum::{CheckedSum, What},
 };
@@ -169,7 +171,10 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
 }
 
 static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
-    vec![
+    let moments =
+        moments::ALL.into_iter().map(|(name, of)| Arc::new(AggregateUDF::new_from_impl(Moments::new(name, of))));
+    let mut all: Vec<_> = moments.collect();
+    all.extend([
         Arc::new(AggregateUDF::new_from_impl(CheckedSum::new("sum_checked", What::Sum, false))),
         Arc::new(AggregateUDF::new_from_impl(CheckedSum::new("sum_tolerant", What::Sum, true))),
         Arc::new(AggregateUDF::new_from_impl(CheckedSum::new("avg_checked", What::Average, false))),
@@ -177,11 +182,10 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile", true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile_rank", false))),
         Arc::new(AggregateUDF::new_from_impl(SingleValue::default())),
-        Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_skewness"))),
-        Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_kurtosis"))),
         datafusion_spark::function::aggregate::collect_list(),
         datafusion_spark::function::aggregate::collect_set(),
-    ]
+    ]);
+    all
 });
 
 /// The value of a scalar subquery's only row; an error where it has more.

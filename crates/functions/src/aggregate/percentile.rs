@@ -1,4 +1,4 @@
-//! Exact percentiles, interpolated or by rank; and the moments of `skewness` and `kurtosis`.
+//! Exact percentiles, interpolated or by rank.
 
 use std::sync::Arc;
 
@@ -204,113 +204,6 @@ impl Accumulator for Values {
             }
             let counts = counts.is_valid(row).then(|| counts.value(row)).filter(|_| self.counts.is_some());
             self.push(&values.value(row), counts.as_ref())?;
-        }
-        Ok(())
-    }
-}
-
-/// `skewness` and `kurtosis` of doubles.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub(super) struct Moments {
-    name: &'static str,
-    signature: Signature,
-}
-
-impl Moments {
-    pub(super) fn new(name: &'static str) -> Self {
-        Self { name, signature: Signature::any(1, Volatility::Immutable) }
-    }
-}
-
-impl AggregateUDFImpl for Moments {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _args: &[Arrow]) -> DfResult<Arrow> {
-        Ok(Arrow::Float64)
-    }
-
-    fn state_fields(&self, _args: StateFieldsArgs) -> DfResult<Vec<FieldRef>> {
-        Ok(["n", "mean", "m2", "m3", "m4"].iter().map(|n| Arc::new(Field::new(*n, Arrow::Float64, true))).collect())
-    }
-
-    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> DfResult<Box<dyn Accumulator>> {
-        Ok(Box::new(MomentsState { kurtosis: self.name == "spark_kurtosis", m: [0.0; 5] }))
-    }
-}
-
-#[derive(Debug)]
-struct MomentsState {
-    kurtosis: bool,
-    /// n, mean, and the sums of the 2nd to 4th powers of the differences from it.
-    m: [f64; 5],
-}
-
-impl MomentsState {
-    fn merge(&mut self, other: [f64; 5]) {
-        let [n1, a1, b1, c1, d1] = self.m;
-        let [n2, a2, b2, c2, d2] = other;
-        let n = n1 + n2;
-        if n2 == 0.0 {
-            return;
-        }
-        let delta = a2 - a1;
-        let dn = if n == 0.0 { 0.0 } else { delta / n };
-        let mean = a1 + dn * n2;
-        let m2 = b1 + b2 + delta * dn * n1 * n2;
-        let m3 = c1 + c2 + dn * dn * delta * n1 * n2 * (n1 - n2) + 3.0 * dn * (n1 * b2 - n2 * b1);
-        let m4 = d1
-            + d2
-            + dn * dn * dn * delta * n1 * n2 * (n1 * n1 - n1 * n2 + n2 * n2)
-            + 6.0 * dn * dn * (n1 * n1 * b2 + n2 * n2 * b1)
-            + 4.0 * dn * (n1 * c2 - n2 * c1);
-        self.m = [n, mean, m2, m3, m4];
-    }
-}
-
-impl Accumulator for MomentsState {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
-        for v in values[0].as_primitive::<Float64Type>().iter().flatten() {
-            self.merge([1.0, v, 0.0, 0.0, 0.0]);
-        }
-        Ok(())
-    }
-
-    fn evaluate(&mut self) -> DfResult<ScalarValue> {
-        let [n, _, m2, m3, m4] = self.m;
-        if n == 0.0 {
-            return Ok(ScalarValue::Float64(None));
-        }
-        if m2 == 0.0 {
-            return Ok(ScalarValue::Float64(None));
-        }
-        Ok(ScalarValue::Float64(Some(if self.kurtosis {
-            n * m4 / (m2 * m2) - 3.0
-        } else {
-            n.sqrt() * m3 / (m2 * m2 * m2).sqrt()
-        })))
-    }
-
-    fn size(&self) -> usize {
-        size_of::<Self>()
-    }
-
-    fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
-        Ok(self.m.iter().map(|v| ScalarValue::Float64(Some(*v))).collect())
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
-        for row in 0..states[0].len() {
-            let mut other = [0.0; 5];
-            for (value, state) in other.iter_mut().zip(states) {
-                *value = state.as_primitive::<Float64Type>().value(row);
-            }
-            self.merge(other);
         }
         Ok(())
     }

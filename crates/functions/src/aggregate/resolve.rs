@@ -105,32 +105,32 @@ pub(crate) fn resolve(
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
         StddevSamp | StddevPop | VarSamp | VarPop | Skewness | Kurtosis => {
-            let udaf = match kind {
-                StddevSamp => df::stddev::stddev_udaf(),
-                StddevPop => df::stddev::stddev_pop_udaf(),
-                VarSamp => df::variance::var_samp_udaf(),
-                VarPop => df::variance::var_pop_udaf(),
-                Skewness => ours("spark_skewness")?,
-                _ => ours("spark_kurtosis")?,
-            };
+            let udaf = ours(match kind {
+                StddevSamp => "spark_stddev_samp",
+                StddevPop => "spark_stddev_pop",
+                VarSamp => "spark_var_samp",
+                VarPop => "spark_var_pop",
+                Skewness => "spark_skewness",
+                _ => "spark_kurtosis",
+            })?;
             let value = want(ctx, name, 0, 'd', args.remove(0))?;
             call.of(udaf, vec![value.expr], DataType::Double, true)
         }
         Corr | CovarSamp | CovarPop | RegrAvgx | RegrAvgy | RegrCount | RegrIntercept | RegrR2 | RegrSlope
         | RegrSxx | RegrSxy | RegrSyy => {
             let udaf = match kind {
-                Corr => df::correlation::corr_udaf(),
-                CovarSamp => df::covariance::covar_samp_udaf(),
-                CovarPop => df::covariance::covar_pop_udaf(),
+                Corr => ours("spark_corr")?,
+                CovarSamp => ours("spark_covar_samp")?,
+                CovarPop => ours("spark_covar_pop")?,
                 RegrAvgx => df::regr::regr_avgx_udaf(),
                 RegrAvgy => df::regr::regr_avgy_udaf(),
                 RegrCount => df::regr::regr_count_udaf(),
-                RegrIntercept => df::regr::regr_intercept_udaf(),
-                RegrR2 => df::regr::regr_r2_udaf(),
-                RegrSlope => df::regr::regr_slope_udaf(),
-                RegrSxx => df::regr::regr_sxx_udaf(),
-                RegrSxy => df::regr::regr_sxy_udaf(),
-                _ => df::regr::regr_syy_udaf(),
+                RegrIntercept => ours("spark_regr_intercept")?,
+                RegrR2 => ours("spark_regr_r2")?,
+                RegrSlope => ours("spark_regr_slope")?,
+                RegrSxx => ours("spark_regr_sxx")?,
+                RegrSxy => ours("spark_regr_sxy")?,
+                _ => ours("spark_regr_syy")?,
             };
             let second = want(ctx, name, 1, 'd', args.remove(1))?;
             let first = want(ctx, name, 0, 'd', args.remove(0))?;
