@@ -29,6 +29,7 @@ use crate::{
 
 pub(super) fn udfs() -> Vec<Udf> {
     let utc = || Ret::Fixed(Arrow::Timestamp(TimeUnit::Microsecond, types::utc()));
+    let local = || Ret::Fixed(Arrow::Timestamp(TimeUnit::Microsecond, None));
     vec![
         Udf::new("spark_datediff", Ret::Fixed(Arrow::Int32), |args| {
             let (a, b) = (args.primitive::<Date32Type>(0)?, args.primitive::<Date32Type>(1)?);
@@ -61,6 +62,9 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("spark_make_timestamp_ansi", utc(), |a| make_timestamp(a, EvalMode::Ansi)),
         Udf::new("spark_make_timestamp_legacy", utc(), |a| make_timestamp(a, EvalMode::Legacy)),
         Udf::new("spark_make_timestamp_try", utc(), |a| make_timestamp(a, EvalMode::Try)),
+        Udf::new("spark_make_timestamp_ntz_ansi", local(), |a| make_timestamp(a, EvalMode::Ansi)),
+        Udf::new("spark_make_timestamp_ntz_legacy", local(), |a| make_timestamp(a, EvalMode::Legacy)),
+        Udf::new("spark_make_timestamp_ntz_try", local(), |a| make_timestamp(a, EvalMode::Try)),
         Udf::new("timestamp_from_number_ansi", utc(), |args| {
             let (n, unit) = (args.primitive::<Int64Type>(0)?, args.primitive::<Int64Type>(1)?);
             numbers::<TimestampMicrosecondType>(args, |row| match (n.get(row), unit.get(row)) {
@@ -197,12 +201,30 @@ fn make_timestamp(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
                 let time = i64::from(h) * MICROS_PER_HOUR + i64::from(mi) * MICROS_PER_MINUTE + micros;
                 Ok(Some(zone.to_utc(i64::from(date) * MICROS_PER_DAY + time)))
             }
+            _ if mode == EvalMode::Ansi
+                && (60 * MICROS_PER_SECOND + 1..61 * MICROS_PER_SECOND).contains(&seconds_of(s)) =>
+            {
+                let shown = crate::numeric::decimal::decimal_text(s, 6);
+                let shown = shown.trim_end_matches('0');
+                Err(external(
+                    SparkError::new(
+                        "INVALID_FRACTION_OF_SECOND",
+                        "22023",
+                        format!("Valid range for seconds is [0, 60] (inclusive), but the provided value is {shown}."),
+                    )
+                    .param("secAndMicros", shown),
+                ))
+            }
             _ if mode == EvalMode::Ansi => {
                 Err(external(errors::datetime_field_out_of_bounds(format!("Invalid timestamp {y}-{mo}-{d} {h}:{mi}"))))
             }
             _ => Ok(None),
         }
     })
+}
+
+fn seconds_of(unscaled: i128) -> i64 {
+    i64::try_from(unscaled).unwrap_or(i64::MAX)
 }
 
 fn convert_zone(args: &Args<'_>, from_utc: bool) -> DfResult<ArrayRef> {
@@ -328,7 +350,10 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("make_timestamp", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
         F::resolve("make_timestamp_ltz", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
+        F::resolve("make_timestamp_ntz", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
         F::resolve("try_make_timestamp", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
+        F::resolve("try_make_timestamp_ltz", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
+        F::resolve("try_make_timestamp_ntz", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
         F::resolve("timestamp_micros", |c, n, a| timestamp_from(c, n, a, 1)),
         F::resolve("timestamp_millis", |c, n, a| timestamp_from(c, n, a, 1000)),
         F::resolve("timestamp_seconds", |ctx, name, mut args| {
@@ -417,7 +442,8 @@ fn interval_call(udf: &str, args: Vec<Typed>, data_type: DataType) -> SparkResul
 fn add_days(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 2, 2)?;
     let days = args.remove(1);
-    if days.data_type == DataType::Long && days.literal().is_none() {
+    // Nothing is cut to fit.
+    if matches!(days.data_type, DataType::Long | DataType::Float | DataType::Double | DataType::Decimal { .. }) {
         return Err(errors::unexpected_input(name, 1, "(\"INT\" or \"SMALLINT\" or \"TINYINT\")", &days));
     }
     let days = want(ctx, name, 1, 'i', days)?;
@@ -448,7 +474,22 @@ fn make_timestamp_call(
     args: Vec<Typed>,
     mode: EvalMode,
 ) -> SparkResult<Typed> {
-    check_count(name, args.len(), 6, 7)?;
+    let ntz = name.ends_with("_ntz");
+    match args.len() {
+        1 if !ntz && !name.ends_with("_ltz") => return timestamp_of_date(ctx, name, args),
+        2 => return timestamp_of_date(ctx, name, args),
+        3 if !ntz => return timestamp_of_date(ctx, name, args),
+        6 => {}
+        7 if !ntz => {}
+        given => {
+            let expected = match name {
+                _ if ntz => "[2, 6]",
+                _ if name.ends_with("_ltz") => "[2, 3, 6, 7]",
+                _ => "[1, 2, 3, 6, 7]",
+            };
+            return Err(errors::wrong_num_args(name, expected, given));
+        }
+    }
     let mut exprs = Vec::with_capacity(7);
     let mut nullable = mode != EvalMode::Ansi;
     for (i, arg) in args.into_iter().enumerate() {
@@ -461,8 +502,44 @@ fn make_timestamp_call(
         exprs.push(arg.expr);
     }
     if exprs.len() == 6 {
-        exprs.push(text_literal(&ctx.time_zone));
+        exprs.push(text_literal(if ntz { "UTC" } else { &ctx.time_zone }));
     }
-    let udf = format!("spark_make_timestamp_{}", mode.suffix());
-    Ok(Typed::new(call(&udf, exprs)?, DataType::Timestamp, nullable))
+    let (udf, data_type) = if ntz {
+        (format!("spark_make_timestamp_ntz_{}", mode.suffix()), DataType::TimestampNtz)
+    } else {
+        (format!("spark_make_timestamp_{}", mode.suffix()), DataType::Timestamp)
+    };
+    Ok(Typed::new(call(&udf, exprs)?, data_type, nullable))
+}
+
+/// `make_timestamp(date[, time[, zone]])`. Neither is cast to its type.
+fn timestamp_of_date(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    let shown = if name.ends_with("_ntz") { "make_timestamp_ntz" } else { "make_timestamp" };
+    let ntz = name.ends_with("_ntz");
+    let zone = match args.len() {
+        3 => want(ctx, shown, 2, 's', args.remove(2))?,
+        _ => literal::text(&ctx.time_zone),
+    };
+    let time = if args.len() > 1 {
+        args.remove(1)
+    } else {
+        literal::of(ScalarValue::Time64Nanosecond(Some(0)), DataType::Time(6))
+    };
+    let date = match args.remove(0) {
+        date if date.data_type == DataType::Date => date,
+        date if date.data_type == DataType::Null => literal::null(&DataType::Date)?,
+        other => return Err(errors::unexpected_input(shown, 0, "DATE", &other)),
+    };
+    let time = match time.data_type {
+        DataType::Time(_) => time,
+        DataType::Null => literal::null(&DataType::Time(6))?,
+        _ => return Err(errors::unexpected_input(shown, 1, "TIME", &time)),
+    };
+    let nullable = date.nullable || time.nullable || zone.nullable;
+    let mut exprs = vec![date.expr, time.expr];
+    if !ntz {
+        exprs.push(zone.expr);
+    }
+    let data_type = if ntz { DataType::TimestampNtz } else { DataType::Timestamp };
+    Ok(Typed::new(call("timestamp_of_date_and_time", exprs)?, data_type, nullable))
 }

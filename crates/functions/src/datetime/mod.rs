@@ -8,7 +8,9 @@ pub(crate) mod interval;
 mod make;
 pub(crate) mod pattern;
 pub(crate) mod text;
+pub(crate) mod time;
 mod truncate;
+mod units;
 pub mod zone;
 
 use crate::{registry::FunctionDef, udf::Udf};
@@ -19,6 +21,8 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(formats::udfs());
     all.extend(make::udfs());
     all.extend(truncate::udfs());
+    all.extend(time::udfs());
+    all.extend(units::udfs());
     all
 }
 
@@ -27,5 +31,7 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(formats::functions());
     all.extend(make::functions());
     all.extend(truncate::functions());
+    all.extend(time::functions());
+    all.extend(units::functions());
     all
 }
