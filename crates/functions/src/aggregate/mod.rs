@@ -4,6 +4,7 @@ mod percentile;
 mod resolve;
 mod single;
 mod sum;
+mod vector;
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,6 +19,7 @@ use self::{
     percentile::{Moments, Percentile},
     single::SingleValue,
     sum::{CheckedSum, What},
+    vector::VectorAggregate,
 };
 use crate::{Typed, registry::FunctionDef};
 
@@ -100,6 +102,8 @@ pub(crate) enum AggregateKind {
     RegrSxy,
     RegrSyy,
     StringAgg,
+    VectorSum,
+    VectorAvg,
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
@@ -162,6 +166,8 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         ("regr_syy", RegrSyy),
         ("listagg", StringAgg),
         ("string_agg", StringAgg),
+        ("vector_sum", VectorSum),
+        ("vector_avg", VectorAvg),
     ]
     .into_iter()
     .map(|(name, kind)| FunctionDef::aggregate(name, kind))
@@ -179,6 +185,8 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(SingleValue::default())),
         Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_skewness"))),
         Arc::new(AggregateUDF::new_from_impl(Moments::new("spark_kurtosis"))),
+        Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_sum", false))),
+        Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_avg", true))),
         datafusion_spark::function::aggregate::collect_list(),
         datafusion_spark::function::aggregate::collect_set(),
     ]
