@@ -2,9 +2,12 @@
 
 use datafusion::logical_expr::expr::Sort as DfSort;
 use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, literal, registry};
-use firesteel_plan::{DataType, Expr, ExprKind, SparkError, SparkResult, expr::FunctionCall};
+use firesteel_plan::{
+    DataType, Expr, ExprKind, SparkError, SparkResult,
+    expr::{FunctionCall, Literal},
+};
 
-use super::{Clause, Env};
+use super::{Clause, Env, named};
 use crate::{
     errors,
     query::Analyzer,
@@ -31,12 +34,22 @@ impl Analyzer<'_> {
             other => return Err(errors::unresolved_routine(other, &search_path(env.rel.database))),
         };
         let lower = name.to_lowercase();
+        // These are syntax, not functions: the parser makes their unit a text.
+        let has_unit = matches!(call.args.first().map(|a| &a.kind), Some(ExprKind::Literal(Literal::String(_))));
+        if matches!(lower.as_str(), "timestampadd" | "timestampdiff") && !has_unit {
+            return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
+        }
         if lower == "grouping" || lower == "grouping_id" {
             return self.grouping_call(&lower, call, env);
         }
         let Some(definition) = registry::lookup(&lower) else {
             return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
         };
+        if call.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. })) {
+            let args = named::in_order(&lower, &call.args)?;
+            let call = FunctionCall { args, ..call.clone() };
+            return self.function(&call, whole, env);
+        }
         if let Some(spec) = &call.over {
             if !matches!(definition.kind, FunctionKind::Aggregate | FunctionKind::Window) {
                 let shown = self.show(

@@ -3,6 +3,7 @@
 mod attribute;
 mod function;
 mod lambda;
+mod named;
 mod predicate;
 mod subquery;
 mod window;
@@ -367,8 +368,13 @@ impl Analyzer<'_> {
         ShownNames { analyzer: self, env }
     }
 
-    /// Of dates and times `to_char` is `date_format`.
+    /// Of dates and times `to_char` is `date_format`; named arguments are shown in their order.
     pub fn shown_as(&self, e: &Expr, env: &Env<'_>) -> Option<Expr> {
+        if let ExprKind::Function(call) = &e.kind
+            && let Some(call) = named::shown(call)
+        {
+            return Some(Expr::new(ExprKind::Function(Box::new(call)), e.span));
+        }
         if let ExprKind::Function(call) = &e.kind
             && let [value @ Expr { kind: ExprKind::Attribute { .. } | ExprKind::Literal(_), .. }, _] =
                 call.args.as_slice()

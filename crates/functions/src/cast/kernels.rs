@@ -131,7 +131,9 @@ pub(crate) fn convert(env: &Env, values: &ArrayRef, from: &DataType, to: &DataTy
         (Time(_), t) if t.is_integral() => {
             let seconds =
                 map::<Time64NanosecondType, Int64Type>(values, &Arrow::Int64, |t| Ok(Some(t / 1_000_000_000)))?;
-            convert(env, &seconds, &Long, to)
+            // What does not fit is null in legacy mode too.
+            let mode = if env.mode == EvalMode::Legacy { EvalMode::Try } else { env.mode };
+            convert(&Env { mode, ..*env }, &seconds, &Long, to)
         }
         (Time(_), Decimal { .. }) => {
             let nanos = Arrow::Decimal128(14, 9);

@@ -19,7 +19,7 @@ use super::{
     zone::Zone,
 };
 use crate::{
-    EvalMode, FunctionContext, Typed, coercion,
+    FunctionContext, Typed, coercion,
     errors::{self, external},
     literal,
     registry::{FunctionDef, Nulls, check_count, want},
@@ -29,7 +29,6 @@ use crate::{
 
 pub(super) fn udfs() -> Vec<Udf> {
     let utc = || Ret::Fixed(Arrow::Timestamp(TimeUnit::Microsecond, types::utc()));
-    let local = || Ret::Fixed(Arrow::Timestamp(TimeUnit::Microsecond, None));
     vec![
         Udf::new("spark_datediff", Ret::Fixed(Arrow::Int32), |args| {
             let (a, b) = (args.primitive::<Date32Type>(0)?, args.primitive::<Date32Type>(1)?);
@@ -59,12 +58,6 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("spark_next_day_legacy", Ret::Fixed(Arrow::Date32), |a| next_day(a, false)),
         Udf::new("spark_make_date_ansi", Ret::Fixed(Arrow::Date32), |a| make_date_kernel(a, true)),
         Udf::new("spark_make_date_legacy", Ret::Fixed(Arrow::Date32), |a| make_date_kernel(a, false)),
-        Udf::new("spark_make_timestamp_ansi", utc(), |a| make_timestamp(a, EvalMode::Ansi)),
-        Udf::new("spark_make_timestamp_legacy", utc(), |a| make_timestamp(a, EvalMode::Legacy)),
-        Udf::new("spark_make_timestamp_try", utc(), |a| make_timestamp(a, EvalMode::Try)),
-        Udf::new("spark_make_timestamp_ntz_ansi", local(), |a| make_timestamp(a, EvalMode::Ansi)),
-        Udf::new("spark_make_timestamp_ntz_legacy", local(), |a| make_timestamp(a, EvalMode::Legacy)),
-        Udf::new("spark_make_timestamp_ntz_try", local(), |a| make_timestamp(a, EvalMode::Try)),
         Udf::new("timestamp_from_number_ansi", utc(), |args| {
             let (n, unit) = (args.primitive::<Int64Type>(0)?, args.primitive::<Int64Type>(1)?);
             numbers::<TimestampMicrosecondType>(args, |row| match (n.get(row), unit.get(row)) {
@@ -171,62 +164,6 @@ fn make_date_kernel(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
     })
 }
 
-fn make_timestamp(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
-    let int = |i| args.primitive::<Int32Type>(i);
-    let (year, month, day, hour, minute) = (int(0)?, int(1)?, int(2)?, int(3)?, int(4)?);
-    let seconds = args.primitive::<Decimal128Type>(5)?;
-    let zones = args.text(6)?;
-    numbers::<TimestampMicrosecondType>(args, |row| {
-        let (Some(y), Some(mo), Some(d), Some(h), Some(mi), Some(s), Some(zone)) = (
-            year.get(row),
-            month.get(row),
-            day.get(row),
-            hour.get(row),
-            minute.get(row),
-            seconds.get(row),
-            zones.get(row),
-        ) else {
-            return Ok(None);
-        };
-        let zone = match Zone::parse(zone) {
-            Ok(zone) => zone,
-            Err(e) if mode == EvalMode::Ansi => return Err(external(e)),
-            Err(_) => return Ok(None),
-        };
-        // 60 seconds are the next minute's start.
-        let micros = i64::try_from(s).ok().filter(|s| (0..=60 * MICROS_PER_SECOND).contains(s));
-        let date = make_date(i64::from(y), i64::from(mo), i64::from(d));
-        match (date, micros) {
-            (Some(date), Some(micros)) if (0..24).contains(&h) && (0..60).contains(&mi) => {
-                let time = i64::from(h) * MICROS_PER_HOUR + i64::from(mi) * MICROS_PER_MINUTE + micros;
-                Ok(Some(zone.to_utc(i64::from(date) * MICROS_PER_DAY + time)))
-            }
-            _ if mode == EvalMode::Ansi
-                && (60 * MICROS_PER_SECOND + 1..61 * MICROS_PER_SECOND).contains(&seconds_of(s)) =>
-            {
-                let shown = crate::numeric::decimal::decimal_text(s, 6);
-                let shown = shown.trim_end_matches('0');
-                Err(external(
-                    SparkError::new(
-                        "INVALID_FRACTION_OF_SECOND",
-                        "22023",
-                        format!("Valid range for seconds is [0, 60] (inclusive), but the provided value is {shown}."),
-                    )
-                    .param("secAndMicros", shown),
-                ))
-            }
-            _ if mode == EvalMode::Ansi => {
-                Err(external(errors::datetime_field_out_of_bounds(format!("Invalid timestamp {y}-{mo}-{d} {h}:{mi}"))))
-            }
-            _ => Ok(None),
-        }
-    })
-}
-
-fn seconds_of(unscaled: i128) -> i64 {
-    i64::try_from(unscaled).unwrap_or(i64::MAX)
-}
-
 fn convert_zone(args: &Args<'_>, from_utc: bool) -> DfResult<ArrayRef> {
     let times = args.primitive::<TimestampMicrosecondType>(0)?;
     let names = args.text(1)?;
@@ -317,7 +254,7 @@ fn make_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
     })
 }
 
-const SECONDS_DECIMAL: DataType = DataType::Decimal { precision: 16, scale: 6 };
+pub(super) const SECONDS_DECIMAL: DataType = DataType::Decimal { precision: 16, scale: 6 };
 
 pub(super) fn functions() -> Vec<FunctionDef> {
     use FunctionDef as F;
@@ -348,12 +285,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             let expr = call("spark_months_between", vec![a.expr, b.expr, round.expr, text_literal(&ctx.time_zone)])?;
             Ok(Typed::new(expr, DataType::Double, nullable))
         }),
-        F::resolve("make_timestamp", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
-        F::resolve("make_timestamp_ltz", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
-        F::resolve("make_timestamp_ntz", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
-        F::resolve("try_make_timestamp", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
-        F::resolve("try_make_timestamp_ltz", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
-        F::resolve("try_make_timestamp_ntz", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
         F::resolve("timestamp_micros", |c, n, a| timestamp_from(c, n, a, 1)),
         F::resolve("timestamp_millis", |c, n, a| timestamp_from(c, n, a, 1000)),
         F::resolve("timestamp_seconds", |ctx, name, mut args| {
@@ -466,80 +397,4 @@ fn timestamp_to(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>,
     let unit = literal::of(ScalarValue::Int64(Some(unit)), DataType::Long);
     let nullable = value.nullable;
     Ok(Typed::new(call("timestamp_to_number", vec![value.expr, unit.expr])?, DataType::Long, nullable))
-}
-
-fn make_timestamp_call(
-    ctx: &FunctionContext,
-    name: &'static str,
-    args: Vec<Typed>,
-    mode: EvalMode,
-) -> SparkResult<Typed> {
-    let ntz = name.ends_with("_ntz");
-    match args.len() {
-        1 if !ntz && !name.ends_with("_ltz") => return timestamp_of_date(ctx, name, args),
-        2 => return timestamp_of_date(ctx, name, args),
-        3 if !ntz => return timestamp_of_date(ctx, name, args),
-        6 => {}
-        7 if !ntz => {}
-        given => {
-            let expected = match name {
-                _ if ntz => "[2, 6]",
-                _ if name.ends_with("_ltz") => "[2, 3, 6, 7]",
-                _ => "[1, 2, 3, 6, 7]",
-            };
-            return Err(errors::wrong_num_args(name, expected, given));
-        }
-    }
-    let mut exprs = Vec::with_capacity(7);
-    let mut nullable = mode != EvalMode::Ansi;
-    for (i, arg) in args.into_iter().enumerate() {
-        let arg = match i {
-            5 => coercion::implicit(ctx, arg, &SECONDS_DECIMAL)?,
-            6 => want(ctx, name, i, 's', arg)?,
-            _ => want(ctx, name, i, 'i', arg)?,
-        };
-        nullable |= arg.nullable;
-        exprs.push(arg.expr);
-    }
-    if exprs.len() == 6 {
-        exprs.push(text_literal(if ntz { "UTC" } else { &ctx.time_zone }));
-    }
-    let (udf, data_type) = if ntz {
-        (format!("spark_make_timestamp_ntz_{}", mode.suffix()), DataType::TimestampNtz)
-    } else {
-        (format!("spark_make_timestamp_{}", mode.suffix()), DataType::Timestamp)
-    };
-    Ok(Typed::new(call(&udf, exprs)?, data_type, nullable))
-}
-
-/// `make_timestamp(date[, time[, zone]])`. Neither is cast to its type.
-fn timestamp_of_date(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
-    let shown = if name.ends_with("_ntz") { "make_timestamp_ntz" } else { "make_timestamp" };
-    let ntz = name.ends_with("_ntz");
-    let zone = match args.len() {
-        3 => want(ctx, shown, 2, 's', args.remove(2))?,
-        _ => literal::text(&ctx.time_zone),
-    };
-    let time = if args.len() > 1 {
-        args.remove(1)
-    } else {
-        literal::of(ScalarValue::Time64Nanosecond(Some(0)), DataType::Time(6))
-    };
-    let date = match args.remove(0) {
-        date if date.data_type == DataType::Date => date,
-        date if date.data_type == DataType::Null => literal::null(&DataType::Date)?,
-        other => return Err(errors::unexpected_input(shown, 0, "DATE", &other)),
-    };
-    let time = match time.data_type {
-        DataType::Time(_) => time,
-        DataType::Null => literal::null(&DataType::Time(6))?,
-        _ => return Err(errors::unexpected_input(shown, 1, "TIME", &time)),
-    };
-    let nullable = date.nullable || time.nullable || zone.nullable;
-    let mut exprs = vec![date.expr, time.expr];
-    if !ntz {
-        exprs.push(zone.expr);
-    }
-    let data_type = if ntz { DataType::TimestampNtz } else { DataType::Timestamp };
-    Ok(Typed::new(call("timestamp_of_date_and_time", exprs)?, data_type, nullable))
 }

@@ -9,6 +9,7 @@ mod make;
 pub(crate) mod pattern;
 pub(crate) mod text;
 pub(crate) mod time;
+mod timestamps;
 mod truncate;
 mod units;
 pub mod zone;
@@ -22,6 +23,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(make::udfs());
     all.extend(truncate::udfs());
     all.extend(time::udfs());
+    all.extend(timestamps::udfs());
     all.extend(units::udfs());
     all
 }
@@ -32,6 +34,7 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(make::functions());
     all.extend(truncate::functions());
     all.extend(time::functions());
+    all.extend(timestamps::functions());
     all.extend(units::functions());
     all
 }

@@ -10,8 +10,8 @@ use arrow::{
     buffer::{NullBuffer, OffsetBuffer},
     datatypes::{
         ArrowPrimitiveType, DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type,
-        Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType, Time64NanosecondType,
-        TimestampMicrosecondType,
+        Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+        IntervalYearMonthType, Time64NanosecondType, TimestampMicrosecondType,
     },
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
@@ -266,6 +266,10 @@ impl Reader {
             DataType::YearMonthInterval { start, end } => {
                 texts!(IntervalYearMonthType, |t: &str| interval::parse_year_month(t, *start, *end))
             }
+            DataType::CalendarInterval => texts!(IntervalMonthDayNanoType, |t: &str| {
+                let (months, days, micros) = interval::parse_calendar(t)?;
+                Some(IntervalMonthDayNano::new(months, days, micros.checked_mul(1000)?))
+            }),
             DataType::Struct(fields) => self.structs(values, fields, arrow)?,
             DataType::Array { .. } => self.lists(values, arrow)?,
             DataType::Map { .. } => self.maps(values, arrow)?,

@@ -208,18 +208,18 @@ impl NumberFormat {
                         at += 1;
                     }
                 }
-                Token::Dollar | Token::Open | Token::Close => {
-                    let wanted = match token {
-                        Token::Dollar => '$',
-                        Token::Open => '<',
-                        _ => '>',
-                    };
-                    if !is(at, wanted) {
+                Token::Dollar => {
+                    if !is(at, '$') {
                         return None;
                     }
-                    negative |= *token == Token::Close;
                     at += 1;
                 }
+                Token::Open => at += usize::from(is(at, '<')),
+                Token::Close if is(at, '>') => {
+                    negative = !negative;
+                    at += 1;
+                }
+                Token::Close => {}
                 Token::Sign | Token::Minus => {
                     if is(at, '-') {
                         negative = !negative;
