@@ -92,8 +92,7 @@ impl Analyzer<'_> {
                         .param("class", definition.name)),
                     };
                 }
-                let args = self.arguments(&call.args, env)?;
-                let mut args = args;
+                let mut args = self.arguments(&call.args, env)?;
                 if matches!(lower.as_str(), "from_json" | "from_csv" | "from_xml")
                     && let [_, written, ..] = call.args.as_slice()
                     && args.len() == call.args.len()
