@@ -11,7 +11,7 @@ use std::{
 };
 
 use firesteel_engine::{EngineSession, source::SourceSpec};
-use firesteel_functions::FunctionContext;
+use firesteel_functions::{FunctionContext, Legacy};
 use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 
@@ -209,6 +209,7 @@ impl Session {
 
     fn function_context(&self, conf: &SparkConf) -> FunctionContext {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let is_set = |key: &str| conf.get_raw(key).is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
         FunctionContext {
             ansi: conf.bool(&keys::ANSI_ENABLED),
             time_zone: time_zone(conf).into(),
@@ -222,6 +223,13 @@ impl Session {
             current_user: std::env::var("USER").unwrap_or_else(|_| "spark".to_owned()).into(),
             current_catalog: SESSION_CATALOG.into(),
             current_database: self.current_database().into(),
+            legacy: Legacy {
+                java_charsets: is_set("spark.sql.legacy.javaCharsets"),
+                coding_errors_replaced: is_set("spark.sql.legacy.codingErrorAction"),
+                concat_binary_as_string: is_set("spark.sql.function.concatBinaryAsString"),
+                elt_binary_as_string: is_set("spark.sql.function.eltOutputAsString"),
+                negative_index_before_last: is_set("spark.sql.legacy.negativeIndexInArrayInsert"),
+            },
         }
     }
 }

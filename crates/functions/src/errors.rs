@@ -310,6 +310,22 @@ pub fn datatype_mismatch(subclass: &str, sql: impl Display, detail: impl Display
     .param("sqlExpr", format!("\"{sql}\""))
 }
 
+/// An argument that must be a constant and is none.
+pub fn non_foldable(function: &str, parameter: &str, given: &Typed) -> SparkError {
+    let input = format!("\"{}\"", given.sql());
+    datatype_mismatch(
+        "NON_FOLDABLE_INPUT",
+        format_args!("{function}(…)"),
+        format_args!(
+            "the input `{parameter}` should be a foldable {} expression; however, got {input}.",
+            quoted_type(&given.data_type)
+        ),
+    )
+    .param("inputName", format!("`{parameter}`"))
+    .param("inputType", quoted_type(&given.data_type))
+    .param("inputExpr", input)
+}
+
 /// A text that is no interval of the wanted fields, in whatever mode.
 pub fn invalid_interval(text: &str, to: &DataType, notice: bool) -> SparkError {
     let subclass = if notice { "UNMATCHED_FORMAT_STRING_WITH_NOTICE" } else { "UNMATCHED_FORMAT_STRING" };

@@ -14,6 +14,7 @@ mod datetime;
 pub mod errors;
 pub mod generator;
 pub mod hive;
+mod json;
 pub mod lambda;
 pub mod literal;
 mod numeric;
@@ -27,8 +28,8 @@ mod udf;
 pub mod window;
 
 pub use aggregate::{AggregateArgs, ResolvedAggregate, single_value};
-pub use arrays::subscript;
+pub use arrays::{arrays_zip, subscript};
 pub use lambda::{HigherOrder, all_higher_order_udfs};
 pub use registry::{FunctionDef, FunctionKind};
-pub use typed::{EvalMode, FunctionContext, Typed};
+pub use typed::{EvalMode, FunctionContext, Legacy, Typed};
 pub use udf::{all_udafs, all_udfs, all_udwfs};

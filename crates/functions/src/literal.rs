@@ -1,6 +1,18 @@
 //! Literals.
 
-use datafusion::{logical_expr::Expr, scalar::ScalarValue};
+use std::sync::Arc;
+
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::Schema,
+};
+use datafusion::{
+    common::{DFSchema, tree_node::TreeNode},
+    execution::context::ExecutionProps,
+    logical_expr::{Expr, Volatility},
+    physical_expr::create_physical_expr,
+    scalar::ScalarValue,
+};
 use firesteel_plan::{
     DataType, SparkError, SparkResult,
     expr::{Literal, TimestampKind},
@@ -93,6 +105,40 @@ fn timestamp_text(ctx: &FunctionContext, text: &str, kind: TimestampKind) -> Spa
     }
     let micros = parsed.zone.unwrap_or(zone).to_utc(local);
     Ok((ScalarValue::TimestampMicrosecond(Some(micros), types::utc()), DataType::Timestamp))
+}
+
+/// The value of an expression that is the same for all rows, whatever functions it calls. Nothing when it is not, or fails.
+pub fn fold(value: &Typed) -> Option<ScalarValue> {
+    if let Some(literal) = value.literal() {
+        return Some(literal.clone());
+    }
+    let varies = value
+        .expr
+        .exists(|e| {
+            Ok(!matches!(
+                e,
+                Expr::Literal(..)
+                    | Expr::ScalarFunction(_)
+                    | Expr::Cast(_)
+                    | Expr::Alias(_)
+                    | Expr::BinaryExpr(_)
+                    | Expr::Case(_)
+                    | Expr::Not(_)
+                    | Expr::Negative(_)
+                    | Expr::IsNull(_)
+                    | Expr::IsNotNull(_)
+            ) || matches!(e, Expr::ScalarFunction(f) if f.func.signature().volatility != Volatility::Immutable))
+        })
+        .unwrap_or(true);
+    if varies {
+        return None;
+    }
+    let schema = DFSchema::empty();
+    let physical = create_physical_expr(&value.expr, &schema, &ExecutionProps::new(), &Default::default()).ok()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
+    let array = physical.evaluate(&row).ok()?.into_array(1).ok()?;
+    ScalarValue::try_from_array(&array, 0).ok()
 }
 
 /// A literal that the functions here need themselves.

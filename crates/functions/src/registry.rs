@@ -263,6 +263,7 @@ static REGISTRY: LazyLock<HashMap<&'static str, FunctionDef>> = LazyLock::new(||
         .chain(crate::datetime::functions())
         .chain(crate::arrays::functions())
         .chain(crate::scalar::functions())
+        .chain(crate::json::functions())
         .chain(aggregate::functions())
         .chain(crate::lambda::functions())
         .chain(more());

@@ -89,6 +89,22 @@ pub struct FunctionContext {
     pub current_user: Arc<str>,
     pub current_catalog: Arc<str>,
     pub current_database: Arc<str>,
+    pub legacy: Legacy,
+}
+
+/// Settings that bring back what earlier versions of Spark did. All are off unless set.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Legacy {
+    /// `spark.sql.legacy.javaCharsets`
+    pub java_charsets: bool,
+    /// `spark.sql.legacy.codingErrorAction`
+    pub coding_errors_replaced: bool,
+    /// `spark.sql.function.concatBinaryAsString`
+    pub concat_binary_as_string: bool,
+    /// `spark.sql.function.eltOutputAsString`
+    pub elt_binary_as_string: bool,
+    /// `spark.sql.legacy.negativeIndexInArrayInsert`
+    pub negative_index_before_last: bool,
 }
 
 impl Default for FunctionContext {
@@ -103,6 +119,7 @@ impl Default for FunctionContext {
             current_user: "spark".into(),
             current_catalog: "spark_catalog".into(),
             current_database: "default".into(),
+            legacy: Legacy::default(),
         }
     }
 }

@@ -164,7 +164,7 @@ fn struct_field_from_arrow(field: &FieldRef) -> SparkResult<StructField> {
     Ok(result)
 }
 
-fn parse_said(text: &str) -> Option<DataType> {
+pub(crate) fn parse_said(text: &str) -> Option<DataType> {
     let number = |prefix: &str| text.strip_prefix(prefix)?.strip_suffix(')')?.parse::<u32>().ok();
     if let Some(n) = number("char(") {
         return Some(DataType::Char(n));

@@ -386,7 +386,8 @@ static UDFS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| 
         .chain(crate::text::udfs())
         .chain(crate::datetime::udfs())
         .chain(crate::arrays::udfs())
-        .chain(crate::scalar::udfs());
+        .chain(crate::scalar::udfs())
+        .chain(crate::json::udfs());
     for udf in ours {
         all.insert(udf.name, Arc::new(ScalarUDF::new_from_impl(udf)));
     }

@@ -57,6 +57,16 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
         {
             format!("{} {} {}", show(left), op.symbol(), show(right))
         }
+        // So have a TIME plus or minus something, and what is taken from it.
+        ExprKind::Binary { op: BinaryOp::Plus, left, right } if is_null(left) && is_time(right) => {
+            format!("{} + {}", show(right), show(left))
+        }
+        ExprKind::Binary { op: op @ (BinaryOp::Plus | BinaryOp::Minus), left, right }
+            if (is_time(left) && (is_null(right) || is_time(right)))
+                || (*op == BinaryOp::Minus && is_time(right) && (is_null(left) || is_text(left))) =>
+        {
+            format!("{} {} {}", show(left), op.symbol(), show(right))
+        }
         // A number times an interval is the interval times the number.
         ExprKind::Binary { op: BinaryOp::Multiply, left, right } if is_interval(right) && !is_interval(left) => {
             format!("({} * {})", show(right), show(left))
@@ -200,7 +210,7 @@ fn function(call: &FunctionCall, names: &dyn Names) -> String {
     if let Some(text) = written_otherwise(call, &name, &args) {
         return text;
     }
-    with_defaults(&name, &mut args);
+    with_defaults(&name, call, &mut args);
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let shown = match name.as_str() {
         "string_agg" if !call.within_group.is_empty() => "listagg".to_owned(),
@@ -246,6 +256,14 @@ fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option
         ("ltrim", [characters, text]) => format!("TRIM(LEADING {characters} FROM {text})"),
         ("rtrim", [characters, text]) => format!("TRIM(TRAILING {characters} FROM {text})"),
         ("window" | "session_window", _) => name.to_owned(),
+        ("convert_timezone", [to, time]) => format!("convert_timezone(current_timezone(), {to}, {time})"),
+        ("try_to_time", _) => format!("try_to_time(to_time({}))", args.join(", ")),
+        ("try_make_timestamp_ntz", [_, _]) => {
+            format!("try_make_timestamp_ntz(make_timestamp_ntz({}))", args.join(", "))
+        }
+        ("make_timestamp_ltz" | "try_make_timestamp_ltz", [_, _] | [_, _, _]) => {
+            format!("make_timestamp({})", args.join(", "))
+        }
         ("from_json" | "from_csv" | "from_xml", [text, _, ..]) => format!("{name}({text})"),
         ("first" | "last" | "first_value" | "last_value" | "any_value", [operand, _]) if call.over.is_none() => {
             format!("{name}({operand})")
@@ -266,6 +284,7 @@ const CASTING_FUNCTIONS: &[&str] = &[
     "int",
     "smallint",
     "string",
+    "time",
     "timestamp",
     "tinyint",
 ];
@@ -288,7 +307,9 @@ fn function_name(lower: &str) -> String {
 }
 
 /// Adds the arguments that Spark fills in and shows.
-fn with_defaults(name: &str, args: &mut Vec<String>) {
+fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
+    let binary = call.args.first().is_some_and(is_binary);
+    let ntz = args.get(1).is_some_and(|a| a.starts_with("TIMESTAMP_NTZ '"));
     let defaults: &[&str] = match (name, args.len()) {
         ("listagg" | "string_agg", 1) => &["NULL"],
         ("mask", 1) => &["X", "x", "n", "NULL"],
@@ -296,7 +317,14 @@ fn with_defaults(name: &str, args: &mut Vec<String>) {
         ("regexp_instr", 2) => &["0"],
         ("sentences", 1) => &["", ""],
         ("sort_array", 1) => &["true"],
+        ("lpad" | "rpad", 2) if binary => &["X'00'"],
         ("lpad" | "rpad", 2) => &[" "],
+        ("vector_norm" | "vector_normalize", 1) => &["2.0"],
+        ("mask", 2) => &["x", "n", "NULL"],
+        ("mask", 3) => &["n", "NULL"],
+        ("mask", 4) => &["NULL"],
+        ("time_bucket", 2) if ntz => &["TIMESTAMP_NTZ '1970-01-01 00:00:00'"],
+        ("time_bucket", 2) => &["TIMESTAMP '1970-01-01 00:00:00'"],
         ("unix_timestamp", 0) => &["current_timestamp()", "yyyy-MM-dd HH:mm:ss"],
         ("lag" | "lead", 1) => &["1", "NULL"],
         ("lag" | "lead", 2) => &["NULL"],
@@ -316,6 +344,19 @@ fn with_defaults(name: &str, args: &mut Vec<String>) {
         _ => &[],
     };
     args.extend(defaults.iter().map(|d| (*d).to_owned()));
+}
+
+/// Whether an expression is a binary by how it is written: names are made without types.
+fn is_binary(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Literal(Literal::Binary(_)) => true,
+        ExprKind::Function(call) => call.name.last().is_some_and(|name| {
+            ["unhex", "encode", "to_binary", "try_to_binary", "unbase64", "binary"]
+                .iter()
+                .any(|n| n.eq_ignore_ascii_case(name))
+        }),
+        _ => false,
+    }
 }
 
 fn is_window(call: &FunctionCall) -> bool {
@@ -340,6 +381,22 @@ fn is_interval(e: &Expr) -> bool {
             Literal::DayTimeInterval { .. } | Literal::YearMonthInterval { .. } | Literal::CalendarInterval { .. }
         )
     )
+}
+
+fn is_null(e: &Expr) -> bool {
+    matches!(e.kind, ExprKind::Literal(Literal::Null))
+}
+
+fn is_text(e: &Expr) -> bool {
+    matches!(e.kind, ExprKind::Literal(Literal::String(_)))
+}
+
+fn is_time(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Literal(Literal::Time { .. }) => true,
+        ExprKind::Cast { data_type, .. } => matches!(data_type, DataType::Time(_)),
+        _ => false,
+    }
 }
 
 /// A type as SQL spells it: `ARRAY<STRUCT<a: INT>>`.

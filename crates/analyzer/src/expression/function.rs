@@ -1,10 +1,13 @@
 //! Calls of functions: which function it is, what kind, and where that kind may stand.
 
 use datafusion::logical_expr::expr::Sort as DfSort;
-use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, registry};
-use firesteel_plan::{DataType, Expr, ExprKind, SparkError, SparkResult, expr::FunctionCall};
+use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, literal, registry};
+use firesteel_plan::{
+    DataType, Expr, ExprKind, SparkError, SparkResult,
+    expr::{FunctionCall, Literal},
+};
 
-use super::{Clause, Env};
+use super::{Clause, Env, named};
 use crate::{
     errors,
     query::Analyzer,
@@ -31,12 +34,22 @@ impl Analyzer<'_> {
             other => return Err(errors::unresolved_routine(other, &search_path(env.rel.database))),
         };
         let lower = name.to_lowercase();
+        // These are syntax, not functions: the parser makes their unit a text.
+        let has_unit = matches!(call.args.first().map(|a| &a.kind), Some(ExprKind::Literal(Literal::String(_))));
+        if matches!(lower.as_str(), "timestampadd" | "timestampdiff") && !has_unit {
+            return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
+        }
         if lower == "grouping" || lower == "grouping_id" {
             return self.grouping_call(&lower, call, env);
         }
         let Some(definition) = registry::lookup(&lower) else {
             return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
         };
+        if call.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. })) {
+            let args = named::in_order(&lower, &call.args)?;
+            let call = FunctionCall { args, ..call.clone() };
+            return self.function(&call, whole, env);
+        }
         if let Some(spec) = &call.over {
             if !matches!(definition.kind, FunctionKind::Aggregate | FunctionKind::Window) {
                 let shown = self.show(
@@ -79,7 +92,17 @@ impl Analyzer<'_> {
                         .param("class", definition.name)),
                     };
                 }
-                let args = self.arguments(&call.args, env)?;
+                let mut args = self.arguments(&call.args, env)?;
+                if matches!(lower.as_str(), "from_json" | "from_csv" | "from_xml")
+                    && let [_, written, ..] = call.args.as_slice()
+                    && args.len() == call.args.len()
+                {
+                    args[1] = self.schema_argument(&args[1], written, env)?;
+                }
+                if lower == "arrays_zip" {
+                    return firesteel_functions::arrays_zip(&zipped_names(&call.args), args)
+                        .map_err(|e| self.with_call(e, whole, env));
+                }
                 let args = if lower == "struct" { self.named_struct_args(&call.args, args, env) } else { args };
                 let definition = match lower.as_str() {
                     "struct" => registry::lookup("named_struct").unwrap_or(definition),
@@ -191,6 +214,31 @@ impl Analyzer<'_> {
         pairs
     }
 
+    /// The schema that `from_json` and its kin are given as a text, as a null of that type.
+    fn schema_argument(&self, value: &Typed, written: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        let text = match literal::fold(value) {
+            Some(constant) if value.data_type.is_string() => constant.try_as_str().flatten().map(str::to_owned),
+            _ => None,
+        };
+        let Some(text) = text else {
+            let shown = errors::sql_expr(&self.show(written, env));
+            return Err(SparkError::new(
+                "INVALID_SCHEMA.NON_STRING_LITERAL",
+                "42K07",
+                format!("The input schema {shown} is not a valid schema string. The input expression must be string literal and not null."),
+            )
+            .param("inputSchema", shown));
+        };
+        let data_type = firesteel_sql::parse_data_type(&text)
+            .or_else(|_| firesteel_sql::parse_schema_ddl(&text).map(DataType::Struct))?;
+        let null = coercion::implicit(
+            &self.functions,
+            Typed::new(datafusion::logical_expr::lit(datafusion::scalar::ScalarValue::Null), DataType::Null, true),
+            &data_type,
+        )?;
+        Ok(null)
+    }
+
     fn aggregate_call(
         &self,
         definition: &'static FunctionDef,
@@ -287,6 +335,20 @@ impl Analyzer<'_> {
         }
         Ok(long)
     }
+}
+
+/// The names that `arrays_zip` gives its fields: those of columns and fields, else the place.
+fn zipped_names(args: &[Expr]) -> Vec<String> {
+    let name = |(i, e): (usize, &Expr)| {
+        match &e.kind {
+            ExprKind::Attribute { name, .. } => name.last().cloned(),
+            ExprKind::Field { name, .. } => Some(name.clone()),
+            ExprKind::Alias { names, .. } => names.first().cloned(),
+            _ => None,
+        }
+        .unwrap_or_else(|| i.to_string())
+    };
+    args.iter().enumerate().map(name).collect()
 }
 
 /// Whether the expression calls an aggregate function (not as a window function), outside of subqueries.

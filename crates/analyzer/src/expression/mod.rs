@@ -3,6 +3,7 @@
 mod attribute;
 mod function;
 mod lambda;
+mod named;
 mod predicate;
 mod subquery;
 mod window;
@@ -356,11 +357,40 @@ impl Analyzer<'_> {
 
     /// The text of `e` as error messages and column names show it.
     pub fn show(&self, e: &Expr, env: &Env<'_>) -> String {
-        naming::expr(e, &self.names(env))
+        let names = self.names(env);
+        match self.shown_as(e, env) {
+            Some(call) => naming::expr(&call, &names),
+            None => naming::expr(e, &names),
+        }
     }
 
     pub fn names<'n>(&'n self, env: &'n Env<'n>) -> impl naming::Names + 'n {
         ShownNames { analyzer: self, env }
+    }
+
+    /// Of dates and times `to_char` is `date_format`; named arguments are shown in their order.
+    pub fn shown_as(&self, e: &Expr, env: &Env<'_>) -> Option<Expr> {
+        if let ExprKind::Function(call) = &e.kind
+            && let Some(call) = named::shown(call)
+        {
+            return Some(Expr::new(ExprKind::Function(Box::new(call)), e.span));
+        }
+        if let ExprKind::Function(call) = &e.kind
+            && let [value @ Expr { kind: ExprKind::Attribute { .. } | ExprKind::Literal(_), .. }, _] =
+                call.args.as_slice()
+            && call
+                .name
+                .last()
+                .is_some_and(|n| n.eq_ignore_ascii_case("to_char") || n.eq_ignore_ascii_case("to_varchar"))
+            && self
+                .expr(value, env)
+                .is_ok_and(|v| matches!(v.data_type, DataType::Date | DataType::Timestamp | DataType::TimestampNtz))
+        {
+            let name = vec!["date_format".to_owned()];
+            let call = firesteel_plan::expr::FunctionCall { name, ..call.as_ref().clone() };
+            return Some(Expr::new(ExprKind::Function(Box::new(call)), e.span));
+        }
+        None
     }
 
     /// An attribute's name without the table in front of it.

@@ -380,7 +380,8 @@ impl Analyzer<'_> {
             let inlined = Expr::new(ExprKind::Function(Box::new(FunctionCall { over, ..(**call).clone() })), e.span);
             return naming::column_name(&inlined, &self.names(env));
         }
-        naming::column_name(e, &self.names(env))
+        let call = self.shown_as(e, env);
+        naming::column_name(call.as_ref().unwrap_or(e), &self.names(env))
     }
 
     fn outputs(&self, items: &[Item<'_>], base: &Env<'_>) -> SparkResult<Vec<Output>> {

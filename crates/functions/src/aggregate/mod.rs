@@ -5,6 +5,7 @@ mod percentile;
 mod resolve;
 mod single;
 mod sum;
+mod vector;
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,6 +21,7 @@ use self::{
     percentile::Percentile,
     single::SingleValue,
     sum::{CheckedSum, What},
+    vector::VectorAggregate,
 };
 use crate::{Typed, registry::FunctionDef};
 
@@ -102,6 +104,8 @@ pub(crate) enum AggregateKind {
     RegrSxy,
     RegrSyy,
     StringAgg,
+    VectorSum,
+    VectorAvg,
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
@@ -164,6 +168,8 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         ("regr_syy", RegrSyy),
         ("listagg", StringAgg),
         ("string_agg", StringAgg),
+        ("vector_sum", VectorSum),
+        ("vector_avg", VectorAvg),
     ]
     .into_iter()
     .map(|(name, kind)| FunctionDef::aggregate(name, kind))
@@ -182,6 +188,8 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile", true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile_rank", false))),
         Arc::new(AggregateUDF::new_from_impl(SingleValue::default())),
+        Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_sum", false))),
+        Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_avg", true))),
         datafusion_spark::function::aggregate::collect_list(),
         datafusion_spark::function::aggregate::collect_set(),
     ]);

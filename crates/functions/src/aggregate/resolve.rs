@@ -71,7 +71,8 @@ pub(crate) fn resolve(
         PercentileApprox => (2, 3),
         PercentileCont | PercentileDisc => (1, 1),
         ApproxCountDistinct | StringAgg => (1, 2),
-        MaxBy | MinBy | Corr | CovarSamp | CovarPop => (2, 2),
+        MaxBy | MinBy => (2, 3),
+        Corr | CovarSamp | CovarPop => (2, 2),
         RegrAvgx | RegrAvgy | RegrCount | RegrIntercept | RegrR2 | RegrSlope | RegrSxx | RegrSxy | RegrSyy => (2, 2),
         _ => (1, 1),
     };
@@ -173,7 +174,21 @@ pub(crate) fn resolve(
             };
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
+        VectorSum | VectorAvg => {
+            let value = args.remove(0);
+            if !matches!(&value.data_type, DataType::Array { element, .. } if **element == DataType::Float) {
+                return Err(errors::unexpected_input(name, 0, "ARRAY<FLOAT>", &value));
+            }
+            let data_type = DataType::Array { element: Box::new(DataType::Float), contains_null: false };
+            call.of(
+                ours(if kind == VectorSum { "spark_vector_sum" } else { "spark_vector_avg" })?,
+                vec![value.expr],
+                data_type,
+                true,
+            )
+        }
         MaxBy | MinBy => {
+            let most = if args.len() > 2 { Some(how_many(ctx, name, args.remove(2))?) } else { None };
             let key = canonical(args.remove(1))?;
             let value = args.remove(0);
             // Rows without a key do not count.
@@ -184,6 +199,15 @@ pub(crate) fn resolve(
             };
             let order = SortExpr::new(key.expr, kind == MinBy, false);
             let call = Call { filter: Some(filter), order_by: vec![order], distinct: false, null_treatment: None };
+            if let Some(most) = most {
+                // All values in their order, of which the first ones are taken.
+                let data_type = DataType::Array { element: Box::new(value.data_type), contains_null: true };
+                let all = call.of(df::array_agg::array_agg_udaf(), vec![value.expr], data_type, true);
+                return Ok(then(all, move |all| {
+                    let exprs = vec![all.expr, literal::int(1).expr, literal::int(most).expr];
+                    Ok(Typed::new(crate::udf::call("spark_slice_ansi", exprs)?, all.data_type, all.nullable))
+                }));
+            }
             call.of(df::first_last::first_value_udaf(), vec![value.expr], value.data_type, true)
         }
         CollectList | CollectSet => {
@@ -202,6 +226,28 @@ pub(crate) fn resolve(
             call.of(df::string_agg::string_agg_udaf(), vec![value.expr, separator.expr], DataType::String, true)
         }
     })
+}
+
+/// The third argument of `max_by(value, key, k)`.
+fn how_many(ctx: &FunctionContext, name: &str, value: Typed) -> SparkResult<i32> {
+    const MOST: i32 = 100_000;
+    let shown = value.sql();
+    let value = want(ctx, name, 2, 'i', value)?;
+    let Some(constant) = literal::fold(&value) else {
+        return Err(errors::non_foldable(name, "k", &value));
+    };
+    match constant {
+        ScalarValue::Int32(Some(k)) if (1..=MOST).contains(&k) => Ok(k),
+        ScalarValue::Int64(Some(k)) if (1..=i64::from(MOST)).contains(&k) => Ok(k as i32),
+        _ => Err(errors::datatype_mismatch(
+            "VALUE_OUT_OF_RANGE",
+            format_args!("{name}(…)"),
+            format_args!("The `k` must be between [1, {MOST}] (current value = {shown})."),
+        )
+        .param("exprName", "`k`")
+        .param("valueRange", format!("[1, {MOST}]"))
+        .param("currentValue", shown)),
+    }
 }
 
 fn count(call: Call, args: Vec<Typed>) -> SparkResult<ResolvedAggregate> {

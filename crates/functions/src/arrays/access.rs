@@ -184,6 +184,9 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("cardinality", size),
         F::resolve("array_size", |ctx, name, args| {
             check_count(name, args.len(), 1, 1)?;
+            if let Some(map) = args.first().filter(|a| matches!(a.data_type, DataType::Map { .. })) {
+                return Err(errors::unexpected_input(name, 0, "ARRAY", map));
+            }
             let ansi = FunctionContext { ansi: true, ..ctx.clone() };
             size(&ansi, name, args)
         }),

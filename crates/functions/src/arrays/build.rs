@@ -304,7 +304,7 @@ pub(super) fn lists(
     Ok(Arc::new(ListArray::try_new(Arc::clone(field), offsets, items, Some(NullBuffer::from(valid)))?))
 }
 
-fn map(
+pub(super) fn map(
     args: &Args<'_>,
     keys: ArrayRef,
     values: ArrayRef,

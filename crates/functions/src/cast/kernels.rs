@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray, PrimitiveBuilder, new_null_array},
     datatypes::{
-        DataType as Arrow, Date32Type, DurationMicrosecondType, IntervalYearMonthType, Time64NanosecondType,
-        TimestampMicrosecondType,
+        DataType as Arrow, Date32Type, Decimal128Type, DurationMicrosecondType, Int64Type, IntervalYearMonthType,
+        Time64NanosecondType, TimestampMicrosecondType,
     },
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
@@ -42,22 +42,6 @@ impl Env {
     /// Null, or in ANSI mode the error.
     pub(crate) fn fail<T>(&self, error: impl FnOnce() -> SparkError) -> DfResult<Option<T>> {
         if self.mode == EvalMode::Ansi { Err(external(error())) } else { Ok(None) }
-    }
-}
-
-/// `interval day to second` and its kin, as [`DataType`] displays them.
-pub(super) fn interval_type(text: &str) -> Option<DataType> {
-    let fields = text.strip_prefix("interval ")?;
-    let (start, end) = fields.split_once(" to ").unwrap_or((fields, fields));
-    let day_time = |s: &str| {
-        [DayTimeField::Day, DayTimeField::Hour, DayTimeField::Minute, DayTimeField::Second]
-            .into_iter()
-            .find(|f| f.name() == s)
-    };
-    let year_month = |s: &str| [YearMonthField::Year, YearMonthField::Month].into_iter().find(|f| f.name() == s);
-    match (day_time(start), day_time(end)) {
-        (Some(start), Some(end)) => Some(DataType::DayTimeInterval { start, end }),
-        _ => Some(DataType::YearMonthInterval { start: year_month(start)?, end: year_month(end)? }),
     }
 }
 
@@ -140,12 +124,22 @@ pub(crate) fn convert(env: &Env, values: &ArrayRef, from: &DataType, to: &DataTy
         (TimestampNtz, Timestamp) => {
             map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, &target, |t| Ok(Some(zone.to_utc(t))))
         }
-        (Timestamp, Time(_)) => map::<TimestampMicrosecondType, Time64NanosecondType>(values, &target, |t| {
-            Ok(Some(zone.to_local(t).rem_euclid(MICROS_PER_DAY) * 1000))
-        }),
-        (TimestampNtz, Time(_)) => map::<TimestampMicrosecondType, Time64NanosecondType>(values, &target, |t| {
-            Ok(Some(t.rem_euclid(MICROS_PER_DAY) * 1000))
-        }),
+        (Time(_), Time(precision)) => {
+            let unit = time_unit(*precision);
+            map::<Time64NanosecondType, Time64NanosecondType>(values, &target, |t| Ok(Some(t - t % unit)))
+        }
+        (Time(_), t) if t.is_integral() => {
+            let seconds =
+                map::<Time64NanosecondType, Int64Type>(values, &Arrow::Int64, |t| Ok(Some(t / 1_000_000_000)))?;
+            // What does not fit is null in legacy mode too.
+            let mode = if env.mode == EvalMode::Legacy { EvalMode::Try } else { env.mode };
+            convert(&Env { mode, ..*env }, &seconds, &Long, to)
+        }
+        (Time(_), Decimal { .. }) => {
+            let nanos = Arrow::Decimal128(14, 9);
+            let seconds = map::<Time64NanosecondType, Decimal128Type>(values, &nanos, |t| Ok(Some(i128::from(t))))?;
+            convert(env, &seconds, &Decimal { precision: 14, scale: 9 }, to)
+        }
         (DayTimeInterval { .. }, DayTimeInterval { end, .. }) => {
             let unit = day_time_unit(*end);
             map::<DurationMicrosecondType, DurationMicrosecondType>(values, &target, |v| {
@@ -169,6 +163,11 @@ fn midnight(days: i32) -> DfResult<i64> {
         Some(micros) => Ok(micros),
         None => Err(external(errors::arithmetic_overflow("long overflow", ""))),
     }
+}
+
+/// Nanoseconds of the last digit of a time with so many digits of a second's fraction.
+pub(crate) fn time_unit(precision: u8) -> i64 {
+    10i64.pow(9 - u32::from(precision.min(9)))
 }
 
 pub(super) fn day_time_unit(field: DayTimeField) -> i64 {

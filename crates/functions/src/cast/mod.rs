@@ -9,9 +9,9 @@ mod strings;
 use datafusion::logical_expr::{Cast, Expr};
 use firesteel_plan::{DataType, SparkResult};
 
-pub(crate) use kernels::{Env, convert};
+pub(crate) use kernels::{Env, convert, time_unit};
 pub(crate) use nested::convert_list;
-pub(crate) use strings::{ParsedDecimal, parse_decimal, write_double, write_value};
+pub(crate) use strings::{ParsedDecimal, parse_decimal, write_double, write_float, write_value};
 
 use crate::{
     EvalMode, FunctionContext, Typed, coercion, errors, types,
@@ -47,8 +47,9 @@ pub fn cast(ctx: &FunctionContext, value: Typed, to: &DataType, mode: EvalMode) 
         EvalMode::Try => "cast_try",
     };
     let mut args = vec![value.expr, type_literal(to)?, text_literal(&ctx.time_zone)];
-    // The fields of an interval are not in its Arrow type.
-    if value.data_type.is_interval() || to.is_interval() {
+    // The fields of an interval and the precision of a time are not in the Arrow type.
+    let needs_text = |t: &DataType| t.is_interval() || matches!(t, DataType::Time(_));
+    if needs_text(&value.data_type) || needs_text(to) {
         args.push(text_literal(&value.data_type.to_string()));
         args.push(text_literal(&to.to_string()));
     }
@@ -59,6 +60,7 @@ fn differs_by_fields(from: &DataType, to: &DataType) -> bool {
     match (from, to) {
         (DataType::DayTimeInterval { end: a, .. }, DataType::DayTimeInterval { end: b, .. }) => a > b,
         (DataType::YearMonthInterval { end: a, .. }, DataType::YearMonthInterval { end: b, .. }) => a > b,
+        (DataType::Time(a), DataType::Time(b)) => a > b,
         _ => false,
     }
 }
@@ -117,8 +119,9 @@ pub fn can_cast(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
         (Boolean, Timestamp) | (Timestamp, Boolean) => !ansi,
         (Date, b) if b.is_numeric() || *b == Boolean => !ansi,
         (Date | Timestamp | TimestampNtz, Date | Timestamp | TimestampNtz) => true,
-        (Timestamp | TimestampNtz, Time(_)) | (Time(_), Time(_)) => true,
+        (Time(_), Time(_)) => true,
         (DayTimeInterval { .. }, DayTimeInterval { .. }) | (YearMonthInterval { .. }, YearMonthInterval { .. }) => true,
+        (Time(_), b) => b.is_integral() || matches!(b, Decimal { .. }),
         (DayTimeInterval { .. } | YearMonthInterval { .. }, b) => b.is_integral() || matches!(b, Decimal { .. }),
         (a, DayTimeInterval { .. } | YearMonthInterval { .. }) => a.is_integral() || matches!(a, Decimal { .. }),
         (Array { element: a, .. }, Array { element: b, .. }) => can_cast(a, b, mode),
@@ -196,8 +199,8 @@ fn evaluate(args: &Args<'_>, mode: EvalMode) -> datafusion::error::Result<arrow:
     let mut from = types::from_arrow(values.data_type()).map_err(errors::external)?;
     let mut to = types::from_arrow(args.return_type).map_err(errors::external)?;
     if args.len() > 4 {
-        from = kernels::interval_type(args.parameter(3)?).unwrap_or(from);
-        to = kernels::interval_type(args.parameter(4)?).unwrap_or(to);
+        from = types::parse_said(args.parameter(3)?).unwrap_or(from);
+        to = types::parse_said(args.parameter(4)?).unwrap_or(to);
     }
     env.function = "cast";
     let result = convert(&env, &values, &from, &to)?;

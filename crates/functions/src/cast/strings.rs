@@ -79,7 +79,10 @@ pub(super) fn from_text(env: &Env, values: &ArrayRef, to: &DataType) -> DfResult
             parsed.date?;
             parsed.local(0)
         }),
-        DataType::Time(_) => parse!(Time64NanosecondType, text::parse_time),
+        DataType::Time(precision) => {
+            let unit = super::kernels::time_unit(*precision);
+            parse!(Time64NanosecondType, |s| text::parse_time(s).map(|t| t - t % unit))
+        }
         DataType::DayTimeInterval { start, end } => parse_all::<DurationMicrosecondType>(rows, &source, &target, |s| {
             match interval::parse_day_time(s, *start, *end) {
                 Some(v) => Ok(Some(v)),

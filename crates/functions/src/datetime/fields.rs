@@ -162,6 +162,11 @@ fn time_part(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec
     check_count(name, args.len(), 1, 1)?;
     let arg = args.remove(0);
     let arg = match arg.data_type {
+        DataType::Time(_) => {
+            let nullable = arg.nullable;
+            let udf = udf.replacen("spark_", "time_", 1);
+            return Ok(Typed::new(call(&udf, vec![arg.expr])?, DataType::Integer, nullable));
+        }
         DataType::TimestampNtz => arg,
         _ => want(ctx, name, 0, 'T', arg)?,
     };
@@ -238,6 +243,9 @@ fn part(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Spar
         "doy" => Some("spark_dayofyear"),
         _ => None,
     };
+    if by_date.is_some() && matches!(source.data_type, DataType::Time(_)) {
+        return Err(invalid());
+    }
     if let Some(udf) = by_date {
         let source = want(ctx, name, 1, 'D', source)?;
         return Ok(Typed::new(call(udf, vec![source.expr])?, DataType::Integer, nullable));

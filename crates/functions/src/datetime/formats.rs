@@ -126,10 +126,10 @@ fn from_unixtime(args: &Args<'_>) -> DfResult<ArrayRef> {
 pub(super) fn functions() -> Vec<FunctionDef> {
     use FunctionDef as F;
     vec![
-        F::resolve("to_timestamp", |c, n, a| to_timestamp(c, n, a, &DataType::Timestamp, c.mode())),
+        F::resolve("to_timestamp", |c, n, a| to_timestamp(c, n, a, &c.timestamp_type, c.mode())),
         F::resolve("to_timestamp_ltz", |c, n, a| to_timestamp(c, n, a, &DataType::Timestamp, c.mode())),
         F::resolve("to_timestamp_ntz", |c, n, a| to_timestamp(c, n, a, &DataType::TimestampNtz, c.mode())),
-        F::resolve("try_to_timestamp", |c, n, a| to_timestamp(c, n, a, &DataType::Timestamp, EvalMode::Try)),
+        F::resolve("try_to_timestamp", |c, n, a| to_timestamp(c, n, a, &c.timestamp_type, EvalMode::Try)),
         F::resolve("to_date", |c, n, a| to_date(c, n, a, c.mode())),
         F::resolve("try_to_date", |c, n, a| to_date(c, n, a, EvalMode::Try)),
         F::resolve("date_format", |ctx, name, args| {

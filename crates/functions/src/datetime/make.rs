@@ -19,7 +19,7 @@ use super::{
     zone::Zone,
 };
 use crate::{
-    EvalMode, FunctionContext, Typed, coercion,
+    FunctionContext, Typed, coercion,
     errors::{self, external},
     literal,
     registry::{FunctionDef, Nulls, check_count, want},
@@ -58,9 +58,6 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("spark_next_day_legacy", Ret::Fixed(Arrow::Date32), |a| next_day(a, false)),
         Udf::new("spark_make_date_ansi", Ret::Fixed(Arrow::Date32), |a| make_date_kernel(a, true)),
         Udf::new("spark_make_date_legacy", Ret::Fixed(Arrow::Date32), |a| make_date_kernel(a, false)),
-        Udf::new("spark_make_timestamp_ansi", utc(), |a| make_timestamp(a, EvalMode::Ansi)),
-        Udf::new("spark_make_timestamp_legacy", utc(), |a| make_timestamp(a, EvalMode::Legacy)),
-        Udf::new("spark_make_timestamp_try", utc(), |a| make_timestamp(a, EvalMode::Try)),
         Udf::new("timestamp_from_number_ansi", utc(), |args| {
             let (n, unit) = (args.primitive::<Int64Type>(0)?, args.primitive::<Int64Type>(1)?);
             numbers::<TimestampMicrosecondType>(args, |row| match (n.get(row), unit.get(row)) {
@@ -167,44 +164,6 @@ fn make_date_kernel(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
     })
 }
 
-fn make_timestamp(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
-    let int = |i| args.primitive::<Int32Type>(i);
-    let (year, month, day, hour, minute) = (int(0)?, int(1)?, int(2)?, int(3)?, int(4)?);
-    let seconds = args.primitive::<Decimal128Type>(5)?;
-    let zones = args.text(6)?;
-    numbers::<TimestampMicrosecondType>(args, |row| {
-        let (Some(y), Some(mo), Some(d), Some(h), Some(mi), Some(s), Some(zone)) = (
-            year.get(row),
-            month.get(row),
-            day.get(row),
-            hour.get(row),
-            minute.get(row),
-            seconds.get(row),
-            zones.get(row),
-        ) else {
-            return Ok(None);
-        };
-        let zone = match Zone::parse(zone) {
-            Ok(zone) => zone,
-            Err(e) if mode == EvalMode::Ansi => return Err(external(e)),
-            Err(_) => return Ok(None),
-        };
-        // 60 seconds are the next minute's start.
-        let micros = i64::try_from(s).ok().filter(|s| (0..=60 * MICROS_PER_SECOND).contains(s));
-        let date = make_date(i64::from(y), i64::from(mo), i64::from(d));
-        match (date, micros) {
-            (Some(date), Some(micros)) if (0..24).contains(&h) && (0..60).contains(&mi) => {
-                let time = i64::from(h) * MICROS_PER_HOUR + i64::from(mi) * MICROS_PER_MINUTE + micros;
-                Ok(Some(zone.to_utc(i64::from(date) * MICROS_PER_DAY + time)))
-            }
-            _ if mode == EvalMode::Ansi => {
-                Err(external(errors::datetime_field_out_of_bounds(format!("Invalid timestamp {y}-{mo}-{d} {h}:{mi}"))))
-            }
-            _ => Ok(None),
-        }
-    })
-}
-
 fn convert_zone(args: &Args<'_>, from_utc: bool) -> DfResult<ArrayRef> {
     let times = args.primitive::<TimestampMicrosecondType>(0)?;
     let names = args.text(1)?;
@@ -295,7 +254,7 @@ fn make_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
     })
 }
 
-const SECONDS_DECIMAL: DataType = DataType::Decimal { precision: 16, scale: 6 };
+pub(super) const SECONDS_DECIMAL: DataType = DataType::Decimal { precision: 16, scale: 6 };
 
 pub(super) fn functions() -> Vec<FunctionDef> {
     use FunctionDef as F;
@@ -326,9 +285,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             let expr = call("spark_months_between", vec![a.expr, b.expr, round.expr, text_literal(&ctx.time_zone)])?;
             Ok(Typed::new(expr, DataType::Double, nullable))
         }),
-        F::resolve("make_timestamp", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
-        F::resolve("make_timestamp_ltz", |c, n, a| make_timestamp_call(c, n, a, c.mode())),
-        F::resolve("try_make_timestamp", |c, n, a| make_timestamp_call(c, n, a, EvalMode::Try)),
         F::resolve("timestamp_micros", |c, n, a| timestamp_from(c, n, a, 1)),
         F::resolve("timestamp_millis", |c, n, a| timestamp_from(c, n, a, 1000)),
         F::resolve("timestamp_seconds", |ctx, name, mut args| {
@@ -417,7 +373,8 @@ fn interval_call(udf: &str, args: Vec<Typed>, data_type: DataType) -> SparkResul
 fn add_days(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 2, 2)?;
     let days = args.remove(1);
-    if days.data_type == DataType::Long && days.literal().is_none() {
+    // Nothing is cut to fit.
+    if matches!(days.data_type, DataType::Long | DataType::Float | DataType::Double | DataType::Decimal { .. }) {
         return Err(errors::unexpected_input(name, 1, "(\"INT\" or \"SMALLINT\" or \"TINYINT\")", &days));
     }
     let days = want(ctx, name, 1, 'i', days)?;
@@ -440,29 +397,4 @@ fn timestamp_to(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>,
     let unit = literal::of(ScalarValue::Int64(Some(unit)), DataType::Long);
     let nullable = value.nullable;
     Ok(Typed::new(call("timestamp_to_number", vec![value.expr, unit.expr])?, DataType::Long, nullable))
-}
-
-fn make_timestamp_call(
-    ctx: &FunctionContext,
-    name: &'static str,
-    args: Vec<Typed>,
-    mode: EvalMode,
-) -> SparkResult<Typed> {
-    check_count(name, args.len(), 6, 7)?;
-    let mut exprs = Vec::with_capacity(7);
-    let mut nullable = mode != EvalMode::Ansi;
-    for (i, arg) in args.into_iter().enumerate() {
-        let arg = match i {
-            5 => coercion::implicit(ctx, arg, &SECONDS_DECIMAL)?,
-            6 => want(ctx, name, i, 's', arg)?,
-            _ => want(ctx, name, i, 'i', arg)?,
-        };
-        nullable |= arg.nullable;
-        exprs.push(arg.expr);
-    }
-    if exprs.len() == 6 {
-        exprs.push(text_literal(&ctx.time_zone));
-    }
-    let udf = format!("spark_make_timestamp_{}", mode.suffix());
-    Ok(Typed::new(call(&udf, exprs)?, DataType::Timestamp, nullable))
 }

@@ -8,7 +8,10 @@ pub(crate) mod interval;
 mod make;
 pub(crate) mod pattern;
 pub(crate) mod text;
+pub(crate) mod time;
+mod timestamps;
 mod truncate;
+mod units;
 pub mod zone;
 
 use crate::{registry::FunctionDef, udf::Udf};
@@ -19,6 +22,9 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(formats::udfs());
     all.extend(make::udfs());
     all.extend(truncate::udfs());
+    all.extend(time::udfs());
+    all.extend(timestamps::udfs());
+    all.extend(units::udfs());
     all
 }
 
@@ -27,5 +33,8 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(formats::functions());
     all.extend(make::functions());
     all.extend(truncate::functions());
+    all.extend(time::functions());
+    all.extend(timestamps::functions());
+    all.extend(units::functions());
     all
 }

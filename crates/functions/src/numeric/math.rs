@@ -437,6 +437,9 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("pmod", |ctx, name, args| {
             check_count(name, args.len(), 2, 2)?;
             let result = remainder_type(&args[0].data_type, &args[1].data_type);
+            if coercion::common_type(&args[0].data_type, &args[1].data_type, ctx.ansi).is_none() {
+                return Err(errors::binary_diff_types(name, &args[0], &args[1]));
+            }
             let (args, common) = coercion::unify(ctx, name, args)?;
             if !common.is_numeric() {
                 return Err(errors::binary_wrong_type("pmod", &args[0], &args[1], "\"NUMERIC\""));

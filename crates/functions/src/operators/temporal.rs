@@ -34,6 +34,11 @@ pub(super) fn resolve(
 ) -> Option<SparkResult<Typed>> {
     use DataType::*;
     let (l, r) = (&left.data_type, &right.data_type);
+    if matches!(op, BinaryOp::Plus | BinaryOp::Minus)
+        && let Some(found) = crate::datetime::time::arithmetic(ctx, op == BinaryOp::Minus, left, right, mode)
+    {
+        return Some(found);
+    }
     let (left, right) = (left.clone(), right.clone());
     Some(match op {
         BinaryOp::Plus => match (l, r) {

@@ -189,6 +189,7 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         "binary" => DataType::Binary,
         "date" => DataType::Date,
         "timestamp" => DataType::Timestamp,
+        "time" => DataType::Time(6),
     }
     all
 }

@@ -80,7 +80,7 @@ pub(super) fn udfs() -> Vec<Udf> {
     ]
 }
 
-fn unhex(text: &str, out: &mut Vec<u8>) -> bool {
+pub(super) fn unhex(text: &str, out: &mut Vec<u8>) -> bool {
     let digit = |b: u8| (b as char).to_digit(16).map(|d| d as u8);
     let bytes = text.as_bytes();
     let mut at = bytes.len() % 2;
@@ -118,7 +118,7 @@ pub(crate) fn base64(bytes: &[u8], out: &mut String) {
 }
 
 /// Characters outside the alphabet (line ends) are passed over, as in MIME.
-fn unbase64(text: &str, out: &mut Vec<u8>) -> bool {
+pub(crate) fn unbase64(text: &str, out: &mut Vec<u8>) -> bool {
     let (mut bits, mut have, mut symbols) = (0u32, 0, 0);
     for b in text.bytes() {
         if b == b'=' {

@@ -1,11 +1,16 @@
 //! Functions of strings and binaries.
 
+mod charset;
+mod checks;
 mod format;
 mod hashing;
+mod number_format;
 mod regex;
 mod simple;
+mod to_text;
+mod url;
 
-pub(crate) use format::base64;
+pub(crate) use format::{base64, unbase64};
 pub(crate) use hashing::borrowed;
 
 use crate::{registry::FunctionDef, udf::Udf};
@@ -15,6 +20,10 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(regex::udfs());
     all.extend(format::udfs());
     all.extend(hashing::udfs());
+    all.extend(checks::udfs());
+    all.extend(charset::udfs());
+    all.extend(to_text::udfs());
+    all.extend(url::udfs());
     all
 }
 
@@ -23,5 +32,9 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(regex::functions());
     all.extend(format::functions());
     all.extend(hashing::functions());
+    all.extend(checks::functions());
+    all.extend(charset::functions());
+    all.extend(to_text::functions());
+    all.extend(url::functions());
     all
 }

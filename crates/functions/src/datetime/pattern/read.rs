@@ -55,6 +55,11 @@ impl Parsed {
         make_date(year, self.month.unwrap_or(1), self.day.unwrap_or(1))
     }
 
+    /// Microseconds of the day, where the text had no date.
+    pub(crate) fn time(&self) -> Option<i64> {
+        self.micros_of_day()
+    }
+
     fn micros_of_day(&self) -> Option<i64> {
         let hour = match (self.hour, self.hour_of_half, self.afternoon) {
             (Some(h), half, afternoon) => {

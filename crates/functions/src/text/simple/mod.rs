@@ -173,6 +173,8 @@ pub(super) fn udfs() -> Vec<Udf> {
         Udf::new("spark_concat_ws", Ret::Fixed(Arrow::Utf8), concat_ws),
         Udf::new("spark_lpad", Ret::Fixed(Arrow::Utf8), |a| pad(a, true)),
         Udf::new("spark_rpad", Ret::Fixed(Arrow::Utf8), |a| pad(a, false)),
+        Udf::new("spark_lpad_bytes", Ret::Fixed(Arrow::Binary), |a| pad_bytes(a, true)),
+        Udf::new("spark_rpad_bytes", Ret::Fixed(Arrow::Binary), |a| pad_bytes(a, false)),
         Udf::new("spark_repeat", Ret::Fixed(Arrow::Utf8), |args| {
             let (texts, n) = (args.text(0)?, args.primitive::<Int32Type>(1)?);
             strings(args, texts.byte_size(), |row, out| {
@@ -439,6 +441,29 @@ fn pad(args: &Args<'_>, left: bool) -> DfResult<ArrayRef> {
         } else {
             out.push_str(t);
             out.extend(fill.chars().cycle().take(n - have));
+        }
+        Ok(true)
+    })
+}
+
+fn pad_bytes(args: &Args<'_>, left: bool) -> DfResult<ArrayRef> {
+    let (values, length, fill) = (args.bytes(0)?, args.primitive::<Int32Type>(1)?, args.bytes(2)?);
+    binaries(args, |row, out| {
+        let (Some(b), Some(n), Some(fill)) = (values.get(row), length.get(row), fill.get(row)) else {
+            return Ok(false);
+        };
+        let n = usize::try_from(n).unwrap_or(0);
+        if b.len() >= n || fill.is_empty() {
+            out.extend_from_slice(&b[..b.len().min(n)]);
+            return Ok(true);
+        }
+        let padding = fill.iter().cycle().take(n - b.len());
+        if left {
+            out.extend(padding);
+            out.extend_from_slice(b);
+        } else {
+            out.extend_from_slice(b);
+            out.extend(padding);
         }
         Ok(true)
     })

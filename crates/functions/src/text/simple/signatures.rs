@@ -1,6 +1,7 @@
 //! Names and parameters of the plain string functions.
 
-use firesteel_plan::{DataType, SparkError, SparkResult};
+use datafusion::scalar::ScalarValue;
+use firesteel_plan::{DataType, SparkResult};
 
 use crate::{
     FunctionContext, Typed, coercion, errors, literal,
@@ -71,8 +72,8 @@ pub(in crate::text) fn functions() -> Vec<FunctionDef> {
         F::resolve("btrim", |c, n, a| trim(c, n, "spark_btrim", a)),
         F::resolve("ltrim", |c, n, a| trim(c, n, "spark_ltrim", a)),
         F::resolve("rtrim", |c, n, a| trim(c, n, "spark_rtrim", a)),
-        F::resolve("lpad", |c, n, a| defaulted(c, n, "spark_lpad", "sis", a, " ")),
-        F::resolve("rpad", |c, n, a| defaulted(c, n, "spark_rpad", "sis", a, " ")),
+        F::resolve("lpad", |c, n, a| padded(c, n, "spark_lpad", a)),
+        F::resolve("rpad", |c, n, a| padded(c, n, "spark_rpad", a)),
         F::resolve("replace", |c, n, a| defaulted(c, n, "spark_replace", "sss", a, "")),
         F::resolve("space", |ctx, name, args| {
             check_count(name, args.len(), 1, 1)?;
@@ -103,18 +104,7 @@ pub(in crate::text) fn functions() -> Vec<FunctionDef> {
             }
             letters(ctx, name, "spark_overlay", "ssii", args, Str)
         }),
-        F::resolve("elt", |ctx, name, mut args| {
-            check_count(name, args.len(), 2, usize::MAX)?;
-            let index = want(ctx, name, 0, 'i', args.remove(0))?;
-            let mut values = Vec::new();
-            for (i, arg) in args.into_iter().enumerate() {
-                values.push(want(ctx, name, i + 1, 's', arg)?.expr);
-            }
-            let array = crate::arrays::make_array(values, &Str)?;
-            let array = Typed::new(array, DataType::array(Str), false);
-            let index = crate::operators::binary(ctx, firesteel_plan::expr::BinaryOp::Minus, index, literal::int(1))?;
-            crate::arrays::subscript(ctx, array, index)
-        }),
+        F::resolve("elt", elt),
     ]
 }
 
@@ -148,10 +138,39 @@ fn defaulted(
     if args.len() < kinds.len() {
         args.push(literal::text(default));
     }
-    if args[0].data_type == DataType::Binary {
-        return Err(SparkError::unsupported(format!("{name} of binary")));
-    }
     letters(ctx, name, udf, kinds, args, DataType::String)
+}
+
+/// Binaries are padded with zero bytes, and stay binaries when what they are padded with is one too.
+fn padded(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    check_count(name, args.len(), 2, 3)?;
+    let binary = args[0].data_type == DataType::Binary;
+    if args.len() == 2 {
+        args.push(if binary {
+            literal::of(ScalarValue::Binary(Some(vec![0])), DataType::Binary)
+        } else {
+            literal::text(" ")
+        });
+    }
+    if binary && args[2].data_type == DataType::Binary {
+        return letters(ctx, name, &format!("{udf}_bytes"), "bib", args, DataType::Binary);
+    }
+    letters(ctx, name, udf, "sis", args, DataType::String)
+}
+
+/// `elt(n, a, b, …)`: the n-th of the others. Binaries where all are; strings otherwise.
+fn elt(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    check_count(name, args.len(), 2, usize::MAX)?;
+    let index = want(ctx, name, 0, 'i', args.remove(0))?;
+    let binary = !ctx.legacy.elt_binary_as_string && args.iter().all(|a| a.data_type == DataType::Binary);
+    let (letter, element) = if binary { ('b', DataType::Binary) } else { ('s', DataType::String) };
+    let mut values = Vec::new();
+    for (i, arg) in args.into_iter().enumerate() {
+        values.push(want(ctx, name, i + 1, letter, arg)?.expr);
+    }
+    let array = Typed::new(crate::arrays::make_array(values, &element)?, DataType::array(element), false);
+    let index = crate::operators::binary(ctx, firesteel_plan::expr::BinaryOp::Minus, index, literal::int(1))?;
+    crate::arrays::subscript(ctx, array, index)
 }
 
 fn trim(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
@@ -199,7 +218,7 @@ fn concat(ctx: &FunctionContext, name: &'static str, args: Vec<Typed>) -> SparkR
     if args.iter().any(|a| matches!(a.data_type, DataType::Array { .. })) {
         return crate::arrays::concat(ctx, name, args);
     }
-    if args.iter().all(|a| a.data_type == DataType::Binary) {
+    if !ctx.legacy.concat_binary_as_string && args.iter().all(|a| a.data_type == DataType::Binary) {
         let nullable = args.iter().any(|a| a.nullable);
         let expr = call("spark_concat_bytes", args.into_iter().map(|a| a.expr).collect())?;
         return Ok(Typed::new(expr, DataType::Binary, nullable));
