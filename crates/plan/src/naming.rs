@@ -17,6 +17,16 @@ pub trait Names {
     fn outer_columns(&self, _subquery: &Relation) -> String {
         String::new()
     }
+
+    /// The columns that a star stands for.
+    fn star(&self, _target: Option<&[String]>) -> Option<Vec<String>> {
+        None
+    }
+
+    /// A timestamp literal's time in the session's zone.
+    fn timestamp(&self, _text: &str) -> Option<String> {
+        None
+    }
 }
 
 impl<F: Fn(&[String]) -> String> Names for F {
@@ -31,6 +41,9 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
     let list = |items: &[Expr]| items.iter().map(show).collect::<Vec<_>>().join(", ");
     let not = |negated: bool, text: String| if negated { format!("(NOT {text})") } else { text };
     match &e.kind {
+        ExprKind::Literal(Literal::TimestampText { text, kind: TimestampKind::Session | TimestampKind::Ltz }) => {
+            format!("TIMESTAMP '{}'", names.timestamp(text).unwrap_or_else(|| timestamp_text(text)))
+        }
         ExprKind::Literal(value) => literal(value),
         ExprKind::Attribute { name, .. } => names.attribute(name),
         ExprKind::Star { target, .. } => match target {
@@ -98,8 +111,8 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
                 (LikeKind::RLike, _) => format!("RLIKE({operand}, {pattern})"),
                 (LikeKind::Like, None | Some('\\')) => format!("{operand} LIKE {pattern}"),
                 (LikeKind::Like, Some(c)) => format!("{operand} LIKE {pattern} ESCAPE '{c}'"),
-                (LikeKind::ILike, None | Some('\\')) => format!("ilike({operand}, {pattern})"),
-                (LikeKind::ILike, Some(c)) => format!("ilike({operand}, {pattern}, '{c}')"),
+                // Whatever the escape is.
+                (LikeKind::ILike, _) => format!("ilike({operand}, {pattern})"),
             };
             not(*negated, text)
         }
@@ -181,8 +194,8 @@ pub fn column_name(e: &Expr, names: &dyn Names) -> String {
     match &e.kind {
         // A field of a struct is named after itself, but a window's after the window too.
         ExprKind::Field { base, name } => match &base.kind {
-            ExprKind::Function(call) if is_window(call) => format!("{}.{name}", expr(base, names)),
-            _ => name.clone(),
+            ExprKind::Attribute { .. } | ExprKind::Field { .. } => name.clone(),
+            _ => format!("{}.{name}", expr(base, names)),
         },
         ExprKind::Attribute { name, .. } => name.last().cloned().unwrap_or_default(),
         ExprKind::VariantPath { path, .. } => last_field(path).to_owned(),
@@ -204,13 +217,27 @@ pub fn as_written(name: &[String]) -> String {
 fn function(call: &FunctionCall, names: &dyn Names) -> String {
     let name = call.name.last().map(String::as_str).unwrap_or_default().to_lowercase();
     let mut args: Vec<String> = match call.args.as_slice() {
-        [Expr { kind: ExprKind::Star { target: None, .. }, .. }] if name == "count" => vec!["1".to_owned()],
-        args => args.iter().map(|a| expr(a, names)).collect(),
+        [Expr { kind: ExprKind::Star { target: None, .. }, .. }] if name == "count" && !call.distinct => {
+            vec!["1".to_owned()]
+        }
+        args => args
+            .iter()
+            .flat_map(|a| match &a.kind {
+                ExprKind::Star { target, except } if except.is_empty() => {
+                    names.star(target.as_deref()).unwrap_or_else(|| vec![expr(a, names)])
+                }
+                _ => vec![expr(a, names)],
+            })
+            .collect(),
     };
     if let Some(text) = written_otherwise(call, &name, &args) {
         return text;
     }
     with_defaults(&name, call, &mut args);
+    if let ("assert_true", [condition]) = (name.as_str(), args.as_slice()) {
+        let message = format!("'{condition}' is not true!");
+        args.push(message);
+    }
     let distinct = if call.distinct { "DISTINCT " } else { "" };
     let shown = match name.as_str() {
         "string_agg" if !call.within_group.is_empty() => "listagg".to_owned(),
@@ -313,6 +340,9 @@ fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
     let defaults: &[&str] = match (name, args.len()) {
         ("listagg" | "string_agg", 1) => &["NULL"],
         ("mask", 1) => &["X", "x", "n", "NULL"],
+        ("make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
+        ("make_dt_interval", n @ 0..=3) => &["0", "0", "0", "0.000000"][n..],
+        ("make_ym_interval", n @ 0..=1) => &["0", "0"][n..],
         ("months_between", 2) => &["true"],
         ("regexp_instr", 2) => &["0"],
         ("sentences", 1) => &["", ""],
@@ -357,10 +387,6 @@ fn is_binary(e: &Expr) -> bool {
         }),
         _ => false,
     }
-}
-
-fn is_window(call: &FunctionCall) -> bool {
-    call.name.last().is_some_and(|n| n.eq_ignore_ascii_case("window") || n.eq_ignore_ascii_case("session_window"))
 }
 
 /// One field of `(a, b AS c, d + 1)`: its name and its value.

@@ -226,7 +226,7 @@ pub(crate) fn typed(attribute: &Attribute) -> Typed {
     Typed::new(attribute.expr(), attribute.data_type.clone(), attribute.nullable)
 }
 
-fn is_bare_function(name: &str) -> bool {
+pub(super) fn is_bare_function(name: &str) -> bool {
     [
         "current_date",
         "current_timestamp",

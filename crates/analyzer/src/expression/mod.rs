@@ -128,6 +128,23 @@ impl naming::Names for ShownNames<'_> {
         let known = self.analyzer.outer_columns.borrow();
         known.get(&std::ptr::from_ref(subquery)).cloned().unwrap_or_default()
     }
+
+    fn star(&self, target: Option<&[String]>) -> Option<Vec<String>> {
+        let scope = self.env.scopes.first()?;
+        let attributes = scope.star(target, self.analyzer.case_sensitive())?;
+        Some(attributes.into_iter().map(|a| a.name).collect())
+    }
+
+    fn timestamp(&self, text: &str) -> Option<String> {
+        let kind = firesteel_plan::expr::TimestampKind::Ltz;
+        let literal = firesteel_plan::expr::Literal::TimestampText { text: text.to_owned(), kind };
+        let value = literal::literal(&self.analyzer.functions, &literal).ok()?;
+        let text = cast::cast(&self.analyzer.functions, value, &DataType::String, EvalMode::Ansi).ok()?;
+        match crate::relation::constant(text.expr)? {
+            datafusion::scalar::ScalarValue::Utf8(text) => text,
+            _ => None,
+        }
+    }
 }
 
 impl Analyzer<'_> {
@@ -402,7 +419,19 @@ impl Analyzer<'_> {
                 return parts.join(".");
             }
         }
+        let mut outer = env.rel.outer;
+        while let Some(around) = outer {
+            for scope in around.scopes {
+                if let Ok(Some(found)) = scope.find(name, self.case_sensitive()) {
+                    let mut parts = found.attribute.full_name();
+                    parts.extend(found.fields.iter().cloned());
+                    return format!("outer({})", parts.join("."));
+                }
+            }
+            outer = around.rel.outer;
+        }
         match name {
+            [function] if attribute::is_bare_function(function) => format!("{}()", function.to_lowercase()),
             [_, rest @ ..] if !rest.is_empty() && env.rel.outer.is_some() => rest.join("."),
             _ => name.join("."),
         }

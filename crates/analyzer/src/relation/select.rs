@@ -350,7 +350,7 @@ impl Analyzer<'_> {
     pub(crate) fn column_name(&self, e: &Expr, env: &Env<'_>) -> String {
         // A cast of a column is named after the column.
         if let ExprKind::Cast { operand, .. } = &e.kind
-            && matches!(operand.kind, ExprKind::Attribute { .. } | ExprKind::Cast { .. })
+            && is_cast_column(operand)
         {
             return self.column_name(operand, env);
         }
@@ -501,6 +501,14 @@ impl Analyzer<'_> {
             plan = project(plan, attributes.iter().map(Attribute::expr).collect())?;
         }
         Ok(Planned { plan, scope: Scope::new(attributes) })
+    }
+}
+
+fn is_cast_column(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Attribute { .. } => true,
+        ExprKind::Cast { operand, .. } => is_cast_column(operand),
+        _ => false,
     }
 }
 

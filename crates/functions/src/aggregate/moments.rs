@@ -343,6 +343,13 @@ impl GroupsAccumulator for Groups {
         Ok(())
     }
 
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> DfResult<Vec<ArrayRef>> {
+        let mut each = Groups { moment: self.moment, states: Vec::new() };
+        let rows: Vec<usize> = (0..values[0].len()).collect();
+        each.update_batch(values, &rows, opt_filter, rows.len())?;
+        each.state(EmitTo::All)
+    }
+
     fn size(&self) -> usize {
         self.states.capacity() * size_of::<State>()
     }
