@@ -84,7 +84,7 @@ impl Moment {
     /// The two values in the order in which the formulas take them: those of a regression come as (dependent, independent).
     fn ordered(self, first: f64, second: f64) -> (f64, f64) {
         match self {
-            Self::RegrSlope | Self::RegrIntercept | Self::RegrSxx => (second, first),
+            Self::RegrSlope | Self::RegrIntercept | Self::RegrSxx | Self::RegrSxy => (second, first),
             _ => (first, second),
         }
     }
@@ -231,11 +231,10 @@ impl AggregateUDFImpl for Moments {
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> DfResult<Box<dyn Accumulator>> {
-        match (args.is_distinct, self.moment.is_of_pairs()) {
-            (false, _) => Ok(Box::new(One { moment: self.moment, state: State::default() })),
-            (true, false) => Ok(Box::new(Distinct { moment: self.moment, values: Vec::new(), seen: HashSet::new() })),
-            (true, true) => exec_err!("{} of distinct pairs", self.name),
+        if args.is_distinct {
+            return Ok(Box::new(Distinct { moment: self.moment, values: Vec::new(), seen: HashSet::new() }));
         }
+        Ok(Box::new(One { moment: self.moment, state: State::default() }))
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
@@ -403,44 +402,44 @@ impl Accumulator for Sliding {
 #[derive(Debug)]
 struct Distinct {
     moment: Moment,
-    /// In the order in which they came.
-    values: Vec<f64>,
-    seen: HashSet<u64>,
+    /// In the order in which they came; the second is the first where there is one value only.
+    values: Vec<(f64, f64)>,
+    seen: HashSet<(u64, u64)>,
 }
 
 impl Distinct {
-    fn add(&mut self, value: f64) {
+    fn add(&mut self, x: f64, y: f64) {
         // NaN is one value, and so are 0.0 and -0.0.
-        let value = if value == 0.0 { 0.0 } else { value };
-        let key = if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
-        if self.seen.insert(key) {
-            self.values.push(value);
+        let same = |value: f64| if value == 0.0 { 0.0 } else { value };
+        let key = |value: f64| if value.is_nan() { f64::NAN.to_bits() } else { value.to_bits() };
+        let (x, y) = (same(x), same(y));
+        if self.seen.insert((key(x), key(y))) {
+            self.values.push((x, y));
         }
     }
 }
 
 impl Accumulator for Distinct {
     fn update_batch(&mut self, values: &[ArrayRef]) -> DfResult<()> {
-        for value in values[0].as_primitive::<Float64Type>().iter().flatten() {
-            self.add(value);
-        }
+        pairs(values, |_, x, y| self.add(x, y));
         Ok(())
     }
 
     fn evaluate(&mut self) -> DfResult<ScalarValue> {
         let mut state = State::default();
-        for value in &self.values {
-            self.moment.add(&mut state, *value, *value);
+        for (x, y) in &self.values {
+            self.moment.add(&mut state, *x, *y);
         }
         Ok(ScalarValue::Float64(self.moment.result(&state)))
     }
 
     fn size(&self) -> usize {
-        size_of::<Self>() + self.values.capacity() * 8 + self.seen.capacity() * 16
+        size_of::<Self>() + self.values.capacity() * 16 + self.seen.capacity() * 24
     }
 
+    /// The pairs one after another in one list.
     fn state(&mut self) -> DfResult<Vec<ScalarValue>> {
-        let values: ArrayRef = Arc::new(Float64Array::from(self.values.clone()));
+        let values: ArrayRef = Arc::new(Float64Array::from_iter_values(self.values.iter().flat_map(|(x, y)| [*x, *y])));
         let item = Arc::new(Field::new("item", Arrow::Float64, true));
         let list = ListArray::try_new(item, OffsetBuffer::from_lengths([values.len()]), values, None)?;
         Ok(vec![ScalarValue::List(Arc::new(list))])
@@ -448,8 +447,8 @@ impl Accumulator for Distinct {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
         for values in states[0].as_list::<i32>().iter().flatten() {
-            for value in values.as_primitive::<Float64Type>().iter().flatten() {
-                self.add(value);
+            for pair in values.as_primitive::<Float64Type>().values().chunks_exact(2) {
+                self.add(pair[0], pair[1]);
             }
         }
         Ok(())

@@ -70,9 +70,13 @@ impl Patterns {
     }
 }
 
+fn purpose_for(ntz: bool) -> Purpose {
+    if ntz { Purpose::ParseNtz } else { Purpose::Parse }
+}
+
 fn parse(args: &Args<'_>, mode: EvalMode, ntz: bool) -> DfResult<ArrayRef> {
     let texts = args.text(0)?;
-    let patterns = Patterns::new(args, 1, Purpose::Parse)?;
+    let patterns = Patterns::new(args, 1, purpose_for(ntz))?;
     let zone = if ntz { Zone::UTC } else { Zone::parse(args.parameter(2)?).map_err(external)? };
     let read = |pattern: &Pattern, text: &str| {
         let parsed = pattern.parse(text);
@@ -169,7 +173,7 @@ fn check_pattern(format: &Typed, purpose: Purpose) -> SparkResult<()> {
 }
 
 fn parsed(ctx: &FunctionContext, text: Typed, format: Typed, to: &DataType, mode: EvalMode) -> SparkResult<Typed> {
-    check_pattern(&format, Purpose::Parse)?;
+    check_pattern(&format, purpose_for(*to == DataType::TimestampNtz))?;
     let base = if *to == DataType::TimestampNtz { "parse_timestamp_ntz" } else { "parse_timestamp" };
     let nullable = text.nullable || format.nullable || mode != EvalMode::Ansi;
     let udf = format!("{base}_{}", mode.suffix());

@@ -103,6 +103,8 @@ pub(crate) struct Pattern {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
     Parse,
+    /// For times without a zone, which Spark 2 did not have.
+    ParseNtz,
     Format,
 }
 
@@ -131,7 +133,8 @@ impl Pattern {
 
     pub(crate) fn compile(pattern: &str, purpose: Purpose) -> SparkResult<Self> {
         // What Spark 2 could read says so: it meant something else, perhaps.
-        Self::compiled(pattern, purpose).map_err(|error| if was_legal(pattern) { not_any_more(pattern) } else { error })
+        let older = |pattern: &str| purpose != Purpose::ParseNtz && was_legal(pattern);
+        Self::compiled(pattern, purpose).map_err(|error| if older(pattern) { not_any_more(pattern) } else { error })
     }
 
     fn compiled(pattern: &str, purpose: Purpose) -> SparkResult<Self> {
@@ -327,7 +330,7 @@ fn letter(pattern: &str, c: char, count: usize, purpose: Purpose, era: bool) -> 
     if matches!(c, 'A' | 'B' | 'n' | 'N' | 'p') {
         return Err(illegal_character(c, pattern));
     }
-    if purpose == Purpose::Parse && matches!(c, 'E' | 'F' | 'q' | 'Q') {
+    if purpose != Purpose::Format && matches!(c, 'E' | 'F' | 'q' | 'Q') {
         return Err(illegal_character(c, pattern));
     }
     Ok(match c {
