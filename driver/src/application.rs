@@ -1,6 +1,13 @@
 //! Statements in order, each analyzed, planned, run and, where it writes, committed.
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Instant,
+};
 
 use arrow::{
     array::{RecordBatch, RecordBatchOptions, StringArray},
@@ -8,14 +15,19 @@ use arrow::{
 };
 use async_trait::async_trait;
 use datafusion::{logical_expr::LogicalPlan, physical_plan::ExecutionPlan};
-use firesteel_analyzer::{Analyzed, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn, Session};
+use firesteel_analyzer::{
+    Analyzed, AnalyzedAssign, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn, Session,
+};
 use firesteel_engine::{
     EngineSession, ExecutionMode,
     error::from_datafusion,
-    optimize,
+    optimize, program, recursion,
     write::{self, Commit, WriteJob, WriteSummary},
 };
-use firesteel_plan::{DataType, Span, SparkError, SparkResult, Statement, statement::ExplainMode};
+use firesteel_plan::{
+    DataType, Span, SparkError, SparkResult, Statement,
+    statement::{ExplainMode, StatementKind},
+};
 use firesteel_sql::{ParseOptions, parse_statement_at, split_statements, substitute_variables};
 use futures::{StreamExt, stream::BoxStream};
 use opentelemetry::{Context, trace::FutureExt};
@@ -57,8 +69,11 @@ pub struct Application {
     journal: Option<Arc<dyn Journal>>,
     /// What the journal holds.
     done: Mutex<Done>,
-    /// Of the statement that has just ended: finished, and not noted yet.
-    commit: Mutex<Option<Commit>>,
+    /// Of the statement that has just ended: finished, and not noted yet. A script may have several.
+    commits: Mutex<Vec<Commit>>,
+    /// Writes that the present statement has begun.
+    writes: AtomicU32,
+    in_script: AtomicBool,
     /// When the present statement began, and when its plan was there.
     planned: Mutex<(Instant, Option<Instant>)>,
 }
@@ -106,7 +121,17 @@ impl Application {
             tracing::warn!(key, "this key of Spark's has no effect in Firesteel (docs/configuration.md)");
         }
         let planned = Mutex::new((Instant::now(), None));
-        Self { session, runner, progress, journal: None, done: Mutex::default(), commit: Mutex::default(), planned }
+        Self {
+            session,
+            runner,
+            progress,
+            journal: None,
+            done: Mutex::default(),
+            commits: Mutex::default(),
+            writes: AtomicU32::new(0),
+            in_script: AtomicBool::new(false),
+            planned,
+        }
     }
 
     /// Goes on after what is done according to this journal, and notes there what it does. For one script.
@@ -155,9 +180,14 @@ impl Application {
                 self.session.begin_statement(u32::try_from(index).unwrap_or(u32::MAX));
             }
             if index < before.statements {
-                if let Some(cache) = self.session.tell_again(&statement, &text).await? {
+                match self.session.tell_again(&statement, &text).await? {
                     // Computed when it is next read.
-                    self.cache_table(AnalyzedCache { lazy: true, ..cache }).await?;
+                    Analyzed::Cache(cache) => self.cache_table(AnalyzedCache { lazy: true, ..cache }).await?,
+                    Analyzed::Assign(assign) => {
+                        self.check_repeatable(&assign, script, &spans, index + 1..before.statements)?;
+                        self.assign(&assign).await?;
+                    }
+                    _ => {}
                 }
                 continue;
             }
@@ -167,6 +197,26 @@ impl Application {
             self.statement_ended(script, &spans, index, &statement, rows).await?;
             if !go_on {
                 break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A variable has the value of a query again only if nothing was written since that the query could read.
+    fn check_repeatable(
+        &self,
+        assign: &AnalyzedAssign,
+        script: &str,
+        spans: &[Span],
+        later: std::ops::Range<usize>,
+    ) -> SparkResult<()> {
+        if !reads_tables(&assign.query.plan) {
+            return Ok(());
+        }
+        for span in spans.get(later).unwrap_or_default() {
+            let (statement, _) = self.parse(script, *span)?;
+            if journal::has_effect(&statement) && !matches!(statement.kind, StatementKind::Query(_)) {
+                return Err(journal::not_repeatable("the value of a variable that a query gave before tables changed"));
             }
         }
         Ok(())
@@ -222,8 +272,8 @@ impl Application {
             Done { statements, rows: self.done.lock().rows + rows, text: journal::text_of(script, spans, statements) };
         journal.record(done.clone()).await?;
         *self.done.lock() = done;
-        let commit = self.commit.lock().take();
-        if let Some(commit) = commit {
+        let commits = std::mem::take(&mut *self.commits.lock());
+        for commit in commits {
             commit.forget().await;
         }
         Ok(())
@@ -244,18 +294,49 @@ impl Application {
     }
 
     async fn run_in_span(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
+        // What a script that was cancelled has left.
+        self.session.leave_blocks(0);
+        self.in_script.store(false, Ordering::Relaxed);
+        self.writes.store(0, Ordering::Relaxed);
+        self.run_inner(statement, text).await
+    }
+
+    /// A statement, or one in a script.
+    pub(crate) async fn run_inner(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
         self.progress.update(|p| p.activity = "analyzing".to_owned());
         match self.session.analyze(statement, text).await? {
             Analyzed::Query(query) => self.run_query(query).await.map(Outcome::Rows),
             Analyzed::Write(write) => self.run_write(write).await,
             Analyzed::Rows { columns, batches } => Ok(Outcome::Rows(QueryResult { columns, batches })),
             Analyzed::Cache(cache) => self.cache_table(cache).await.map(|()| Outcome::Done),
+            Analyzed::Script { block, clauses } => {
+                self.in_script.store(true, Ordering::Relaxed);
+                let outcome = self.run_block(&block, &clauses, text).await;
+                self.in_script.store(false, Ordering::Relaxed);
+                outcome
+            }
+            Analyzed::Assign(assign) => self.assign(&assign).await.map(|()| Outcome::Done),
             Analyzed::Done => Ok(Outcome::Done),
             Analyzed::Explain { mode, of } => self.explain(mode, *of).await.map(Outcome::Rows),
         }
     }
 
-    async fn run_query(&self, query: AnalyzedQuery) -> SparkResult<QueryResult> {
+    /// Names the write that begins now, in every life of the driver.
+    fn write_name(&self, application: &str) -> String {
+        let statement = self.progress.get().statement;
+        match self.writes.fetch_add(1, Ordering::Relaxed) {
+            0 => format!("{application}-{statement}"),
+            earlier => format!("{application}-{statement}-{earlier}"),
+        }
+    }
+
+    /// Gives the row that a query answers to variables.
+    async fn assign(&self, assign: &AnalyzedAssign) -> SparkResult<()> {
+        let result = self.run_query(assign.query.clone()).await?;
+        self.session.assign(assign, &result.batches)
+    }
+
+    pub(crate) async fn run_query(&self, query: AnalyzedQuery) -> SparkResult<QueryResult> {
         let plan = self.plan(&query.plan).await?;
         self.planned.lock().1 = Some(Instant::now());
         let limit = self.max_result_bytes();
@@ -276,13 +357,14 @@ impl Application {
     async fn run_write(&self, write: AnalyzedWrite) -> SparkResult<Outcome> {
         let engine = self.session.engine();
         // The same in every life of the driver.
-        let name =
-            self.journal.as_ref().map(|journal| format!("{}-{}", journal.application(), self.progress.get().statement));
+        let name = self.journal.as_ref().map(|journal| self.write_name(journal.application()));
         if let Some(name) = &name
             && let Some(commit) = Commit::decided(engine, &write.spec, name).await?
         {
             tracing::info!(files = commit.files(), "completing a commit that an earlier driver began");
-            return self.finish(commit, write.then).await;
+            let finished = self.finish(commit, write.then).await?;
+            // Where the script went from here depended on what it read then.
+            return if self.in_script.load(Ordering::Relaxed) { Err(interrupted_script()) } else { Ok(finished) };
         }
         let plan = self.plan(&write.query.plan).await?;
         self.planned.lock().1 = Some(Instant::now());
@@ -306,7 +388,7 @@ impl Application {
         // What was cached of these files is made again when it is next used.
         self.session.engine().cache().recache_path(&commit.base().written);
         self.progress.update(|p| p.rows_written += summary.rows);
-        *self.commit.lock() = Some(commit);
+        self.commits.lock().push(commit);
         self.session.apply(then).await?;
         Ok(Outcome::Written(summary))
     }
@@ -324,6 +406,7 @@ impl Application {
     pub(crate) async fn plan(&self, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
         self.progress.update(|p| p.activity = "planning".to_owned());
         let plan = self.with_cached(plan).await?;
+        let plan = program::expand(recursion::expand(plan, self).await?, self).await?;
         physical_plan(self.session.engine(), &plan).await
     }
 
@@ -340,6 +423,9 @@ impl Application {
                 return text_result("plan", vec!["== Physical Plan ==\nExecuted by the session itself.".to_owned()]);
             }
         };
+        if program::runs_first(logical) {
+            return Err(SparkError::unsupported("EXPLAIN of a query with a recursive CTE or TRANSFORM"));
+        }
         let mut text = String::new();
         if mode == ExplainMode::Extended {
             let state = self.session.engine().state();
@@ -360,6 +446,30 @@ impl Application {
     fn max_result_bytes(&self) -> Option<u64> {
         let limit = self.session.conf().bytes(&firesteel_plan::conf::keys::MAX_RESULT_SIZE);
         u64::try_from(limit).ok().filter(|l| *l > 0)
+    }
+}
+
+/// Whether rows come from anywhere but the query itself.
+fn reads_tables(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    // The walk looks into subqueries too, and nothing in it fails.
+    let walked = plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::TableScan(_));
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    });
+    found || walked.is_err()
+}
+
+fn interrupted_script() -> SparkError {
+    journal::not_repeatable("a script (BEGIN … END) that was interrupted after it had written")
+}
+
+/// The steps of recursive queries run as queries do.
+#[async_trait]
+impl recursion::RunRows for Application {
+    async fn rows(&self, plan: LogicalPlan) -> SparkResult<Vec<RecordBatch>> {
+        let plan = self.plan(&plan).await?;
+        self.collect(plan).await
     }
 }
 
@@ -398,7 +508,7 @@ fn renamed(batch: RecordBatch, schema: &Arc<Schema>) -> SparkResult<RecordBatch>
 fn text_result(name: &str, lines: Vec<String>) -> SparkResult<QueryResult> {
     let schema = Arc::new(Schema::new(vec![Field::new(name, ArrowType::Utf8, false)]));
     let batch = RecordBatch::try_new(schema, vec![Arc::new(StringArray::from(lines))]).map_err(SparkError::internal)?;
-    let columns = vec![OutputColumn { name: name.to_owned(), data_type: DataType::String, nullable: false }];
+    let columns = vec![OutputColumn::new(name, DataType::String, false)];
     Ok(QueryResult { columns, batches: vec![batch] })
 }
 

@@ -18,7 +18,11 @@ pub fn schema(outcome: &Outcome) -> String {
 pub fn rows(statement: &Statement, outcome: &Outcome, conf: &SparkConf) -> SparkResult<Vec<String>> {
     let Outcome::Rows(result) = outcome else { return Ok(Vec::new()) };
     // Hive lists only the names, and columns in columns.
-    match &statement.kind {
+    let kind = match &statement.kind {
+        StatementKind::Deferred { statement, .. } => statement,
+        kind => kind,
+    };
+    match kind {
         StatementKind::ShowTables { .. } | StatementKind::ShowViews { .. } if result.columns.len() > 1 => {
             texts(result, |batch, row| Ok(cell(batch, 1, row).to_owned()))
         }

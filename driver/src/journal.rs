@@ -59,17 +59,34 @@ pub fn text_of(script: &str, statements: &[Span], count: usize) -> String {
 
 /// Whether what a finished statement did lasts: it is noted before the next one begins. What a session is told is told again.
 pub fn has_effect(statement: &Statement) -> bool {
+    kind_has_effect(&statement.kind)
+}
+
+fn kind_has_effect(kind: &StatementKind) -> bool {
     use StatementKind as Kind;
-    match &statement.kind {
+    match kind {
         Kind::Query(_)
         | Kind::Insert(_)
         | Kind::InsertDirectory(_)
         | Kind::DropTable { .. }
         | Kind::DropDatabase { .. } => true,
-        Kind::TruncateTable { .. } => true,
+        // What these do is known when they have run.
+        Kind::TruncateTable { .. } | Kind::Script(_) | Kind::ExecuteImmediate { .. } => true,
+        Kind::Deferred { statement, .. } => kind_has_effect(statement),
         Kind::CreateTable(create) => create.query.is_some(),
         _ => false,
     }
+}
+
+/// A later driver cannot bring the session to where the earlier one had it.
+pub fn not_repeatable(what: &str) -> SparkError {
+    SparkError::new(
+        "RECOVERY_FAILED.NOT_REPEATABLE",
+        "58000",
+        format!(
+            "An earlier driver has run statements after which the session cannot be as it was: {what} cannot be repeated. Delete the SparkJob and create it again."
+        ),
+    )
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod master;
 pub mod pod;
 pub mod processes;
 pub mod progress;
+mod script;
 pub mod sql;
 pub mod traces;
 

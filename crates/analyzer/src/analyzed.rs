@@ -1,10 +1,13 @@
 //! What analysis answers.
 
-use datafusion::{arrow::array::RecordBatch, logical_expr::LogicalPlan};
+use datafusion::{arrow::array::RecordBatch, logical_expr::LogicalPlan, scalar::ScalarValue};
 use firesteel_engine::{cache::StorageLevel, write::WriteSpec};
-use firesteel_plan::{DataType, statement::ExplainMode};
+use firesteel_plan::{
+    DataType,
+    statement::{Block, DeferredClause, ExplainMode},
+};
 
-use crate::catalog::Table;
+use crate::{catalog::Table, variable::AssignTarget};
 
 /// A statement after analysis.
 #[derive(Debug)]
@@ -15,6 +18,10 @@ pub enum Analyzed {
     Write(AnalyzedWrite),
     /// Keep the plan's rows, now or when they are first read.
     Cache(AnalyzedCache),
+    /// Run the query and give its row to variables: [`crate::Session::assign`].
+    Assign(AnalyzedAssign),
+    /// Run the statements of a script, with what gives words of them.
+    Script { block: Box<Block>, clauses: Vec<DeferredClause> },
     /// Answered at once.
     Rows { columns: Vec<OutputColumn>, batches: Vec<RecordBatch> },
     /// Done, nothing to show.
@@ -39,12 +46,37 @@ pub struct AnalyzedQuery {
     pub columns: Vec<OutputColumn>,
 }
 
+/// What an expression without columns comes to.
+#[derive(Debug)]
+pub enum Evaluated {
+    Value(ScalarValue, DataType),
+    /// It is what this query of one row and column answers.
+    Query(AnalyzedQuery),
+}
+
+/// Values for variables.
+#[derive(Debug, Clone)]
+pub struct AnalyzedAssign {
+    /// Of one row, or none for nulls.
+    pub query: AnalyzedQuery,
+    /// The column that each variable gets.
+    pub targets: Vec<(usize, AssignTarget)>,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutputColumn {
     /// As people see it; may repeat.
     pub name: String,
     pub data_type: DataType,
     pub nullable: bool,
+    /// Of the table's column that it is.
+    pub comment: Option<String>,
+}
+
+impl OutputColumn {
+    pub fn new(name: impl Into<String>, data_type: DataType, nullable: bool) -> Self {
+        Self { name: name.into(), data_type, nullable, comment: None }
+    }
 }
 
 #[derive(Debug, Clone)]

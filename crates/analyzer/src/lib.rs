@@ -8,13 +8,17 @@ mod analyzed;
 pub mod catalog;
 mod errors;
 mod expression;
+mod function;
 mod query;
 mod relation;
 mod scope;
 mod session;
 mod statement;
 mod tables;
+mod variable;
 mod visit;
 
-pub use analyzed::{Analyzed, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn};
+pub use analyzed::{
+    Analyzed, AnalyzedAssign, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, Evaluated, OutputColumn,
+};
 pub use session::{Session, time_zone};

@@ -3,17 +3,21 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use datafusion::logical_expr::LogicalPlan;
 use firesteel_functions::{FunctionContext, Typed};
-use firesteel_plan::{DataType, Ident, Relation, SparkError, SparkResult, expr::WindowDefinition};
+use firesteel_plan::{DataType, Ident, Relation, SparkError, SparkResult, expr::WindowDefinition, relation::Cte};
 
 use crate::{
     AnalyzedQuery, OutputColumn, errors,
     expression::Env,
-    relation::hint::JoinHints,
+    function::FunctionArgs,
+    relation::{hint::JoinHints, recursive::OwnRows},
     scope::{Attribute, Planned},
     tables::Tables,
 };
@@ -33,6 +37,9 @@ pub(crate) struct Analyzer<'a> {
     pub group_by_aliases: bool,
     /// Whether NULL is in no empty set, or nobody knows (`spark.sql.legacy.nullInEmptyListBehavior`).
     pub null_in_empty: bool,
+    /// Most steps and rows of a recursive CTE.
+    pub recursion_levels: Option<u64>,
+    pub recursion_rows: Option<u64>,
     /// Hints that nobody knows and the like: things to tell that do not stop the query.
     pub warnings: &'a RefCell<Vec<String>>,
     /// The outer columns that subqueries were found to read: parts of their names.
@@ -52,6 +59,8 @@ pub(crate) struct RelEnv<'a> {
     pub windows: Option<&'a Windows<'a>>,
     /// Join hints of the query around.
     pub hints: Option<&'a JoinHints<'a>>,
+    /// The arguments of the function whose text this is.
+    pub args: Option<&'a FunctionArgs<'a>>,
     pub view_depth: usize,
 }
 
@@ -68,6 +77,10 @@ pub(crate) struct CteEntry<'a> {
     /// The plan from checking the definition, for the first use; further uses are planned again so that their columns
     /// differ.
     pub planned: RefCell<Option<Planned>>,
+    /// The whole definition where it reads itself.
+    pub recursive: Option<&'a Cte>,
+    /// Set in the step of the recursive CTE itself.
+    pub own: Option<Arc<OwnRows>>,
 }
 
 /// Named windows.
@@ -90,7 +103,14 @@ impl<'a> Ctes<'a> {
     fn before(&'a self, end: usize) -> Ctes<'a> {
         let entries = self.entries[..end]
             .iter()
-            .map(|e| CteEntry { name: e.name, columns: e.columns, query: e.query, planned: RefCell::new(None) })
+            .map(|e| CteEntry {
+                name: e.name,
+                columns: e.columns,
+                query: e.query,
+                planned: RefCell::new(None),
+                own: e.own.clone(),
+                recursive: e.recursive,
+            })
             .collect();
         Ctes { parent: self.parent, entries }
     }
@@ -103,6 +123,13 @@ impl<'a> Windows<'a> {
             .find(|(n, _)| crate::scope::same_name(n, name, case_sensitive))
             .map(|(_, definition)| definition)
             .or_else(|| self.parent.and_then(|p| p.find(name, case_sensitive)))
+    }
+}
+
+impl<'a> RelEnv<'a> {
+    /// A text with nothing around it.
+    pub fn new(text: &'a str, database: &'a str) -> Self {
+        Self { text, database, ctes: None, outer: None, windows: None, hints: None, args: None, view_depth: 0 }
     }
 }
 
@@ -125,7 +152,15 @@ impl Analyzer<'_> {
     /// A new attribute with a name of its own in the plan.
     pub fn attribute(&self, name: impl Into<String>, data_type: DataType, nullable: bool) -> Attribute {
         let (id, name) = (self.next_id(), name.into());
-        Attribute { id, column: format!("{name}#{id}"), name, qualifier: Vec::new(), data_type, nullable }
+        Attribute {
+            id,
+            column: format!("{name}#{id}"),
+            name,
+            qualifier: Vec::new(),
+            data_type,
+            nullable,
+            comment: None,
+        }
     }
 
     /// A new attribute for the value of `typed`.
@@ -167,7 +202,7 @@ pub(crate) fn finish(planned: Planned) -> AnalyzedQuery {
         .scope
         .attributes
         .into_iter()
-        .map(|a| OutputColumn { name: a.name, data_type: a.data_type, nullable: a.nullable })
+        .map(|a| OutputColumn { name: a.name, data_type: a.data_type, nullable: a.nullable, comment: a.comment })
         .collect();
     AnalyzedQuery { plan: planned.plan, columns }
 }

@@ -21,6 +21,8 @@ pub struct Attribute {
     pub nullable: bool,
     /// The unique column name in the DataFusion plan: `name#id`.
     pub column: String,
+    /// Of the table's column that it is.
+    pub comment: Option<String>,
 }
 
 impl Attribute {
@@ -238,6 +240,7 @@ mod tests {
             data_type: DataType::Integer,
             nullable: true,
             column: format!("{name}#{id}"),
+            comment: None,
         }
     }
 

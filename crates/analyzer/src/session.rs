@@ -5,22 +5,25 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use datafusion::{arrow::array::RecordBatch, scalar::ScalarValue};
 use firesteel_engine::{EngineSession, source::SourceSpec};
 use firesteel_functions::{FunctionContext, Legacy};
-use firesteel_plan::{SparkConf, SparkResult, Statement, conf::keys, statement::StatementKind};
+use firesteel_plan::{SparkConf, SparkError, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 
 use crate::{
-    Analyzed, AnalyzedCache, CatalogChange,
+    Analyzed, AnalyzedAssign, CatalogChange, Evaluated, OutputColumn,
     catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View},
     errors,
+    function::{Functions, UserFunction},
     query::Analyzer,
     tables::Tables,
+    variable::{AssignTarget, Variable, Variables},
 };
 
 /// Where statements are analyzed. Statements of one session may run at the same time; each sees the configuration and
@@ -29,17 +32,33 @@ pub struct Session {
     engine: EngineSession,
     catalog: Arc<dyn Catalog>,
     global_views: Views,
+    /// Functions of the catalog's databases.
+    functions: StoredFunctions,
     state: RwLock<State>,
     ids: AtomicU64,
     /// A statement is told again that was run already: files stay as they are.
     again: AtomicBool,
+    /// Statements that other statements run, around the present one.
+    nested: AtomicUsize,
+}
+
+/// A statement runs another while this lives.
+pub(crate) struct Nested<'a>(&'a AtomicUsize);
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 type Views = Arc<RwLock<BTreeMap<String, Arc<TempView>>>>;
+type StoredFunctions = Arc<RwLock<Functions>>;
 
 struct State {
     database: String,
     temp_views: BTreeMap<String, Arc<TempView>>,
+    temp_functions: BTreeMap<String, Arc<UserFunction>>,
+    variables: Arc<Variables>,
 }
 
 pub(crate) enum TempView {
@@ -62,14 +81,21 @@ impl Session {
     }
 
     pub fn with_catalog(engine: EngineSession, catalog: Arc<dyn Catalog>) -> Self {
-        let state = State { database: DEFAULT_DATABASE.to_owned(), temp_views: BTreeMap::new() };
+        let state = State {
+            database: DEFAULT_DATABASE.to_owned(),
+            temp_views: BTreeMap::new(),
+            temp_functions: BTreeMap::new(),
+            variables: Arc::default(),
+        };
         Self {
             engine,
             catalog,
             global_views: Views::default(),
+            functions: StoredFunctions::default(),
             state: RwLock::new(state),
             ids: AtomicU64::new(1),
             again: AtomicBool::new(false),
+            nested: AtomicUsize::new(0),
         }
     }
 
@@ -77,6 +103,7 @@ impl Session {
     pub fn sibling(&self, engine: EngineSession) -> Self {
         let mut sibling = Self::with_catalog(engine, self.catalog.clone());
         sibling.global_views = self.global_views.clone();
+        sibling.functions = self.functions.clone();
         sibling
     }
 
@@ -103,8 +130,8 @@ impl Session {
     }
 
     /// Tells the session again of a statement that was run already, by an earlier driver: catalog, views and settings
-    /// are then as they were after it. No files are written or removed, nothing is run.
-    pub async fn tell_again(&self, statement: &Statement, text: &str) -> SparkResult<Option<AnalyzedCache>> {
+    /// are then as they were after it. No files are written or removed, nothing is run: what is left to do is answered.
+    pub async fn tell_again(&self, statement: &Statement, text: &str) -> SparkResult<Analyzed> {
         use StatementKind as Kind;
         match &statement.kind {
             Kind::Query(_)
@@ -112,16 +139,23 @@ impl Session {
             | Kind::InsertDirectory(_)
             | Kind::Explain { .. }
             | Kind::TruncateTable { .. }
-            | Kind::RefreshTable { .. } => return Ok(None),
+            | Kind::RefreshTable { .. } => return Ok(Analyzed::Done),
             _ => {}
         }
         self.again.store(true, Ordering::Relaxed);
         let analyzed = self.analyze(statement, text).await;
         self.again.store(false, Ordering::Relaxed);
         match analyzed? {
-            Analyzed::Write(write) => self.apply(write.then).await.map(|()| None),
-            Analyzed::Cache(cache) => Ok(Some(cache)),
-            _ => Ok(None),
+            Analyzed::Write(write) => self.apply(write.then).await.map(|()| Analyzed::Done),
+            // The values of variables are computed again.
+            left @ (Analyzed::Cache(_) | Analyzed::Assign(_)) => Ok(left),
+            Analyzed::Script { .. } => Err(SparkError::new(
+                "RECOVERY_FAILED.NOT_REPEATABLE",
+                "58000",
+                "An earlier driver has run a script (BEGIN … END), and what it did to the session cannot be told again. Delete \
+                 the SparkJob and create it again.",
+            )),
+            _ => Ok(Analyzed::Done),
         }
     }
 
@@ -176,6 +210,11 @@ impl Session {
         if global { insert(&mut self.global_views.write()) } else { insert(&mut self.state.write().temp_views) }
     }
 
+    /// A temporary view under another name.
+    pub(crate) fn put_temp_view(&self, name: &str, view: Arc<TempView>) {
+        self.state.write().temp_views.insert(name.to_lowercase(), view);
+    }
+
     /// Whether there was one.
     pub(crate) fn drop_temp_view(&self, name: &str, global: bool) -> bool {
         let name = name.to_lowercase();
@@ -186,9 +225,157 @@ impl Session {
         }
     }
 
+    /// The variables as they are now.
+    pub(crate) fn variables(&self) -> Arc<Variables> {
+        self.state.read().variables.clone()
+    }
+
+    pub(crate) fn change_variables<T>(&self, change: impl FnOnce(&mut Variables) -> T) -> T {
+        change(Arc::make_mut(&mut self.state.write().variables))
+    }
+
+    /// Assigns what the query of an assignment answered: one row, or none for nulls.
+    pub fn assign(&self, assign: &AnalyzedAssign, batches: &[RecordBatch]) -> SparkResult<()> {
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        if rows > 1 {
+            return Err(SparkError::new(
+                "ROW_SUBQUERY_TOO_MANY_ROWS",
+                "21000",
+                "More than one row returned by a subquery used as a row.",
+            ));
+        }
+        let row = batches.iter().find(|b| b.num_rows() > 0);
+        let mut values = Vec::with_capacity(assign.query.columns.len());
+        for (at, column) in assign.query.columns.iter().enumerate() {
+            let value = match row.and_then(|batch| batch.columns().get(at)) {
+                Some(array) => ScalarValue::try_from_array(array, 0).map_err(SparkError::internal)?,
+                None => ScalarValue::try_from(&firesteel_functions::types::to_arrow(&column.data_type)?)
+                    .map_err(SparkError::internal)?,
+            };
+            values.push(value);
+        }
+        self.assign_values(assign, values)
+    }
+
+    pub(crate) fn assign_values(&self, assign: &AnalyzedAssign, values: Vec<ScalarValue>) -> SparkResult<()> {
+        self.change_variables(|variables| {
+            for (at, target) in &assign.targets {
+                let Some(value) = values.get(*at) else { return Err(SparkError::internal("a value is missing")) };
+                variables.assign(target, value.clone());
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes that a statement runs another, unless so many do already.
+    pub(crate) fn nest(&self, most: usize) -> Option<Nested<'_>> {
+        let nested = Nested(&self.nested);
+        let around = self.nested.fetch_add(1, Ordering::Relaxed);
+        (around < most).then_some(nested)
+    }
+
+    /// How many blocks of a script are around.
+    pub fn blocks(&self) -> usize {
+        self.state.read().variables.depth()
+    }
+
+    /// A block of a script begins: variables that are declared from now on are its own.
+    pub fn enter_block(&self, label: Option<String>) {
+        self.change_variables(|v| v.enter(label));
+    }
+
+    /// Blocks end, until so many are around.
+    pub fn leave_blocks(&self, depth: usize) {
+        self.change_variables(|v| v.leave_to(depth));
+    }
+
+    /// Declares the columns of a row in the innermost block.
+    pub fn declare_row(&self, columns: &[OutputColumn], batch: &RecordBatch, row: usize) -> SparkResult<()> {
+        for (column, values) in columns.iter().zip(batch.columns()) {
+            let value = ScalarValue::try_from_array(values, row).map_err(SparkError::internal)?;
+            let variable = Variable {
+                name: column.name.clone(),
+                data_type: column.data_type.clone(),
+                value: ScalarValue::Null,
+                default: firesteel_plan::Expr::literal(firesteel_plan::expr::Literal::Null),
+                text: String::new(),
+            };
+            self.change_variables(|v| v.assign(&AssignTarget::Declare(Box::new(variable)), value));
+        }
+        Ok(())
+    }
+
+    /// The value of an expression that sees variables and no columns, or the query that answers it.
+    pub async fn evaluate(&self, e: &firesteel_plan::Expr, text: &str) -> SparkResult<Evaluated> {
+        let query = crate::statement::variable::evaluated(self, &[(e, None)], text).await?;
+        let data_type = query.columns.first().map_or(firesteel_plan::DataType::Null, |c| c.data_type.clone());
+        Ok(match crate::statement::variable::literals(&query).and_then(|v| v.into_iter().next()) {
+            Some(value) => Evaluated::Value(value, data_type),
+            None => Evaluated::Query(query),
+        })
+    }
+
+    /// The statement at `span` with the words that expressions give it now.
+    pub async fn complete(
+        &self,
+        clauses: &[firesteel_plan::statement::DeferredClause],
+        span: firesteel_plan::Span,
+        text: &str,
+    ) -> SparkResult<Statement> {
+        crate::statement::immediate::complete(self, clauses, span, text).await
+    }
+
+    pub(crate) fn temp_function(&self, name: &str) -> Option<Arc<UserFunction>> {
+        self.state.read().temp_functions.get(name).cloned()
+    }
+
+    pub(crate) fn stored_function(&self, database: &str, name: &str) -> Option<Arc<UserFunction>> {
+        self.functions.read().get(&(database.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// The functions of the session, then those of a database.
+    pub(crate) fn user_functions(&self, database: &str) -> Vec<Arc<UserFunction>> {
+        let mut all: Vec<_> = self.state.read().temp_functions.values().cloned().collect();
+        let stored = self.functions.read();
+        all.extend(stored.iter().filter(|((d, _), _)| d == database).map(|(_, f)| f.clone()));
+        all
+    }
+
+    pub(crate) fn add_function(&self, function: UserFunction) {
+        let function = Arc::new(function);
+        let name = function.short_name().to_lowercase();
+        match function.name.get(1) {
+            Some(database) if !function.temporary => {
+                self.functions.write().insert((database.clone(), name), function.clone());
+            }
+            _ => {
+                self.state.write().temp_functions.insert(name, function);
+            }
+        }
+    }
+
+    /// Whether there was one.
+    pub(crate) fn drop_function(&self, name: &[String], temporary: bool) -> bool {
+        let last = name.last().map(|n| n.to_lowercase()).unwrap_or_default();
+        match name.get(1) {
+            Some(database) if !temporary => self.functions.write().remove(&(database.clone(), last)).is_some(),
+            _ => self.state.write().temp_functions.remove(&last).is_some(),
+        }
+    }
+
+    /// The database's functions go with it.
+    pub(crate) fn drop_functions_of(&self, database: &str) {
+        self.functions.write().retain(|(d, _), _| d != database);
+    }
+
     /// What is fixed when a statement's analysis begins.
     pub(crate) fn analyzer<'a>(&'a self, tables: &'a Tables, warnings: &'a RefCell<Vec<String>>) -> Analyzer<'a> {
         let conf = self.conf();
+        // -1 is no limit.
+        let number = |key: &str, default: i64| {
+            let set = conf.get_raw(key).and_then(|v| v.trim().parse::<i64>().ok());
+            u64::try_from(set.unwrap_or(default)).ok()
+        };
         let flag = |key: &str| conf.get_raw(key).is_none_or(|v| v.trim().eq_ignore_ascii_case("true"));
         Analyzer {
             functions: self.function_context(&conf),
@@ -202,12 +389,14 @@ impl Session {
             null_in_empty: conf
                 .bool_if_set(&keys::NULL_IN_EMPTY_LIST)
                 .unwrap_or_else(|| !conf.bool(&keys::ANSI_ENABLED)),
+            recursion_levels: number("spark.sql.cteRecursionLevelLimit", 100),
+            recursion_rows: number("spark.sql.cteRecursionRowLimit", 1_000_000),
             warnings,
             outer_columns: RefCell::default(),
         }
     }
 
-    fn function_context(&self, conf: &SparkConf) -> FunctionContext {
+    pub(crate) fn function_context(&self, conf: &SparkConf) -> FunctionContext {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let is_set = |key: &str| conf.get_raw(key).is_some_and(|v| v.trim().eq_ignore_ascii_case("true"));
         FunctionContext {

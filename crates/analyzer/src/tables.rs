@@ -2,17 +2,24 @@
 //! looked up and opened first.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use firesteel_engine::source::{self, SourceSpec};
-use firesteel_plan::{Relation, RelationKind, SparkError, SparkResult, conf::keys, types::StructField};
+use firesteel_plan::{
+    Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, conf::keys, statement::FunctionResult,
+    types::StructField,
+};
+use parking_lot::Mutex;
 
 use crate::{
     catalog::{GLOBAL_TEMP_DATABASE, SESSION_CATALOG, Table, TableKind, View},
+    function::{self, UserFunction},
     query::MAX_VIEW_DEPTH,
     session::{Session, TempView},
+    variable::Variables,
     visit,
 };
 
@@ -33,12 +40,35 @@ pub(crate) struct OpenTable {
     pub table: Option<Arc<Table>>,
 }
 
+/// What the names of a statement stand for, as it was when its analysis began.
 #[derive(Default)]
 pub(crate) struct Tables {
     found: HashMap<String, SparkResult<Option<Found>>>,
+    functions: HashMap<(String, String), Arc<UserFunction>>,
+    pub variables: Arc<Variables>,
+    /// Variables, temporary functions and views that were met: their kind and name.
+    temporary: Mutex<Vec<(&'static str, Vec<String>)>>,
 }
 
 impl Tables {
+    /// Where no tables are read.
+    pub fn of(session: &Session) -> Self {
+        Self { variables: session.variables(), ..Self::default() }
+    }
+
+    pub fn function(&self, name: &[String], database: &str) -> Option<Arc<UserFunction>> {
+        self.functions.get(&function_key(name, database)).cloned()
+    }
+
+    /// Something that ends with the session was met.
+    pub fn note_temporary(&self, kind: &'static str, name: &[String]) {
+        self.temporary.lock().push((kind, name.to_vec()));
+    }
+
+    pub fn temporaries(&self) -> Vec<(&'static str, Vec<String>)> {
+        self.temporary.lock().clone()
+    }
+
     pub fn get(&self, name: &[String], options: &[(String, String)], database: &str) -> SparkResult<Option<Found>> {
         match self.found.get(&table_key(name, options, database)) {
             Some(found) => found.clone(),
@@ -61,10 +91,10 @@ fn table_key(name: &[String], options: &[(String, String)], database: &str) -> S
 
 /// Looks up everything that `relations` name.
 pub(crate) async fn load(session: &Session, relations: &[&Relation], database: &str) -> Tables {
-    let mut tables = Tables::default();
+    let mut tables = Tables::of(session);
     let mut queue: Vec<(RelationKind, String, usize)> = Vec::new();
     for relation in relations {
-        enqueue(relation, database, 0, &mut queue);
+        enqueue(session, relation, database, 0, &mut tables, &mut queue);
     }
     while let Some((kind, database, depth)) = queue.pop() {
         let key = match &kind {
@@ -84,19 +114,63 @@ pub(crate) async fn load(session: &Session, relations: &[&Relation], database: &
         if let Ok(Some(Found::View { view, .. })) = &found
             && depth < MAX_VIEW_DEPTH
         {
-            enqueue(&view.query, &view.database, depth + 1, &mut queue);
+            enqueue(session, &view.query, &view.database, depth + 1, &mut tables, &mut queue);
         }
         tables.found.insert(key, found);
     }
     tables
 }
 
-fn enqueue(relation: &Relation, database: &str, depth: usize, queue: &mut Vec<(RelationKind, String, usize)>) {
-    visit::each_relation(relation, &mut |r| {
-        if matches!(r.kind, RelationKind::Table { .. } | RelationKind::DataSource { .. }) {
-            queue.push((r.kind.clone(), database.to_owned(), depth));
+fn function_key(name: &[String], database: &str) -> (String, String) {
+    (database.to_lowercase(), name.join("\u{1}").to_lowercase())
+}
+
+/// The tables that a relation names, and those that the functions it calls name.
+fn enqueue(
+    session: &Session,
+    relation: &Relation,
+    database: &str,
+    depth: usize,
+    tables: &mut Tables,
+    queue: &mut Vec<(RelationKind, String, usize)>,
+) {
+    let mut texts: Vec<(Relation, String)> = vec![(relation.clone(), database.to_owned())];
+    while let Some((relation, database)) = texts.pop() {
+        let names: RefCell<Vec<Vec<String>>> = RefCell::default();
+        visit::each_in_relation(
+            &relation,
+            &mut |r| match &r.kind {
+                RelationKind::Table { .. } | RelationKind::DataSource { .. } => {
+                    queue.push((r.kind.clone(), database.clone(), depth));
+                }
+                RelationKind::TableFunction { name, .. } => names.borrow_mut().push(name.clone()),
+                _ => {}
+            },
+            &mut |e| {
+                if let ExprKind::Function(call) = &e.kind {
+                    names.borrow_mut().push(call.name.clone());
+                }
+            },
+        );
+        for name in names.into_inner() {
+            let key = function_key(&name, &database);
+            if tables.functions.contains_key(&key) {
+                continue;
+            }
+            let Some(function) = function::find(session, &name, &database) else { continue };
+            let one_row = || Box::new(Relation::bare(RelationKind::OneRow));
+            let mut exprs: Vec<Expr> = function.parameters.iter().filter_map(|p| p.default.clone()).collect();
+            match &function.result {
+                FunctionResult::Query(query) => texts.push((query.clone(), function.database.clone())),
+                FunctionResult::Expr(e) => exprs.push(e.clone()),
+            }
+            if !exprs.is_empty() {
+                let list = RelationKind::Project { input: one_row(), exprs };
+                texts.push((Relation::bare(list), function.database.clone()));
+            }
+            tables.functions.insert(key, function);
         }
-    });
+    }
 }
 
 /// Temporary views come before tables; `format.`path`` comes last.

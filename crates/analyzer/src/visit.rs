@@ -15,13 +15,35 @@ pub struct Children<'a> {
 
 /// Calls `f` for every relation in `relation`, itself included, also those in subqueries.
 pub fn each_relation<'a>(relation: &'a Relation, f: &mut dyn FnMut(&'a Relation)) {
-    let mut relations = vec![relation];
-    let mut exprs: Vec<&'a Expr> = Vec::new();
+    each(vec![relation], Vec::new(), f, &mut |_| {});
+}
+
+/// Every relation and every expression in a relation, itself included.
+pub fn each_in_relation<'a>(
+    relation: &'a Relation,
+    on_relation: &mut dyn FnMut(&'a Relation),
+    on_expr: &mut dyn FnMut(&'a Expr),
+) {
+    each(vec![relation], Vec::new(), on_relation, on_expr);
+}
+
+/// Every relation and every expression in an expression, itself included.
+pub fn each_in_expr<'a>(expr: &'a Expr, on_relation: &mut dyn FnMut(&'a Relation), on_expr: &mut dyn FnMut(&'a Expr)) {
+    each(Vec::new(), vec![expr], on_relation, on_expr);
+}
+
+fn each<'a>(
+    mut relations: Vec<&'a Relation>,
+    mut exprs: Vec<&'a Expr>,
+    on_relation: &mut dyn FnMut(&'a Relation),
+    on_expr: &mut dyn FnMut(&'a Expr),
+) {
     loop {
         let children = if let Some(relation) = relations.pop() {
-            f(relation);
+            on_relation(relation);
             relation_children(relation)
         } else if let Some(expr) = exprs.pop() {
+            on_expr(expr);
             expr_children(expr)
         } else {
             return;
@@ -113,6 +135,48 @@ pub fn expr_children(expr: &Expr) -> Children<'_> {
         }
     }
     out
+}
+
+/// The expressions directly below one, without those in subqueries, sort orders and windows.
+pub fn expr_children_mut(expr: &mut Expr) -> Vec<&mut Expr> {
+    match &mut expr.kind {
+        ExprKind::Function(call) => call.args.iter_mut().collect(),
+        ExprKind::NamedArgument { value: e, .. }
+        | ExprKind::Unary { operand: e, .. }
+        | ExprKind::IsNull { operand: e, .. }
+        | ExprKind::IsBoolean { operand: e, .. }
+        | ExprKind::Cast { operand: e, .. }
+        | ExprKind::Extract { operand: e, .. }
+        | ExprKind::Field { base: e, .. }
+        | ExprKind::VariantPath { base: e, .. }
+        | ExprKind::Alias { operand: e, .. }
+        | ExprKind::IntervalOf { amount: e, .. }
+        | ExprKind::Collate { operand: e, .. } => vec![e],
+        ExprKind::Binary { left, right, .. } => vec![left, right],
+        ExprKind::Between { operand, low, high, .. } => vec![operand, low, high],
+        ExprKind::InList { operand, list, .. } => std::iter::once(&mut **operand).chain(list).collect(),
+        ExprKind::InSubquery { operand, .. } => vec![operand],
+        ExprKind::Like { operand, pattern, .. } => vec![operand, pattern],
+        ExprKind::LikeMany { operand, patterns, .. } => std::iter::once(&mut **operand).chain(patterns).collect(),
+        ExprKind::Case { operand, branches, otherwise } => {
+            let mut all: Vec<&mut Expr> = operand.as_deref_mut().into_iter().collect();
+            for (when, then) in branches {
+                all.extend([when, then]);
+            }
+            all.extend(otherwise.as_deref_mut());
+            all
+        }
+        ExprKind::Subscript { base, index } => vec![base, index],
+        ExprKind::Row(items) => items.iter_mut().collect(),
+        ExprKind::Literal(_)
+        | ExprKind::Attribute { .. }
+        | ExprKind::Star { .. }
+        | ExprKind::Parameter(_)
+        | ExprKind::Exists { .. }
+        | ExprKind::ScalarSubquery { .. }
+        | ExprKind::Lambda { .. }
+        | ExprKind::TableArgument(_) => Vec::new(),
+    }
 }
 
 pub fn relation_children(relation: &Relation) -> Children<'_> {

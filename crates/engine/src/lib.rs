@@ -9,6 +9,8 @@ pub mod exchange;
 pub mod join;
 pub mod memory;
 pub mod optimize;
+pub mod program;
+pub mod recursion;
 pub mod session;
 pub mod shuffle;
 pub mod source;

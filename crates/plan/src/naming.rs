@@ -27,11 +27,42 @@ pub trait Names {
     fn timestamp(&self, _text: &str) -> Option<String> {
         None
     }
+
+    /// The whole name of a function that is not built in.
+    fn function(&self, _name: &[String]) -> Option<String> {
+        None
+    }
 }
 
 impl<F: Fn(&[String]) -> String> Names for F {
     fn attribute(&self, name: &[String]) -> String {
         self(name)
+    }
+}
+
+/// The names in the body of a lambda function, whose parameters hide others.
+struct InLambda<'a> {
+    parameters: &'a [String],
+    around: &'a dyn Names,
+}
+
+impl Names for InLambda<'_> {
+    fn attribute(&self, name: &[String]) -> String {
+        match name.first() {
+            Some(first) if self.parameters.iter().any(|p| p.eq_ignore_ascii_case(first)) => {
+                let rest = name[1..].iter().map(|p| format!(".{p}")).collect::<String>();
+                format!("namedlambdavariable(){rest}")
+            }
+            _ => self.around.attribute(name),
+        }
+    }
+
+    fn outer_columns(&self, subquery: &Relation) -> String {
+        self.around.outer_columns(subquery)
+    }
+
+    fn function(&self, name: &[String]) -> Option<String> {
+        self.around.function(name)
     }
 }
 
@@ -149,14 +180,8 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
         ExprKind::Field { base, name } => format!("{}.{name}", show(base)),
         ExprKind::Lambda { parameters, body } => {
             let variables = vec!["namedlambdavariable()"; parameters.len()].join(", ");
-            let names = |name: &[String]| match name.first() {
-                Some(first) if parameters.iter().any(|p| p.eq_ignore_ascii_case(first)) => {
-                    let rest = name[1..].iter().map(|p| format!(".{p}")).collect::<String>();
-                    format!("namedlambdavariable(){rest}")
-                }
-                _ => names.attribute(name),
-            };
-            format!("lambdafunction({}, {variables})", expr(body, &names))
+            let inside = InLambda { parameters, around: names };
+            format!("lambdafunction({}, {variables})", expr(body, &inside))
         }
         ExprKind::Row(items) => {
             let fields: Vec<String> = items.iter().enumerate().map(|(i, item)| row_field(i, item, names)).collect();
@@ -215,6 +240,10 @@ pub fn as_written(name: &[String]) -> String {
 }
 
 fn function(call: &FunctionCall, names: &dyn Names) -> String {
+    if let Some(shown) = names.function(&call.name) {
+        let args: Vec<String> = call.args.iter().map(|a| expr(a, names)).collect();
+        return format!("{shown}({})", args.join(", "));
+    }
     let name = call.name.last().map(String::as_str).unwrap_or_default().to_lowercase();
     let mut args: Vec<String> = match call.args.as_slice() {
         [Expr { kind: ExprKind::Star { target: None, .. }, .. }] if name == "count" && !call.distinct => {

@@ -1,6 +1,8 @@
 //! The parser's place in the tokens, and the small steps everything else is made of.
 
-use firesteel_plan::{Span, SparkError, SparkResult, statement::DeferredClause};
+use std::collections::BTreeMap;
+
+use firesteel_plan::{Span, SparkError, SparkResult, expr::Parameter, statement::DeferredClause};
 
 use crate::{
     ParseOptions, error,
@@ -28,6 +30,8 @@ pub struct Parser<'a> {
     pub positional_parameters: usize,
     /// What must have a value before the statement has all its words.
     pub deferred: Vec<DeferredClause>,
+    /// Where parameters stand, by their start.
+    pub parameters: BTreeMap<u32, (Span, Parameter)>,
     /// Scripts around the present place: a semicolon ends a statement in them.
     pub script_depth: usize,
     /// Queries of FOR loops around the present place.
@@ -56,6 +60,7 @@ impl<'a> Parser<'a> {
             options,
             positional_parameters: 0,
             deferred: Vec::new(),
+            parameters: BTreeMap::new(),
             script_depth: 0,
             for_queries: 0,
             before_query: 0,

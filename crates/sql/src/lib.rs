@@ -21,7 +21,9 @@ mod substitute;
 use std::collections::BTreeMap;
 
 use firesteel_plan::{
-    DataType, Expr, Span, SparkConf, SparkResult, Statement, expr::MultipartName, relation::ColumnDefinition,
+    DataType, Expr, Span, SparkConf, SparkResult, Statement,
+    expr::{MultipartName, Parameter},
+    relation::ColumnDefinition,
     types::StructField,
 };
 
@@ -80,6 +82,14 @@ pub fn parse_statement_at(text: &str, span: Span, options: &ParseOptions) -> Spa
 /// One statement; semicolons may follow it.
 pub fn parse_statement(text: &str, options: &ParseOptions) -> SparkResult<Statement> {
     parse(text, 0, options, |p| p.whole_statement())
+}
+
+/// The parameters of a statement, in the order of their places.
+pub fn statement_parameters(text: &str, options: &ParseOptions) -> SparkResult<Vec<(Span, Parameter)>> {
+    parse(text, 0, options, |p| {
+        p.whole_statement()?;
+        Ok(std::mem::take(&mut p.parameters).into_values().collect())
+    })
 }
 
 /// One expression, with an alias or without.

@@ -76,7 +76,7 @@ mod tests {
         let numbers = Int64Array::from(vec![Some(1), None, Some(3)]);
         let words = StringArray::from(vec!["a\nb", "c", "d"]);
         let batch = RecordBatch::try_new(schema, vec![Arc::new(numbers), Arc::new(words)]).unwrap();
-        let column = |name: &str, data_type| OutputColumn { name: name.to_owned(), data_type, nullable: true };
+        let column = |name: &str, data_type| OutputColumn::new(name, data_type, true);
         let result = QueryResult {
             columns: vec![column("n", DataType::Long), column("word", DataType::String)],
             batches: vec![batch.clone(), batch],

@@ -11,6 +11,7 @@ mod exchanges;
 mod iterations;
 mod losses;
 mod recovery;
+mod scripts;
 mod sharing;
 mod spill;
 mod tpch;

@@ -27,6 +27,7 @@ impl MemoryCatalog {
             name: DEFAULT_DATABASE.to_owned(),
             location: warehouse.to_owned(),
             comment: Some("default database".to_owned()),
+            properties: BTreeMap::new(),
         };
         let entry = Entry { database, tables: BTreeMap::new() };
         Self { databases: RwLock::new(BTreeMap::from([(DEFAULT_DATABASE.to_owned(), entry)])) }
@@ -64,6 +65,16 @@ impl Catalog for MemoryCatalog {
         match self.databases.write().remove(&key(name)) {
             Some(_) => Ok(()),
             None => Err(errors::schema_not_found(&qualified(name))),
+        }
+    }
+
+    async fn alter_database(&self, database: Database) -> SparkResult<()> {
+        match self.databases.write().get_mut(&key(&database.name)) {
+            Some(entry) => {
+                entry.database = database;
+                Ok(())
+            }
+            None => Err(errors::schema_not_found(&qualified(&database.name))),
         }
     }
 

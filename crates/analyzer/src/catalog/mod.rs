@@ -5,7 +5,7 @@ mod memory;
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
-use firesteel_plan::{Relation, SparkResult, types::StructField};
+use firesteel_plan::{Relation, SparkResult, statement::SchemaBinding, types::StructField};
 
 pub use memory::MemoryCatalog;
 
@@ -20,6 +20,7 @@ pub struct Database {
     pub name: String,
     pub location: String,
     pub comment: Option<String>,
+    pub properties: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub struct Table {
     pub partition_columns: Vec<String>,
     pub comment: Option<String>,
     pub properties: BTreeMap<String, String>,
+    /// The collation that its columns had when none was written.
+    pub collation: Option<String>,
+    /// Partitions that were added, whether files are in them or not: values in the order of the columns.
+    pub partitions: Vec<Vec<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +67,10 @@ pub struct View {
     pub database: String,
     /// The configuration that decides what the query means, as it was then.
     pub conf: Vec<(String, String)>,
+    /// What it does when the tables below it change; nothing where the session had no such modes.
+    pub binding: Option<SchemaBinding>,
+    /// The names that the columns of its query had.
+    pub query_columns: Vec<String>,
 }
 
 impl Table {
@@ -78,6 +87,8 @@ pub trait Catalog: Debug + Send + Sync {
     /// Fails with SCHEMA_ALREADY_EXISTS.
     async fn create_database(&self, database: Database) -> SparkResult<()>;
     async fn drop_database(&self, name: &str) -> SparkResult<()>;
+    /// Puts it in the place of the one with its name.
+    async fn alter_database(&self, database: Database) -> SparkResult<()>;
     /// In the order of their names.
     async fn tables(&self, database: &str) -> SparkResult<Vec<Arc<Table>>>;
     async fn table(&self, database: &str, name: &str) -> SparkResult<Option<Arc<Table>>>;

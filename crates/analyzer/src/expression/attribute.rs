@@ -54,6 +54,12 @@ impl Analyzer<'_> {
         {
             return self.call_typed(&function.to_lowercase(), Vec::new());
         }
+        if let Some(found) = self.argument_ref(name, env)? {
+            return Ok(found);
+        }
+        if let Some(found) = self.variable_ref(name)? {
+            return Ok(found);
+        }
         let mut suggestions: Vec<Vec<String>> = Vec::new();
         for scope in env.scopes {
             suggestions.extend(scope.attributes.iter().map(Attribute::full_name));
@@ -130,6 +136,48 @@ impl Analyzer<'_> {
             outer = around.rel.outer;
         }
         Ok(None)
+    }
+
+    /// A parameter of the function whose text this is in, at whatever depth of subqueries.
+    fn argument_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        if let Some(args) = env.rel.args {
+            let Some((known, value, fields)) = args.find(name, self.case_sensitive()) else { return Ok(None) };
+            return self.fields(value.clone(), fields, known).map(Some);
+        }
+        let mut outer = env.rel.outer;
+        let mut steps = 0;
+        while let Some(around) = outer {
+            steps += 1;
+            let Some(args) = around.rel.args else {
+                outer = around.rel.outer;
+                continue;
+            };
+            let Some((known, value, fields)) = args.find(name, self.case_sensitive()) else { return Ok(None) };
+            let mut value = value.clone();
+            for _ in 0..steps {
+                value.expr = self.to_outer(value.expr, args.caller)?;
+            }
+            return self.fields(value, fields, known).map(Some);
+        }
+        Ok(None)
+    }
+
+    fn variable_ref(&self, name: &[String]) -> SparkResult<Option<Typed>> {
+        let Some((_, variable, fields)) = self.tables.variables.find(name) else { return Ok(None) };
+        self.tables.note_temporary("VARIABLE", name);
+        self.fields(variable.typed(), fields, &variable.name).map(Some)
+    }
+
+    /// A variable as names of columns show it.
+    pub(super) fn variable_shown(&self, name: &[String]) -> Option<String> {
+        let (id, variable, fields) = self.tables.variables.find(name)?;
+        let value = crate::variable::value_sql(&self.functions, &variable.value, &variable.data_type).ok()?;
+        let mut shown = format!("variablereference({}={value})", self.tables.variables.qualified(&id));
+        for field in fields {
+            shown.push('.');
+            shown.push_str(field);
+        }
+        Some(shown)
     }
 
     fn lambda_variable(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {

@@ -25,6 +25,9 @@ impl Analyzer<'_> {
     pub(super) fn function(&self, call: &FunctionCall, whole: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
         let name = match call.name.as_slice() {
             [name] => name,
+            other if self.tables.function(other, env.rel.database).is_some() => {
+                return self.user_call(call, whole, env);
+            }
             // Built-ins may be called by their full name.
             [first, .., name]
                 if ["system", "builtin"].iter().any(|s| s.eq_ignore_ascii_case(first)) && call.name.len() <= 3 =>
@@ -43,6 +46,9 @@ impl Analyzer<'_> {
             return self.grouping_call(&lower, call, env);
         }
         let Some(definition) = registry::lookup(&lower) else {
+            if self.tables.function(&call.name, env.rel.database).is_some() {
+                return self.user_call(call, whole, env);
+            }
             return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
         };
         if call.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. })) {
@@ -131,6 +137,32 @@ impl Analyzer<'_> {
             )
             .param("expression", errors::sql_expr(&self.show(whole, env)))),
         }
+    }
+
+    fn user_call(&self, call: &FunctionCall, whole: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        let Some(function) = self.user_function(&call.name, env.rel.database) else {
+            return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
+        };
+        let syntax = if call.distinct {
+            Some("DISTINCT")
+        } else if call.filter.is_some() {
+            Some("FILTER")
+        } else if call.over.is_some() {
+            Some("OVER")
+        } else {
+            None
+        };
+        if let Some(syntax) = syntax {
+            let shown = errors::ids(&function.name);
+            return Err(SparkError::new(
+                "INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX",
+                "42000",
+                format!("Invalid SQL syntax: The function {shown} does not support {syntax}."),
+            )
+            .param("prettyName", shown)
+            .param("syntax", syntax));
+        }
+        self.call_user_function(&function, call, env).map_err(|e| env.rel.locate(e, whole.span))
     }
 
     pub(super) fn scalar(&self, definition: &FunctionDef, args: Vec<Typed>) -> SparkResult<Typed> {
@@ -362,6 +394,11 @@ pub(crate) fn has_aggregate(e: &Expr) -> bool {
         }
         _ => Some(false),
     })
+}
+
+/// Whether the expression itself is a call of an aggregate function.
+pub(crate) fn is_aggregate_call(e: &Expr) -> bool {
+    matches!(&e.kind, ExprKind::Function(call) if call.over.is_none() && kind(call) == Some(FunctionKind::Aggregate))
 }
 
 /// Whether the expression calls a window function.

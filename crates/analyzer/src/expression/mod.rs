@@ -18,13 +18,13 @@ use firesteel_plan::{
     naming,
 };
 
-pub(crate) use function::{has_aggregate, has_subquery, has_window, is_generator};
+pub(crate) use function::{has_aggregate, has_subquery, has_window, is_aggregate_call, is_generator};
 pub(crate) use window::window_not_allowed;
 
 use crate::{
     errors,
     query::{Analyzer, RelEnv},
-    scope::{Attribute, Scope},
+    scope::{Attribute, Scope, same_name as scope_same},
 };
 
 /// What an expression may see and use.
@@ -144,6 +144,16 @@ impl naming::Names for ShownNames<'_> {
             datafusion::scalar::ScalarValue::Utf8(text) => text,
             _ => None,
         }
+    }
+
+    fn function(&self, name: &[String]) -> Option<String> {
+        if let [only] = name
+            && registry::lookup(&only.to_lowercase()).is_some()
+        {
+            return None;
+        }
+        let function = self.analyzer.tables.function(name, self.env.rel.database)?;
+        Some(function.name.join("."))
     }
 }
 
@@ -419,6 +429,16 @@ impl Analyzer<'_> {
                 return parts.join(".");
             }
         }
+        let is_alias = |first: &String| env.aliases.iter().any(|a| scope_same(&a.name, first, self.case_sensitive()));
+        let is_known = name.first().is_some_and(is_alias)
+            || matches!(name, [only] if attribute::is_bare_function(only))
+            || env.rel.args.is_some();
+        if !is_known
+            && !self.is_outer(name, env)
+            && let Some(shown) = self.variable_shown(name)
+        {
+            return shown;
+        }
         let mut outer = env.rel.outer;
         while let Some(around) = outer {
             for scope in around.scopes {
@@ -435,6 +455,17 @@ impl Analyzer<'_> {
             [_, rest @ ..] if !rest.is_empty() && env.rel.outer.is_some() => rest.join("."),
             _ => name.join("."),
         }
+    }
+
+    fn is_outer(&self, name: &[String], env: &Env<'_>) -> bool {
+        let mut outer = env.rel.outer;
+        while let Some(around) = outer {
+            if around.scopes.iter().any(|s| matches!(s.find(name, self.case_sensitive()), Ok(Some(_)) | Err(_))) {
+                return true;
+            }
+            outer = around.rel.outer;
+        }
+        false
     }
 
     /// A condition: a boolean, or NULL.

@@ -31,7 +31,7 @@ use crate::{
 
 impl Analyzer<'_> {
     fn subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Planned> {
-        let inner = RelEnv { outer: Some(env), windows: None, hints: None, ..*env.rel };
+        let inner = RelEnv { outer: Some(env), windows: None, hints: None, args: None, ..*env.rel };
         let planned = self.relation(relation, &inner)?.exact()?;
         let outer = outer_columns(&planned.plan).map_err(errors::from_datafusion)?;
         if !outer.is_empty() {
@@ -41,7 +41,7 @@ impl Analyzer<'_> {
         Ok(planned)
     }
 
-    pub(super) fn scalar_subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Typed> {
+    pub(crate) fn scalar_subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Typed> {
         let planned = self.subquery(relation, env)?;
         let [attribute] = planned.scope.attributes.as_slice() else {
             return Err(errors::scalar_subquery_columns(planned.scope.attributes.len()));
@@ -179,7 +179,7 @@ impl Analyzer<'_> {
     }
 
     /// The expression as a subquery inside sees it.
-    fn to_outer(&self, expr: DfExpr, env: &Env<'_>) -> SparkResult<DfExpr> {
+    pub(super) fn to_outer(&self, expr: DfExpr, env: &Env<'_>) -> SparkResult<DfExpr> {
         expr.transform_up(|e| match e {
             DfExpr::Column(column) => {
                 let attribute = self

@@ -95,6 +95,15 @@ impl Analyzer<'_> {
         self.unnest(input, resolved, outer)
     }
 
+    /// Adds the columns of a generator whose arguments are resolved.
+    pub(super) fn generate_from(&self, input: Planned, name: &str, args: Vec<Typed>) -> SparkResult<Generated> {
+        let Some(definition) = registry::lookup(name) else {
+            return Err(SparkError::internal(format!("no function {name}")));
+        };
+        let resolved = definition.resolve_generator(&self.functions, args)?;
+        self.unnest(input, resolved, false)
+    }
+
     fn unnest(&self, input: Planned, resolved: ResolvedGenerator, outer: bool) -> SparkResult<Generated> {
         let Planned { plan, scope } = input;
         let base: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();

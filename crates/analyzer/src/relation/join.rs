@@ -85,7 +85,7 @@ impl Analyzer<'_> {
     fn lateral(&self, left: &Scope, right: &Relation, env: &RelEnv<'_>) -> SparkResult<Planned> {
         let scopes = [left];
         let around = Env::new(env, &scopes, Clause::Other);
-        let inner = RelEnv { outer: Some(&around), windows: None, hints: None, ..*env };
+        let inner = RelEnv { outer: Some(&around), windows: None, hints: None, args: None, ..*env };
         let planned = self.relation(right, &inner)?.exact()?;
         let outer_ref_columns = planned.plan.all_out_ref_exprs();
         if outer_ref_columns.is_empty() {

@@ -4,10 +4,14 @@ mod aggregate;
 mod generator;
 pub(crate) mod hint;
 mod join;
+mod pivot;
+pub(crate) mod recursive;
 mod select;
 mod set_operation;
 mod table;
+mod transform;
 mod values;
+mod view;
 
 pub(crate) use aggregate::{GROUPING_TYPE, grouping_bits};
 
@@ -90,10 +94,13 @@ impl Analyzer<'_> {
             RelationKind::Stream { .. } => Err(SparkError::unsupported("STREAM")),
             RelationKind::Watermark { .. } => Err(SparkError::unsupported("WATERMARK")),
             RelationKind::NearestJoin { .. } => Err(SparkError::unsupported("JOIN … NEAREST … BY")),
-            RelationKind::Transform(_) => Err(SparkError::unsupported("TRANSFORM … USING a script")),
-            RelationKind::SetColumns { .. } => Err(SparkError::unsupported("the pipe operator `|> SET`")),
-            RelationKind::Pivot { .. } => Err(SparkError::unsupported("PIVOT")),
-            RelationKind::Unpivot(_) => Err(SparkError::unsupported("UNPIVOT")),
+            RelationKind::Transform(transform) => self.transform(transform, env),
+            RelationKind::SetColumns { input, assignments } => self.set_columns(input, assignments, env),
+            RelationKind::Pivot { input, grouping, aggregates, column, values } => {
+                let pivot = pivot::Pivot { grouping: grouping.as_deref(), aggregates, column, values };
+                self.pivot(input, &pivot, env)
+            }
+            RelationKind::Unpivot(unpivot) => self.unpivot(unpivot, env),
             RelationKind::Sample { .. } => Err(SparkError::unsupported("TABLESAMPLE")),
             RelationKind::Hint { input, name, args } => self.hint(input, name, args, env),
             RelationKind::Repartition { input, partitions, by, shuffle } => {
@@ -249,9 +256,6 @@ impl Analyzer<'_> {
         env: &RelEnv<'_>,
         body: &dyn Fn(&RelEnv<'_>) -> SparkResult<Planned>,
     ) -> SparkResult<Planned> {
-        if recursive {
-            return Err(SparkError::unsupported("WITH RECURSIVE"));
-        }
         let mut scope = Ctes { parent: env.ctes, entries: Vec::with_capacity(ctes.len()) };
         for (i, cte) in ctes.iter().enumerate() {
             if ctes[..i].iter().any(|c| crate::scope::same_name(&c.name, &cte.name, self.case_sensitive())) {
@@ -264,7 +268,10 @@ impl Analyzer<'_> {
                 return Err(env.locate(error, cte.span));
             }
             // Checked here even where nothing refers to it.
-            let planned = {
+            let own = recursive && recursive::refers(&cte.query, &cte.name, self.case_sensitive());
+            let planned = if own {
+                self.recursive_cte(cte, &scope, env)
+            } else {
                 let inner = RelEnv { ctes: Some(&scope), windows: None, hints: None, ..*env };
                 self.relation(&cte.query, &inner).and_then(|p| rename(p, &cte.name, &cte.columns))
             };
@@ -274,6 +281,8 @@ impl Analyzer<'_> {
                 columns: &cte.columns,
                 query: &cte.query,
                 planned: RefCell::new(Some(planned)),
+                recursive: own.then_some(cte),
+                own: None,
             });
         }
         body(&RelEnv { ctes: Some(&scope), hints: None, ..*env })

@@ -103,6 +103,43 @@ impl Analyzer<'_> {
         self.select_from(input, &parts, generated, sort, env)
     }
 
+    /// GROUP BY over rows that are planned already.
+    pub(super) fn aggregate_of(
+        &self,
+        input: Planned,
+        list: &[Expr],
+        grouping: &Grouping,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        let below = Relation::bare(RelationKind::OneRow);
+        let parts = Parts { input: &below, exprs: list, grouping: Some(grouping), having: None, qualify: None };
+        self.select_from(input, &parts, Vec::new(), None, env)
+    }
+
+    /// The attributes, some of them with other values.
+    pub(super) fn select_with(
+        &self,
+        input: Planned,
+        attributes: &[Attribute],
+        other: impl Fn(&Attribute) -> Option<Expr>,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<Planned> {
+        let mut list = Vec::with_capacity(attributes.len());
+        let mut given = Vec::new();
+        for (at, attribute) in attributes.iter().enumerate() {
+            match other(attribute) {
+                Some(e) => list.push(e),
+                None => {
+                    list.push(Expr::literal(firesteel_plan::expr::Literal::Null));
+                    given.push((at, vec![attribute.clone()]));
+                }
+            }
+        }
+        let below = Relation::bare(RelationKind::OneRow);
+        let parts = Parts { input: &below, exprs: &list, grouping: None, having: None, qualify: None };
+        self.select_from(input, &parts, given, None, env)
+    }
+
     fn select_from(
         &self,
         input: Planned,

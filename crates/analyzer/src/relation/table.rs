@@ -13,7 +13,7 @@ use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
 
 use super::{constant, rename};
 use crate::{
-    catalog::View,
+    catalog::{Table, View},
     errors,
     expression::{Clause, Env},
     query::{Analyzer, MAX_VIEW_DEPTH, RelEnv, build},
@@ -34,14 +34,24 @@ impl Analyzer<'_> {
             if let Some(planned) = cte.planned.borrow_mut().take() {
                 return Ok(planned);
             }
+            if let Some(own) = &cte.own {
+                return self.own_rows(own, cte.name);
+            }
+            if let Some(whole) = cte.recursive {
+                let inner = RelEnv { windows: None, outer: None, hints: None, ..*env };
+                return self.recursive_cte(whole, &before, &inner);
+            }
             let inner = RelEnv { ctes: Some(&before), windows: None, outer: None, hints: None, ..*env };
             let planned = self.relation(cte.query, &inner)?;
             return rename(planned, cte.name, cte.columns);
         }
         match self.tables.get(name, options, env.database)? {
             Some(Found::Files(table)) => self.scan(&table),
-            Some(Found::View { view, qualifier, .. }) => {
-                let planned = self.view(&view, env)?;
+            Some(Found::View { view, qualifier, temporary, table }) => {
+                if temporary {
+                    self.tables.note_temporary("VIEW", name);
+                }
+                let planned = self.view(&view, table.as_deref(), env)?;
                 let scope = planned.scope.with_qualifier(&qualifier);
                 Ok(Planned { plan: planned.plan, scope })
             }
@@ -56,7 +66,7 @@ impl Analyzer<'_> {
         }
     }
 
-    fn view(&self, view: &View, env: &RelEnv<'_>) -> SparkResult<Planned> {
+    fn view(&self, view: &View, table: Option<&Table>, env: &RelEnv<'_>) -> SparkResult<Planned> {
         if env.view_depth >= MAX_VIEW_DEPTH {
             return Err(SparkError::new(
                 "VIEW_EXCEED_MAX_NESTED_DEPTH",
@@ -64,23 +74,23 @@ impl Analyzer<'_> {
                 format!("The depth of the view exceeds the maximum view resolution depth ({MAX_VIEW_DEPTH})."),
             ));
         }
-        let inner = RelEnv {
-            text: &view.text,
-            database: &view.database,
-            ctes: None,
-            outer: None,
-            windows: None,
-            hints: None,
-            view_depth: env.view_depth + 1,
-        };
+        let inner = RelEnv { view_depth: env.view_depth + 1, ..RelEnv::new(&view.text, &view.database) };
         let analyzer = self.with_conf(&view.conf);
         let mut planned = analyzer.relation(&view.query, &inner)?.exact()?;
+        if let Some(table) = table
+            && !view.query_columns.is_empty()
+        {
+            return self.bound_view(view, table, planned);
+        }
         if !view.columns.is_empty() {
             if view.columns.len() != planned.scope.attributes.len() {
                 return Err(errors::alias_column_count(view.columns.len(), planned.scope.attributes.len()));
             }
-            for (attribute, (name, _)) in planned.scope.attributes.iter_mut().zip(&view.columns) {
+            for (attribute, (name, comment)) in planned.scope.attributes.iter_mut().zip(&view.columns) {
                 attribute.name.clone_from(name);
+                if comment.is_some() {
+                    attribute.comment.clone_from(comment);
+                }
             }
         }
         Ok(planned)
@@ -118,6 +128,7 @@ impl Analyzer<'_> {
             };
             let mut attribute = self.attribute(&field.name, data_type, field.nullable);
             attribute.qualifier.clone_from(&table.qualifier);
+            attribute.comment.clone_from(&field.comment);
             exprs.push(expr.alias(&attribute.column));
             attributes.push(attribute);
         }
@@ -138,6 +149,9 @@ impl Analyzer<'_> {
             .is_some_and(|d| d.kind == firesteel_functions::FunctionKind::Generator)
         {
             return self.generator_table(&function, args, env);
+        }
+        if let Some(user) = self.user_function(name, env.database) {
+            return self.call_table_function(&user, args, env);
         }
         Err(SparkError::new(
             "UNRESOLVABLE_TABLE_VALUED_FUNCTION",

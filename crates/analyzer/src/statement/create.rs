@@ -12,7 +12,7 @@ use firesteel_plan::{
     conf::keys,
     expr::MultipartName,
     relation::ColumnDefinition,
-    statement::{CreateTable, PartitionColumn},
+    statement::{CreateTable, CreateTableLike, PartitionColumn},
     types::StructField,
 };
 use futures::{StreamExt, TryStreamExt};
@@ -25,6 +25,7 @@ use crate::{
     errors,
     scope::{project, same_name},
     session::Session,
+    tables::Found,
 };
 
 pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -> SparkResult<Analyzed> {
@@ -110,6 +111,8 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         partition_columns: partition_columns.clone(),
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
+        collation: create.collation.as_ref().map(|c| c.to_uppercase()),
+        partitions: Vec::new(),
     };
     let Some(query) = query else {
         if managed && session.catalog().table(&database_name, &name).await?.is_none() {
@@ -244,7 +247,10 @@ async fn check_empty(session: &Session, location: &str, table: &Table) -> SparkR
     }
 }
 
-fn open_store(session: &Session, location: &str) -> SparkResult<(std::sync::Arc<dyn ObjectStore>, Location)> {
+pub(super) fn open_store(
+    session: &Session,
+    location: &str,
+) -> SparkResult<(std::sync::Arc<dyn ObjectStore>, Location)> {
     let parsed = Location::parse(location)?;
     let store = session
         .engine()
@@ -255,7 +261,7 @@ fn open_store(session: &Session, location: &str) -> SparkResult<(std::sync::Arc<
 }
 
 /// Removes all files below a managed table's location.
-async fn remove_files(session: &Session, location: &str) -> SparkResult<()> {
+pub(super) async fn remove_files(session: &Session, location: &str) -> SparkResult<()> {
     if session.is_told_again() {
         return Ok(());
     }
@@ -277,6 +283,72 @@ async fn remove_files(session: &Session, location: &str) -> SparkResult<()> {
         remove_empty_folders(std::path::Path::new(&format!("/{}", parsed.path)));
     }
     Ok(())
+}
+
+/// The folder of a managed table under its new name. Only where folders can be moved at once.
+pub(super) fn move_folder(session: &Session, location: &str, name: &str) -> SparkResult<String> {
+    let parsed = Location::parse(location)?;
+    let (parent, _) = location.trim_end_matches('/').rsplit_once('/').unwrap_or(("", location));
+    let to = format!("{parent}/{name}");
+    let target = Location::parse(&to)?;
+    if !parsed.is_local() {
+        return Err(errors::unsupported_statement("ALTER TABLE … RENAME TO of a managed table in an object store"));
+    }
+    if session.is_told_again() {
+        return Ok(to);
+    }
+    let (from, into) = (format!("/{}", parsed.path), format!("/{}", target.path));
+    if !std::path::Path::new(&from).exists() {
+        return Ok(to);
+    }
+    std::fs::rename(&from, &into).map(|()| to).map_err(|error| {
+        SparkError::new(
+            "LOCATION_ALREADY_EXISTS",
+            "42710",
+            format!("The files of the table cannot be moved from '{from}' to '{into}': {error}."),
+        )
+        .param("location", format!("'{into}'"))
+        .param("identifier", errors::id(name))
+    })
+}
+
+/// `CREATE TABLE name LIKE source`: the columns and the format, nothing of the rows.
+pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> SparkResult<Analyzed> {
+    let (schema, partition_columns, source) = match super::found(session, &create.source).await? {
+        Found::Files(open) => (open.schema.clone(), open.partition_columns.clone(), open.table.clone()),
+        found @ Found::View { .. } => {
+            let Found::View { view, table, .. } = &found else { return Ok(Analyzed::Done) };
+            let schema = match table {
+                Some(table) => super::view::current_schema(session, table, view).await,
+                None => {
+                    let tables = crate::tables::load(session, &[&view.query], &view.database).await;
+                    let query = super::plan_with(session, &tables, &view.query, &view.text, &view.database)?;
+                    query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect()
+                }
+            };
+            (schema, Vec::new(), None)
+        }
+    };
+    let (source_format, options) = match source.as_deref().map(|t| &t.kind) {
+        Some(TableKind::Files { format, options, .. }) => (Some(format.clone()), options.clone()),
+        _ => (None, BTreeMap::new()),
+    };
+    let mut new = CreateTable::new(create.name.clone());
+    new.if_not_exists = create.if_not_exists;
+    new.format = create.format.clone().or(source_format);
+    new.location.clone_from(&create.location);
+    new.properties.clone_from(&create.properties);
+    new.options = options.into_iter().collect();
+    new.columns = schema
+        .into_iter()
+        .map(|field| {
+            let mut column = ColumnDefinition::new(field.name, field.data_type);
+            (column.nullable, column.comment) = (field.nullable, field.comment);
+            column
+        })
+        .collect();
+    new.partitioned_by = partition_columns.into_iter().map(PartitionColumn::Name).collect();
+    table(session, &new, "").await
 }
 
 fn remove_empty_folders(folder: &std::path::Path) {
@@ -376,6 +448,7 @@ pub(super) async fn database(
     if_not_exists: bool,
     location: Option<&str>,
     comment: Option<&str>,
+    properties: &[(String, String)],
 ) -> SparkResult<Analyzed> {
     let name = database_name(name)?;
     if if_not_exists && session.catalog().database(&name).await?.is_some() {
@@ -384,7 +457,8 @@ pub(super) async fn database(
     let conf = session.conf();
     let warehouse = conf.text(&keys::WAREHOUSE_DIR).trim_end_matches('/');
     let location = location.map_or_else(|| format!("{warehouse}/{name}.db"), str::to_owned);
-    let database = Database { name, location, comment: comment.map(str::to_owned) };
+    let properties = properties.iter().cloned().collect();
+    let database = Database { name, location, comment: comment.map(str::to_owned), properties };
     session.catalog().create_database(database).await?;
     Ok(Analyzed::Done)
 }
@@ -416,6 +490,7 @@ pub(super) async fn drop_database(
         drop_table(session, &table.full_name(), true, is_view(&table)).await?;
     }
     session.catalog().drop_database(&name).await?;
+    session.drop_functions_of(&name);
     if session.current_database() == name {
         session.set_database(DEFAULT_DATABASE);
     }

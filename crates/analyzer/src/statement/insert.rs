@@ -184,15 +184,7 @@ impl Writer<'_> {
 
     fn folder_value(&self, column: &str, value: &Expr) -> SparkResult<Option<String>> {
         let ctx = &self.analyzer.functions;
-        let env = RelEnv {
-            text: self.text,
-            database: self.database,
-            ctes: None,
-            outer: None,
-            windows: None,
-            hints: None,
-            view_depth: 0,
-        };
+        let env = RelEnv::new(self.text, self.database);
         let typed = self.analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
         let Some(field) = self.table.schema.iter().find(|f| f.name == column) else {
             return Err(SparkError::internal(format!("no partition column {column}")));
@@ -245,11 +237,7 @@ impl Writer<'_> {
             };
             let value = self.store(value, target)?;
             let name = format!("{}#{}", target.name, self.analyzer.next_id());
-            columns.push(OutputColumn {
-                name: target.name.clone(),
-                data_type: target.data_type.clone(),
-                nullable: value.nullable,
-            });
+            columns.push(OutputColumn::new(target.name.clone(), target.data_type.clone(), value.nullable));
             exprs.push(value.expr.alias(name));
         }
         Ok(AnalyzedQuery { plan: project(query.plan, exprs)?, columns })

@@ -1,12 +1,18 @@
 //! Statements: queries are planned, DDL is done, what only shows something is answered.
 
+mod alter;
 mod cache;
 mod create;
 mod describe;
+mod function;
+pub(crate) mod immediate;
 mod insert;
+mod partition;
 mod set;
 mod show;
+mod show_create;
 mod unsupported;
+pub(crate) mod variable;
 mod view;
 
 use std::{cell::RefCell, sync::Arc};
@@ -51,8 +57,8 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::DropView { name, if_exists } => {
             dropped(session, name, *if_exists, true).await.map_err(|e| at_name(e, text, statement.span, name))
         }
-        StatementKind::CreateDatabase { name, if_not_exists, location, comment, .. } => {
-            create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref()).await
+        StatementKind::CreateDatabase { name, if_not_exists, location, comment, properties, .. } => {
+            create::database(session, name, *if_not_exists, location.as_deref(), comment.as_deref(), properties).await
         }
         StatementKind::DropDatabase { name, if_exists, cascade } => {
             create::drop_database(session, name, *if_exists, *cascade).await
@@ -95,7 +101,9 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         }
         StatementKind::ShowDatabases { pattern, .. } => show::databases(session, pattern.as_deref()).await,
         StatementKind::ShowColumns { table } => show::columns(session, table).await,
-        StatementKind::ShowFunctions { pattern, .. } => show::functions(pattern.as_deref()),
+        StatementKind::ShowFunctions { user, system, database, pattern } => {
+            show::functions(session, *user, *system, database.as_deref(), pattern.as_deref()).await
+        }
         StatementKind::ShowViews { database, pattern } => {
             show::views(session, database.as_deref(), pattern.as_deref()).await
         }
@@ -104,14 +112,20 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             text_rows(&["catalog", "namespace"], vec![vec![SESSION_CATALOG.into(), session.current_database().into()]])
         }
         StatementKind::ShowTableProperties { table, key } => show::properties(session, table, key.as_deref()).await,
-        StatementKind::DescribeDatabase { name, .. } => describe::database(session, name).await,
-        StatementKind::DescribeTable { name, extended, .. } => {
-            describe::table(session, name, *extended).await.map_err(|e| at_name(e, text, statement.span, name))
+        StatementKind::DescribeDatabase { name, extended } => describe::database(session, name, *extended).await,
+        StatementKind::DescribeTable { name, extended, partition, .. } => {
+            describe::table(session, name, *extended, partition)
+                .await
+                .map_err(|e| at_name(e, text, statement.span, name))
         }
         StatementKind::DescribeQuery { query } => {
             let query = plan_query(session, query, text).await?;
             describe::rows(
-                query.columns.into_iter().map(|c| [c.name, c.data_type.to_string(), String::new()]).collect(),
+                query
+                    .columns
+                    .into_iter()
+                    .map(|c| [c.name, c.data_type.to_string(), c.comment.unwrap_or_default()])
+                    .collect(),
             )
         }
         StatementKind::RefreshTable { name } => {
@@ -133,8 +147,81 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
             create::truncate(session, name).await.map_err(|e| at_name(e, text, statement.span, name))
         }
         StatementKind::SetCatalog { name } => set::catalog(session, name),
+        StatementKind::DescribeColumn { table, column, extended } => {
+            describe::one_column(session, table, column, *extended)
+                .await
+                .map_err(|e| at_name(e, text, statement.span, table))
+        }
+        StatementKind::CreateTableLike(like) => create::table_like(session, like).await,
+        StatementKind::AlterTable { name, change } => {
+            alter::table(session, name, change).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        StatementKind::AlterView { name, change } => {
+            alter::view(session, name, change, text).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        StatementKind::AlterDatabase { name, change } => alter::database(session, name, change).await,
+        StatementKind::CommentOnDatabase { name, comment } => {
+            alter::comment_on_database(session, name, comment.as_deref()).await
+        }
+        StatementKind::CommentOnTable { name, comment } => alter::comment_on_table(session, name, comment.as_deref())
+            .await
+            .map_err(|e| at_name(e, text, statement.span, name)),
+        StatementKind::ShowCreateTable { table, .. } => {
+            show_create::show(session, table).await.map_err(|e| at_name(e, text, statement.span, table))
+        }
+        StatementKind::ShowPartitions { table, partition } => {
+            partition::show(session, table, partition).await.map_err(|e| at_name(e, text, statement.span, table))
+        }
+        StatementKind::RepairTable { name, .. } => {
+            partition::repair(session, name).await.map_err(|e| at_name(e, text, statement.span, name))
+        }
+        // Statistics are read from the files by every query: there is nothing to keep.
+        StatementKind::AnalyzeTable { name, .. } => {
+            found(session, name).await.map_err(|e| at_name(e, text, statement.span, name))?;
+            Ok(Analyzed::Done)
+        }
+        StatementKind::Update(update) => Err(no_row_changes(session, &update.table, "UPDATE TABLE").await),
+        StatementKind::Delete(delete) => Err(no_row_changes(session, &delete.table, "DELETE").await),
+        StatementKind::Merge(merge) => Err(no_row_changes(session, &merge.target, "MERGE INTO TABLE").await),
+        StatementKind::DeclareVariable { names, replace, data_type, default, default_text } => {
+            let declared = variable::Declaration {
+                names,
+                replace: *replace,
+                data_type: data_type.as_ref(),
+                default: default.as_ref(),
+                default_text: default_text.as_deref(),
+            };
+            variable::declare(session, &declared, text).await
+        }
+        StatementKind::DropVariable { name, if_exists } => variable::drop(session, name, *if_exists),
+        StatementKind::SetVariable { assignments } => variable::set(session, assignments, text).await,
+        StatementKind::SetVariableByQuery { names, query } => variable::set_by_query(session, names, query, text).await,
+        StatementKind::ExecuteImmediate { statement, into, using } => {
+            immediate::execute(session, statement, into, using, text).await
+        }
+        StatementKind::Script(block) => Ok(Analyzed::Script { block: block.clone(), clauses: Vec::new() }),
+        // Names in a script may depend on its variables: they are looked at when their statement's turn comes.
+        StatementKind::Deferred { clauses, statement } if matches!(**statement, StatementKind::Script(_)) => {
+            unsupported::check(statement)?;
+            let StatementKind::Script(block) = &**statement else { return Ok(Analyzed::Done) };
+            Ok(Analyzed::Script { block: block.clone(), clauses: clauses.clone() })
+        }
+        StatementKind::Deferred { clauses, .. } => immediate::deferred(session, clauses, statement, text).await,
+        StatementKind::CreateFunction(create) => function::create(session, create, text).await,
+        StatementKind::DropFunction { name, temporary, if_exists } => {
+            function::drop(session, name, *temporary, *if_exists)
+        }
+        StatementKind::DescribeFunction { name, extended } => function::describe(session, name, *extended),
         // What is left was refused above.
         _ => Err(SparkError::internal("a statement that is neither run nor refused")),
+    }
+}
+
+/// Tables of files have no rows that change one by one, in Spark neither.
+async fn no_row_changes(session: &Session, name: &MultipartName, operation: &str) -> SparkError {
+    match found(session, name).await {
+        Ok(_) => alter::unsupported_operation(operation, &qualified(session, name)),
+        Err(error) => error,
     }
 }
 
@@ -146,6 +233,24 @@ async fn dropped(session: &Session, name: &MultipartName, if_exists: bool, view:
         known.forget(session);
     }
     Ok(done)
+}
+
+/// Something that lasts cannot be made of something that ends with the session.
+pub(crate) fn temporary_reference(what: &str, name: &[String], kind: &str, temporary: &[String]) -> SparkError {
+    let (name, shown) = (errors::ids(name), errors::ids(temporary));
+    SparkError::new(
+        "INVALID_TEMP_OBJ_REFERENCE",
+        "42K0F",
+        format!(
+            "Cannot create the persistent object {name} of the type {what} because it references to the temporary object \
+             {shown} of the type {kind}. Please make the temporary object {shown} persistent, or make the persistent object \
+             {name} temporary."
+        ),
+    )
+    .param("obj", what)
+    .param("objName", name)
+    .param("tempObj", kind)
+    .param("tempObjName", shown)
 }
 
 /// Opens the tables of a query and plans it.
@@ -165,7 +270,7 @@ pub(crate) fn plan_with(
 ) -> SparkResult<AnalyzedQuery> {
     let warnings = RefCell::new(Vec::new());
     let analyzer = session.analyzer(tables, &warnings);
-    let env = RelEnv { text, database, ctes: None, outer: None, windows: None, hints: None, view_depth: 0 };
+    let env = RelEnv::new(text, database);
     analyzer.query(query, &env)
 }
 
@@ -275,11 +380,7 @@ pub(crate) fn text_rows(columns: &[&str], rows: Vec<Vec<Cell>>) -> SparkResult<A
         }
         let nullable = rows.iter().any(|r| matches!(r.get(i), Some(Cell::Null)));
         fields.push(Field::new(*name, if flag { ArrowType::Boolean } else { ArrowType::Utf8 }, nullable));
-        outputs.push(OutputColumn {
-            name: (*name).to_owned(),
-            data_type: if flag { DataType::Boolean } else { DataType::String },
-            nullable,
-        });
+        outputs.push(OutputColumn::new(*name, if flag { DataType::Boolean } else { DataType::String }, nullable));
     }
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(SparkError::internal)?;
     Ok(Analyzed::Rows { columns: outputs, batches: vec![batch] })

@@ -40,6 +40,7 @@ pub(super) fn set(session: &Session, key: Option<&str>, value: Option<&str>) -> 
     let conf = session.conf();
     match (key, value) {
         (Some(key), Some(value)) => {
+            check_no_variable(session, key)?;
             check_modifiable(key)?;
             check_value(key, value)?;
             if is_unread(key) {
@@ -62,6 +63,21 @@ pub(super) fn set(session: &Session, key: Option<&str>, value: Option<&str>) -> 
             text_rows(&columns, rows)
         }
     }
+}
+
+/// Who means a variable is told so.
+fn check_no_variable(session: &Session, key: &str) -> SparkResult<()> {
+    let name: Vec<String> = key.split('.').map(str::to_owned).collect();
+    if session.variables().exact(&name).is_none() {
+        return Ok(());
+    }
+    let shown = errors::ids(&name);
+    Err(SparkError::new(
+        "UNSUPPORTED_FEATURE.SET_VARIABLE_USING_SET",
+        "0A000",
+        format!("The feature is not supported: {shown} is a VARIABLE and cannot be updated using the SET statement. Use SET VARIABLE {shown} = ... instead."),
+    )
+    .param("variableName", shown))
 }
 
 /// Values that only their use would find wrong.
@@ -125,9 +141,9 @@ pub(super) fn time_zone(session: &Session, value: &Expr, text: &str) -> SparkRes
 
 /// `SET TIME ZONE INTERVAL '8' HOUR`
 fn interval_zone(session: &Session, value: &Expr, text: &str) -> SparkResult<String> {
-    let (tables, warnings) = (Tables::default(), RefCell::new(Vec::new()));
+    let (tables, warnings) = (Tables::of(session), RefCell::new(Vec::new()));
     let analyzer = session.analyzer(&tables, &warnings);
-    let env = RelEnv { text, database: "", ctes: None, outer: None, windows: None, hints: None, view_depth: 0 };
+    let env = RelEnv::new(text, "");
     let typed = analyzer.expr(value, &Env::new(&env, &[], Clause::Other))?;
     match constant(typed.expr) {
         Some(datafusion::scalar::ScalarValue::DurationMicrosecond(Some(micros))) => {

@@ -2,7 +2,7 @@
 
 use firesteel_plan::{SparkResult, expr::MultipartName};
 
-use super::{Cell, database_name, found, text_rows};
+use super::{Cell, database_name, found, qualified, show_create, text_rows};
 use crate::{
     Analyzed,
     catalog::{GLOBAL_TEMP_DATABASE, SESSION_CATALOG},
@@ -105,17 +105,26 @@ pub(super) fn catalogs(pattern: Option<&str>) -> SparkResult<Analyzed> {
 }
 
 pub(super) async fn properties(session: &Session, table: &MultipartName, key: Option<&str>) -> SparkResult<Analyzed> {
-    let table = match found(session, table).await? {
+    let known = match found(session, table).await? {
         Found::Files(open) => open.table.clone(),
         Found::View { table, .. } => table,
     };
-    let properties = table.map(|t| t.properties.clone()).unwrap_or_default();
+    let properties = known.map(|t| t.properties.clone()).unwrap_or_default();
     let rows: Vec<Vec<Cell>> = match key {
         Some(key) => match properties.get(key) {
-            Some(value) => vec![vec![key.into(), value.clone().into()]],
-            None => vec![vec![key.into(), format!("Table does not have property: {key}").into()]],
+            Some(value) => vec![vec![key.into(), show_create::redacted(key, value).into()]],
+            None => {
+                let of = qualified(session, table).join(".");
+                vec![vec![key.into(), format!("Table {of} does not have property: {key}").into()]]
+            }
         },
-        None => properties.into_iter().map(|(k, v)| vec![k.into(), v.into()]).collect(),
+        None => {
+            let shown = |(k, v): (String, String)| {
+                let value = show_create::redacted(&k, &v).to_owned();
+                vec![k.into(), value.into()]
+            };
+            properties.into_iter().map(shown).collect()
+        }
     };
     text_rows(&["key", "value"], rows)
 }
@@ -134,13 +143,29 @@ pub(super) async fn columns(session: &Session, table: &MultipartName) -> SparkRe
     text_rows(&["col_name"], names.into_iter().map(|n| vec![n.into()]).collect())
 }
 
-pub(super) fn functions(pattern: Option<&str>) -> SparkResult<Analyzed> {
-    let rows = firesteel_functions::registry::names()
-        .into_keys()
-        .filter(|name| matches(pattern, name))
-        .map(|name| vec![name.into()])
-        .collect();
-    text_rows(&["function"], rows)
+/// Built-in functions and those of users, by their names.
+pub(super) async fn functions(
+    session: &Session,
+    user: bool,
+    system: bool,
+    database: Option<&[String]>,
+    pattern: Option<&str>,
+) -> SparkResult<Analyzed> {
+    let database = asked_database(session, database)?;
+    if session.catalog().database(&database).await?.is_none() {
+        return Err(errors::schema_not_found(&[SESSION_CATALOG.to_owned(), database]));
+    }
+    let mut names: Vec<String> = Vec::new();
+    if system {
+        let built_in = firesteel_functions::registry::names().into_keys();
+        names.extend(built_in.map(str::to_owned).filter(|name| matches(pattern, name)));
+    }
+    if user {
+        let own = session.user_functions(&database);
+        names.extend(own.iter().filter(|f| matches(pattern, f.short_name())).map(|f| f.name.join(".")));
+    }
+    names.sort();
+    text_rows(&["function"], names.into_iter().map(|name| vec![name.into()]).collect())
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@ use firesteel_plan::{
     SparkError, SparkResult,
     relation::ColumnDefinition,
     statement::{
-        AlterTable, AlterView, BlockItem, CreateTable, Insert, PartitionColumn, ResourceKind, ScriptStatementKind,
-        StatementKind,
+        AlterTable, BlockItem, CreateTable, Insert, PartitionColumn, ResourceKind, ScriptStatementKind, StatementKind,
     },
 };
 
@@ -32,79 +31,44 @@ pub(super) fn check(statement: &StatementKind) -> SparkResult<()> {
 
 fn name(statement: &StatementKind) -> Option<String> {
     let fixed = match statement {
-        StatementKind::CreateView(create) if create.schema_binding.is_some() => "CREATE VIEW … WITH SCHEMA",
-        StatementKind::CreateView(create) if create.collation.is_some() => "CREATE VIEW … DEFAULT COLLATION",
+        StatementKind::CreateView(create) if is_collated(create.collation.as_deref()) => {
+            "CREATE VIEW … DEFAULT COLLATION"
+        }
         StatementKind::CreateMetricView(_) => "CREATE VIEW … WITH METRICS",
-        StatementKind::CreateTableLike(_) => "CREATE TABLE LIKE",
+        StatementKind::CreateTableLike(like)
+            if like.storage.row_format.is_some() || like.storage.file_format.is_some() =>
+        {
+            "CREATE TABLE LIKE in a Hive format"
+        }
         StatementKind::CreatePipelineDataset(create) if create.streaming => "CREATE STREAMING TABLE",
         StatementKind::CreatePipelineDataset(_) => "CREATE MATERIALIZED VIEW",
         StatementKind::CreateFlow { .. } => "CREATE FLOW",
-        StatementKind::CreateFunction(_) => "CREATE FUNCTION",
-        StatementKind::DropFunction { .. } => "DROP FUNCTION",
         StatementKind::RefreshFunction { .. } => "REFRESH FUNCTION",
         StatementKind::CreateIndex { .. } => "CREATE INDEX",
         StatementKind::DropIndex { .. } => "DROP INDEX",
-        StatementKind::CreateDatabase { properties, .. } if !properties.is_empty() => {
-            "CREATE DATABASE … WITH DBPROPERTIES"
+        StatementKind::CreateDatabase { collation, .. } if is_collated(collation.as_deref()) => {
+            "CREATE DATABASE … DEFAULT COLLATION"
         }
-        StatementKind::CreateDatabase { collation: Some(_), .. } => "CREATE DATABASE … DEFAULT COLLATION",
-        StatementKind::AlterDatabase { .. } => "ALTER DATABASE",
-        StatementKind::AlterTable { change, .. } => return Some(alter_table(change).to_owned()),
-        StatementKind::AlterView { change, .. } => match change {
-            AlterView::Rename { .. } => "ALTER VIEW … RENAME TO",
-            AlterView::SetProperties(_) => "ALTER VIEW … SET TBLPROPERTIES",
-            AlterView::UnsetProperties { .. } => "ALTER VIEW … UNSET TBLPROPERTIES",
-            AlterView::SetQuery(..) => "ALTER VIEW … AS",
-            AlterView::SetSchemaBinding(_) => "ALTER VIEW … WITH SCHEMA",
-        },
         StatementKind::InsertDirectory(insert)
             if insert.storage.row_format.is_some() || insert.storage.file_format.is_some() =>
         {
             "INSERT OVERWRITE DIRECTORY in a Hive format"
         }
         StatementKind::MultiInsert(_) => "FROM … INSERT … INSERT …",
-        StatementKind::Update(_) => "UPDATE",
-        StatementKind::Delete(_) => "DELETE",
-        StatementKind::Merge(_) => "MERGE",
         StatementKind::LoadData(_) => "LOAD DATA",
-        StatementKind::CommentOnDatabase { .. } => "COMMENT ON DATABASE",
-        StatementKind::CommentOnTable { .. } => "COMMENT ON TABLE",
         StatementKind::SetPath { .. } => "SET PATH",
         StatementKind::ShowDatabases { catalog: Some(_), .. } => "SHOW DATABASES IN a catalog",
-        StatementKind::ShowFunctions { database: Some(_), .. } => "SHOW FUNCTIONS IN a database",
-        StatementKind::ShowFunctions { user, system, .. } if !(*user && *system) => {
-            if *user {
-                "SHOW USER FUNCTIONS"
-            } else {
-                "SHOW SYSTEM FUNCTIONS"
-            }
-        }
         StatementKind::ShowProcedures { .. } => "SHOW PROCEDURES",
         StatementKind::ShowCollations { .. } => "SHOW COLLATIONS",
         StatementKind::ShowTableExtended { .. } => "SHOW TABLE EXTENDED",
-        StatementKind::ShowPartitions { .. } => "SHOW PARTITIONS",
-        StatementKind::ShowCreateTable { .. } => "SHOW CREATE TABLE",
-        StatementKind::DescribeTable { partition, .. } if !partition.is_empty() => "DESCRIBE TABLE … PARTITION",
         StatementKind::DescribeTable { json: true, .. } => "DESCRIBE TABLE … AS JSON",
-        StatementKind::DescribeColumn { .. } => "DESCRIBE of a column",
-        StatementKind::DescribeFunction { .. } => "DESCRIBE FUNCTION",
         StatementKind::DescribeProcedure { .. } => "DESCRIBE PROCEDURE",
         StatementKind::TruncateTable { partition, .. } if !partition.is_empty() => "TRUNCATE TABLE … PARTITION",
-        StatementKind::AnalyzeTable { .. } => "ANALYZE TABLE",
         StatementKind::AnalyzeTables { .. } => "ANALYZE TABLES",
-        StatementKind::RepairTable { .. } => "MSCK REPAIR TABLE",
         StatementKind::AddResource { kind, .. } => return Some(format!("ADD {}", resource(*kind))),
         StatementKind::ListResources { kind, .. } => return Some(format!("LIST {}", resource(*kind))),
         StatementKind::CallProcedure { .. } => "CALL",
-        StatementKind::DeclareVariable { .. } => "DECLARE VARIABLE",
-        StatementKind::DropVariable { .. } => "DROP TEMPORARY VARIABLE",
-        StatementKind::SetVariable { .. } | StatementKind::SetVariableByQuery { .. } => "SET VARIABLE",
-        StatementKind::ExecuteImmediate { .. } => "EXECUTE IMMEDIATE",
-        StatementKind::Script(_) => "a SQL script (BEGIN … END)",
         StatementKind::WithCtes { statement, .. } => return name(statement),
-        StatementKind::Deferred { .. } => {
-            "a name or a literal that an expression or a parameter gives (IDENTIFIER(…), :name, ?)"
-        }
         _ => return None,
     };
     Some(fixed.to_owned())
@@ -118,7 +82,7 @@ fn resource(kind: ResourceKind) -> &'static str {
     }
 }
 
-fn alter_table(change: &AlterTable) -> &'static str {
+pub(super) fn alter_table(change: &AlterTable) -> &'static str {
     match change {
         AlterTable::AddColumns(_) => "ALTER TABLE … ADD COLUMNS",
         AlterTable::ReplaceColumns(_) => "ALTER TABLE … REPLACE COLUMNS",
@@ -142,6 +106,11 @@ fn alter_table(change: &AlterTable) -> &'static str {
     }
 }
 
+/// Whether text is to be compared otherwise than by its bytes.
+fn is_collated(collation: Option<&str>) -> bool {
+    collation.is_some_and(|c| !c.eq_ignore_ascii_case("UTF8_BINARY"))
+}
+
 fn table(create: &CreateTable) -> SparkResult<()> {
     let what = if create.clustered_by.is_some() {
         "CLUSTERED BY (bucketed tables)"
@@ -151,7 +120,7 @@ fn table(create: &CreateTable) -> SparkResult<()> {
         "CREATE TABLE … ROW FORMAT"
     } else if create.storage.file_format.is_some() {
         "CREATE TABLE … STORED AS"
-    } else if create.collation.is_some() {
+    } else if is_collated(create.collation.as_deref()) {
         "CREATE TABLE … DEFAULT COLLATION"
     } else if !create.constraints.is_empty() {
         "CREATE TABLE with constraints"

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use firesteel_plan::{
-    SparkError, SparkResult, conf::keys, expr::MultipartName, relation::ColumnDefinition, statement::CreateView,
+    SparkError, SparkResult,
+    conf::keys,
+    expr::MultipartName,
+    relation::ColumnDefinition,
+    statement::{CreateView, SchemaBinding},
     types::StructField,
 };
 
-use super::{cache, catalog_table, is_view, plan_query, table_name};
+use super::{cache, catalog_table, is_view, table_name};
 use crate::{
     Analyzed,
     catalog::{Table, TableKind, View},
@@ -18,7 +22,17 @@ use crate::{
 
 pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -> SparkResult<Analyzed> {
     // The query must be right now; what it reads may change until the view is used.
-    let query = plan_query(session, &create.query, text).await?;
+    let database = session.current_database();
+    let tables = tables::load(session, &[&create.query], &database).await;
+    let query = super::plan_with(session, &tables, &create.query, text, &database)?;
+    if !create.temporary
+        && !create.global
+        && let Some((kind, temporary)) = tables.temporaries().first()
+    {
+        let (database, name) = table_name(session, &create.name)?;
+        let name = [crate::catalog::SESSION_CATALOG.to_owned(), database, name];
+        return Err(super::temporary_reference("VIEW", &name, kind, temporary));
+    }
     let names: Vec<String> = if create.columns.is_empty() {
         query.columns.iter().map(|c| c.name.clone()).collect()
     } else {
@@ -47,6 +61,14 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         columns: create.columns.clone(),
         database: session.current_database(),
         conf: captured,
+        binding: match create.schema_binding {
+            Some(binding) => {
+                check_binding_enabled(session)?;
+                Some(binding)
+            }
+            None => default_binding(session),
+        },
+        query_columns: query.columns.iter().map(|c| c.name.clone()).collect(),
     });
     if create.temporary || create.global {
         let Some(name) = create.name.last() else { return Err(SparkError::internal("a view without a name")) };
@@ -95,7 +117,7 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
             name,
             data_type: column.data_type.clone(),
             nullable: column.nullable,
-            comment,
+            comment: comment.or_else(|| column.comment.clone()),
         })
         .collect();
     let table = Table {
@@ -106,6 +128,8 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         partition_columns: Vec::new(),
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
+        collation: create.collation.as_ref().map(|c| c.to_uppercase()),
+        partitions: Vec::new(),
     };
     let known = if create.replace { cache::Known::of(session, &create.name).await } else { None };
     session.catalog().create_table(table, create.replace).await?;
@@ -113,6 +137,59 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         known.forget(session);
     }
     Ok(Analyzed::Done)
+}
+
+/// Whether a key that is on unless it is set otherwise is on.
+fn is_on(session: &Session, key: &str) -> bool {
+    session.conf().get_raw(key).is_none_or(|v| v.trim().eq_ignore_ascii_case("true"))
+}
+
+const BINDING_MODE: &str = "spark.sql.legacy.viewSchemaBindingMode";
+
+/// What views do when tables change, unless they say.
+fn default_binding(session: &Session) -> Option<SchemaBinding> {
+    if !is_on(session, BINDING_MODE) {
+        return None;
+    }
+    let compensates = is_on(session, "spark.sql.legacy.viewSchemaCompensation");
+    Some(if compensates { SchemaBinding::Compensation } else { SchemaBinding::Binding })
+}
+
+pub(super) fn check_binding_enabled(session: &Session) -> SparkResult<()> {
+    if is_on(session, BINDING_MODE) {
+        return Ok(());
+    }
+    Err(SparkError::new(
+        "FEATURE_NOT_ENABLED",
+        "56038",
+        format!(
+            "The feature VIEW ... WITH SCHEMA ... is not enabled. Consider setting the config {BINDING_MODE} to true to enable this \
+             capability."
+        ),
+    )
+    .param("featureName", "VIEW ... WITH SCHEMA ...")
+    .param("configKey", BINDING_MODE)
+    .param("configValue", "true"))
+}
+
+/// The columns of a catalog's view: those of its tables where it follows them and they can be read.
+pub(super) async fn current_schema(session: &Session, table: &Table, view: &View) -> Vec<StructField> {
+    if !matches!(view.binding, Some(SchemaBinding::Evolution | SchemaBinding::TypeEvolution)) {
+        return table.schema.clone();
+    }
+    let kind = firesteel_plan::RelationKind::Table { name: table.full_name(), options: Vec::new() };
+    match super::plan_query(session, &firesteel_plan::Relation::bare(kind), "").await {
+        Ok(query) => query
+            .columns
+            .into_iter()
+            .map(|c| {
+                let known = table.schema.iter().find(|f| f.name == c.name);
+                let comment = c.comment.or_else(|| known.and_then(|f| f.comment.clone()));
+                StructField { name: c.name, data_type: c.data_type, nullable: c.nullable, comment }
+            })
+            .collect(),
+        Err(_) => table.schema.clone(),
+    }
 }
 
 /// A view that would read itself is refused.
@@ -189,6 +266,11 @@ pub(super) async fn create_using(
     if if_not_exists && exists(session, view, global) {
         return Ok(Analyzed::Done);
     }
+    if !columns.is_empty() && !options.iter().any(|(k, _)| k.eq_ignore_ascii_case("path")) {
+        let view = TempView::Query(Arc::new(empty_view(session, columns)));
+        session.add_temp_view(name.last().map_or("", String::as_str), view, global, replace)?;
+        return Ok(Analyzed::Done);
+    }
     let schema = (!columns.is_empty()).then(|| columns.iter().map(super::create::struct_field).collect());
     let mut spec = tables::source_spec(session, Some(format), schema, options, &[])?;
     // Files that are not there, or a schema that cannot be found, are told now; the schema stays as it is now.
@@ -203,6 +285,38 @@ pub(super) async fn create_using(
         known.forget(session);
     }
     Ok(Analyzed::Done)
+}
+
+/// A view of no files: the columns are there, and no rows.
+fn empty_view(session: &Session, columns: &[ColumnDefinition]) -> View {
+    use firesteel_plan::{
+        Expr, ExprKind, Relation, RelationKind,
+        expr::{CastMode, Literal},
+    };
+    let null = |column: &ColumnDefinition| {
+        let kind = ExprKind::Cast {
+            operand: Box::new(Expr::literal(Literal::Null)),
+            data_type: column.data_type.clone(),
+            mode: CastMode::Session,
+        };
+        Expr::bare(kind).alias(&column.name)
+    };
+    let list = RelationKind::Project {
+        input: Box::new(Relation::bare(RelationKind::OneRow)),
+        exprs: columns.iter().map(null).collect(),
+    };
+    let nothing =
+        RelationKind::Limit { input: Box::new(Relation::bare(list)), limit: Expr::literal(Literal::Integer(0)) };
+    View {
+        query: Relation::bare(nothing),
+        text: String::new(),
+        query_text: String::new(),
+        columns: columns.iter().map(|c| (c.name.clone(), c.comment.clone())).collect(),
+        database: session.current_database(),
+        conf: Vec::new(),
+        binding: None,
+        query_columns: columns.iter().map(|c| c.name.clone()).collect(),
+    }
 }
 
 fn view_arity(name: &[String], too_many: bool, view: &[String], data: &[String]) -> SparkError {

@@ -8,3 +8,4 @@ mod server_health;
 mod statements;
 mod support;
 mod tpch;
+mod variables;

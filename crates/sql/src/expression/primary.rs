@@ -134,7 +134,9 @@ impl Parser<'_> {
             self.expect_symbol(S::Colon)?;
             Parameter::Named(self.simple_identifier()?)
         };
-        Ok(Expr::new(ExprKind::Parameter(parameter), self.span_from(start)))
+        let span = self.span_from(start);
+        self.parameters.insert(span.start, (span, parameter.clone()));
+        Ok(Expr::new(ExprKind::Parameter(parameter), span))
     }
 
     fn star_except(&mut self) -> SparkResult<Vec<Vec<String>>> {
