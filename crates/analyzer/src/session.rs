@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Analyzed, AnalyzedAssign, CatalogChange, Evaluated, OutputColumn,
-    catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View},
+    catalog::{Catalog, DEFAULT_DATABASE, MemoryCatalog, SESSION_CATALOG, View, WarehouseCatalog},
     errors,
     function::{Functions, UserFunction},
     query::Analyzer,
@@ -68,7 +68,7 @@ pub(crate) enum TempView {
 }
 
 impl Session {
-    /// A session with a catalog in memory. Keys of `conf` are set over those of `engine`.
+    /// A session with the catalog that its configuration names. Keys of `conf` are set over those of `engine`.
     pub fn new(engine: EngineSession, conf: SparkConf) -> Self {
         for (key, value) in conf.iter() {
             // The form was checked when `conf` was made.
@@ -77,7 +77,12 @@ impl Session {
             }
         }
         let warehouse = engine.conf().text(&keys::WAREHOUSE_DIR).to_owned();
-        Self::with_catalog(engine, Arc::new(MemoryCatalog::new(&warehouse)))
+        let kept = engine.conf().text(&keys::CATALOG).trim().eq_ignore_ascii_case("warehouse");
+        let catalog: Arc<dyn Catalog> = match kept {
+            true => Arc::new(WarehouseCatalog::new(engine.clone(), &warehouse)),
+            false => Arc::new(MemoryCatalog::new(&warehouse)),
+        };
+        Self::with_catalog(engine, catalog)
     }
 
     pub fn with_catalog(engine: EngineSession, catalog: Arc<dyn Catalog>) -> Self {
@@ -143,8 +148,17 @@ impl Session {
             _ => {}
         }
         self.again.store(true, Ordering::Relaxed);
+        let is_kept = self.catalog.tell_again(true);
         let analyzed = self.analyze(statement, text).await;
+        self.catalog.tell_again(false);
         self.again.store(false, Ordering::Relaxed);
+        match analyzed {
+            // What it made is there, or what it dropped is not.
+            Err(error) if is_kept && error.class().ends_with("_ALREADY_EXISTS") => return Ok(Analyzed::Done),
+            Err(error) if is_kept && error.class().ends_with("_NOT_FOUND") => return Ok(Analyzed::Done),
+            Ok(Analyzed::Write(_)) if is_kept => return Ok(Analyzed::Done),
+            _ => {}
+        }
         match analyzed? {
             Analyzed::Write(write) => self.apply(write.then).await.map(|()| Analyzed::Done),
             // The values of variables are computed again.

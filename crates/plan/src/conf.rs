@@ -71,6 +71,7 @@ conf_keys! {
     LEAF_PARALLELISM = "spark.sql.leafNodeDefaultParallelism", Int, "", "Partitions of rows that are made and not read. Not set: spark.default.parallelism.";
     SESSION_TIME_ZONE = "spark.sql.session.timeZone", Text, "", "Zone that timestamps are read and shown in; empty: the machine's.";
     CASE_SENSITIVE = "spark.sql.caseSensitive", Bool, "false", "Whether names differ by case.";
+    CATALOG = "firesteel.sql.catalog", Text, "memory", "Where databases, tables and views are kept: memory (they live as long as the application) or warehouse (below spark.sql.warehouse.dir, for every session).";
     TIMESTAMP_TYPE = "spark.sql.timestampType", Text, "TIMESTAMP_LTZ", "What TIMESTAMP is without more words: TIMESTAMP_LTZ or TIMESTAMP_NTZ.";
     NULL_IN_EMPTY_LIST = "spark.sql.legacy.nullInEmptyListBehavior", Bool, "", "Whether NULL IN (nothing) is NULL instead of false. Not set: as outside of ANSI mode.";
     ALLOW_PRECISION_LOSS = "spark.sql.decimalOperations.allowPrecisionLoss", Bool, "true", "Whether decimal results too long for 38 digits lose digits of the fraction; otherwise they overflow.";
@@ -291,6 +292,15 @@ impl FromIterator<(String, String)> for SparkConf {
     }
 }
 
+/// The values that a key may have, where these are few.
+fn choices(key: &ConfKey) -> Option<&'static [&'static str]> {
+    match key.name {
+        name if name == keys::CATALOG.name => Some(&["memory", "warehouse"]),
+        name if name == keys::TIMESTAMP_TYPE.name => Some(&["TIMESTAMP_LTZ", "TIMESTAMP_NTZ"]),
+        _ => None,
+    }
+}
+
 fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
     let ok = match key.kind {
         ConfKind::Bool => matches!(value.trim().to_ascii_lowercase().as_str(), "true" | "false"),
@@ -299,7 +309,7 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
         ConfKind::Bytes => parse_bytes(value).is_some(),
         ConfKind::Duration => parse_millis(value).is_some(),
         ConfKind::Millis => parse_time(value, 1).is_some(),
-        ConfKind::Text => true,
+        ConfKind::Text => choices(key).is_none_or(|all| all.iter().any(|c| c.eq_ignore_ascii_case(value.trim()))),
     };
     if ok {
         return Ok(());
@@ -310,7 +320,11 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
         ConfKind::Double => "a number such as 1.5",
         ConfKind::Bytes => "a size such as 512m or 4g",
         ConfKind::Duration | ConfKind::Millis => "a time such as 100ms, 30s or 5min",
-        ConfKind::Text => "text",
+        ConfKind::Text => "one of its values",
+    };
+    let wanted = match choices(key) {
+        Some(all) => all.join(" or "),
+        None => wanted.to_owned(),
     };
     Err(SparkError::new(
         "INVALID_CONF_VALUE.TYPE_MISMATCH",

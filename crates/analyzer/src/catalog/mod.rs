@@ -1,6 +1,7 @@
 //! Databases, tables and views: what a catalog keeps of them, and the interface that every catalog has.
 
 mod memory;
+mod warehouse;
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use firesteel_plan::{Relation, SparkResult, statement::SchemaBinding, types::StructField};
 
 pub use memory::MemoryCatalog;
+pub use warehouse::WarehouseCatalog;
 
 /// The name of the catalog that sessions start in.
 pub const SESSION_CATALOG: &str = "spark_catalog";
@@ -82,6 +84,12 @@ impl Table {
 /// Names are given as the user wrote them; a catalog compares them without case.
 #[async_trait]
 pub trait Catalog: Debug + Send + Sync {
+    /// From now on (or no longer) statements come again that were run before. A catalog that still has what they did
+    /// changes nothing, and answers true.
+    fn tell_again(&self, _on: bool) -> bool {
+        false
+    }
+
     async fn databases(&self) -> SparkResult<Vec<Database>>;
     async fn database(&self, name: &str) -> SparkResult<Option<Database>>;
     /// Fails with SCHEMA_ALREADY_EXISTS.

@@ -9,3 +9,4 @@ mod statements;
 mod support;
 mod tpch;
 mod variables;
+mod warehouse_catalog;
