@@ -51,7 +51,9 @@ impl Analyzer<'_> {
             }
             return Err(errors::unresolved_routine(&call.name, &search_path(env.rel.database)));
         };
-        if call.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. })) {
+        if definition.kind != FunctionKind::Generator
+            && call.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. }))
+        {
             let args = named::in_order(&lower, &call.args)?;
             let call = FunctionCall { args, ..call.clone() };
             return self.function(&call, whole, env);

@@ -203,11 +203,7 @@ fn with_element(ctx: &FunctionContext, name: &str, array: Typed, item: Typed) ->
         .param("rightType", right)
     };
     let DataType::Array { element, contains_null } = &array.data_type else {
-        if array.data_type == DataType::Null && item.data_type != DataType::Null {
-            let array_type = array_of(item.data_type.clone());
-            return Ok((literal::null(&array_type)?, item));
-        }
-        return Err(differ(&array, &item));
+        return Err(errors::unexpected_input(name, 0, "ARRAY", &array));
     };
     let Some(common) = coercion::tightest_common_type(element, &item.data_type, ctx.ansi) else {
         return Err(differ(&array, &item));
@@ -234,7 +230,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("array_insert", |ctx, name, mut args| {
             check_count(name, args.len(), 3, 3)?;
             let item = args.remove(2);
-            let position = want(ctx, name, 1, 'i', args.remove(1))?;
+            let position = args.remove(1);
+            if matches!(position.data_type, DataType::Long | DataType::Null) {
+                return Err(errors::unexpected_input(name, 1, "INT", &position));
+            }
+            let position = want(ctx, name, 1, 'i', position)?;
             let (array, item) = with_element(ctx, name, args.remove(0), item)?;
             let nullable = array.nullable || position.nullable;
             let DataType::Array { element, .. } = array.data_type else {

@@ -91,10 +91,17 @@ pub(super) fn functions() -> Vec<FunctionDef> {
     use FunctionDef as F;
     vec![
         F::resolve("map_concat", |ctx, name, args| {
-            for (i, arg) in args.iter().enumerate() {
-                if !matches!(arg.data_type, DataType::Map { .. } | DataType::Null) {
-                    return Err(errors::unexpected_input(name, i, "MAP", arg));
-                }
+            if args.iter().any(|a| !matches!(a.data_type, DataType::Map { .. })) {
+                let types: Vec<String> =
+                    args.iter().map(|a| format!("\"{}\"", errors::sql_type(&a.data_type))).collect();
+                let types = format!("[{}]", types.join(", "));
+                return Err(errors::datatype_mismatch(
+                    "MAP_CONCAT_DIFF_TYPES",
+                    format_args!("{name}(…)"),
+                    format_args!("The `{name}` should all be of type map, but it's {types}."),
+                )
+                .param("functionName", format!("`{name}`"))
+                .param("dataType", types));
             }
             if args.is_empty() {
                 let empty = crate::registry::lookup("map").map(|def| def.resolve_scalar(ctx, Vec::new()));
@@ -106,6 +113,13 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("map_entries", |_, name, args| {
             check_count(name, args.len(), 1, 1)?;
+            if args[0].data_type == DataType::Null {
+                let fields = ["key", "value"].map(|f| StructField::new(f, DataType::Null, f == "value")).into();
+                return crate::literal::null(&DataType::Array {
+                    element: Box::new(DataType::Struct(fields)),
+                    contains_null: false,
+                });
+            }
             let DataType::Map { key, value, value_contains_null } = args[0].data_type.clone() else {
                 return Err(errors::unexpected_input(name, 0, "MAP", &args[0]));
             };

@@ -198,8 +198,23 @@ fn parse_time_of_day(bytes: &[u8], needs_minutes: bool) -> Option<(i64, usize)> 
 /// Nanoseconds since midnight.
 pub(crate) fn parse_time(text: &str) -> Option<i64> {
     let text = trim(text);
+    let half = text.len().checked_sub(2).and_then(|at| text.get(at..)).and_then(|half| {
+        let afternoon = half.eq_ignore_ascii_case("PM");
+        (afternoon || half.eq_ignore_ascii_case("AM")).then_some(afternoon)
+    });
+    let text = if half.is_some() { text[..text.len() - 2].trim_end() } else { text };
     let (micros, used) = parse_time_of_day(text.as_bytes(), true)?;
-    (used == text.len()).then_some(micros * 1000)
+    if used != text.len() {
+        return None;
+    }
+    let Some(afternoon) = half else { return Some(micros * 1000) };
+    // Twelve hours, of which the twelfth is the first.
+    let hour = micros / MICROS_PER_HOUR;
+    if !(1..=12).contains(&hour) {
+        return None;
+    }
+    let hours = hour % 12 + if afternoon { 12 } else { 0 };
+    Some((hours * MICROS_PER_HOUR + micros % MICROS_PER_HOUR) * 1000)
 }
 
 pub(crate) fn write_date(out: &mut String, days: i32) {

@@ -289,7 +289,11 @@ fn shifted(
 
 fn from_number(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>, unit: i64) -> SparkResult<Typed> {
     check_count(name, args.len(), 1, 1)?;
-    let value = want(ctx, name, 0, 'l', args.remove(0))?;
+    let value = args.remove(0);
+    if value.data_type.is_string() {
+        return Err(errors::unexpected_input(name, 0, "NUMERIC", &value));
+    }
+    let value = want(ctx, name, 0, 'l', value)?;
     let nullable = value.nullable;
     let unit = literal::of(ScalarValue::Int64(Some(unit)), DataType::Long);
     Ok(Typed::new(call("spark_time_from_micros_ansi", vec![value.expr, unit.expr])?, MICROS, nullable))

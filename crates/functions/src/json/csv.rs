@@ -5,12 +5,12 @@ use datafusion::{common::exec_err, error::Result as DfResult};
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{
-    only_text,
+    no_corrupt_record, only_text,
     options::{Options, Times},
     options_of,
     parse::Json,
     read::Reader,
-    sample,
+    sample, whole_intervals,
     write::Writer,
 };
 use crate::{
@@ -124,7 +124,7 @@ fn from_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
         .map(|row| {
             let values = row.as_ref()?;
             let pairs = fields.iter().zip(values).map(|(field, (value, quoted))| {
-                let null = value == null_value && !quoted;
+                let null = value == null_value || (*quoted && value.is_empty());
                 let value = if null { Json::Null } else { as_json(value, &field.data_type) };
                 (field.name.as_str().into(), value)
             });
@@ -135,8 +135,11 @@ fn from_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
     let values: Vec<Option<&Json<'_>>> = objects.iter().map(Option::as_ref).collect();
     let column = reader.build(&values, &DataType::Struct(fields.clone()), args.return_type)?;
     if options.fails_fast() {
-        let unread = (0..args.rows)
-            .find(|row| column.bad[*row] || rows[*row].as_ref().is_some_and(|values| values.len() != fields.len()));
+        let unread = (0..args.rows).find(|row| {
+            column.bad[*row]
+                || column.partial[*row]
+                || rows[*row].as_ref().is_some_and(|values| values.len() != fields.len())
+        });
         if let Some(row) = unread {
             return Err(external(super::read::malformed(lines.get(row).unwrap_or_default())));
         }
@@ -163,7 +166,7 @@ fn to_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
             if i > 0 {
                 out.push_str(&format.separator);
             }
-            if column.is_null(row) {
+            if column.is_null(row) || field.data_type == DataType::Null {
                 out.push_str(null_value);
                 continue;
             }
@@ -196,7 +199,7 @@ fn to_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
 
 fn infer(value: &str, quoted: bool, options: &Options, times: &Times) -> DataType {
     let null_value = options.get("nullValue").unwrap_or("");
-    if value == null_value && !quoted {
+    if value == null_value || (quoted && value.is_empty()) {
         return DataType::String;
     }
     if value.parse::<i32>().is_ok() {
@@ -267,6 +270,7 @@ fn from_csv_call(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>
     }) {
         return Err(SparkError::unsupported(format_args!("{name} of the type {}", errors::sql_type(&field.data_type))));
     }
+    no_corrupt_record(name, fields)?;
     let text = only_text(name, 0, args.remove(0))?;
     let udf = if options.fails_fast() { "spark_from_csv_failfast_ansi" } else { "spark_from_csv" };
     let exprs = vec![type_literal(&schema)?, text.expr, text_literal(&options.encode()), text_literal(&ctx.time_zone)];
@@ -278,15 +282,18 @@ fn to_csv_call(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) 
     let options = options_of(name, &mut args, 1)?;
     let value = args.remove(0);
     let DataType::Struct(fields) = &value.data_type else {
-        return Err(errors::unexpected_input(name, 0, "STRUCT", &value));
+        let shown = format!("\"{}\"", errors::sql_type(&value.data_type));
+        return Err(errors::datatype_mismatch(
+            "UNSUPPORTED_INPUT_TYPE",
+            format_args!("{name}(…)"),
+            format_args!("The input of `{name}` can't be {shown} type data."),
+        )
+        .param("functionName", format!("`{name}`"))
+        .param("dataType", shown));
     };
+    whole_intervals(name, &value.data_type)?;
     if fields.iter().any(|f| matches!(f.data_type, DataType::Binary | DataType::Variant)) {
         return Err(SparkError::unsupported(format_args!("{name} of a binary")));
-    }
-    for key in ["quoteall", "escapequotes", "emptyvalue", "chartoescapequoteescaping"] {
-        if options.get(key).is_some() {
-            return Err(SparkError::unsupported(format_args!("the option {key} of {name}")));
-        }
     }
     let nullable = value.nullable;
     let exprs = vec![value.expr, text_literal(&options.encode()), text_literal(&ctx.time_zone)];

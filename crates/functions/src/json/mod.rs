@@ -15,7 +15,7 @@ use arrow::{
     datatypes::{DataType as Arrow, Int32Type},
 };
 use datafusion::error::Result as DfResult;
-use firesteel_plan::{DataType, SparkError, SparkResult};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use self::{
     options::Options,
@@ -83,6 +83,30 @@ pub(crate) fn options_of(name: &str, args: &mut Vec<Typed>, place: usize) -> Spa
     Ok(options)
 }
 
+/// A field of this name would take the texts that cannot be read.
+pub(crate) fn no_corrupt_record(name: &str, fields: &[StructField]) -> SparkResult<()> {
+    if fields.iter().any(|f| f.name == "_corrupt_record") {
+        return Err(SparkError::unsupported(format_args!("{name} with the field _corrupt_record")));
+    }
+    Ok(())
+}
+
+/// Intervals are written with their fields, which a column knows only when they are all.
+pub(crate) fn whole_intervals(name: &str, data_type: &DataType) -> SparkResult<()> {
+    match data_type {
+        DataType::DayTimeInterval { .. } if *data_type != crate::types::DAY_TO_SECOND => {}
+        DataType::YearMonthInterval { .. } if *data_type != crate::types::YEAR_TO_MONTH => {}
+        DataType::Array { element, .. } => return whole_intervals(name, element),
+        DataType::Map { key, value, .. } => {
+            whole_intervals(name, key)?;
+            return whole_intervals(name, value);
+        }
+        DataType::Struct(fields) => return fields.iter().try_for_each(|f| whole_intervals(name, &f.data_type)),
+        _ => return Ok(()),
+    }
+    Err(SparkError::unsupported(format_args!("{name} of the type {}", errors::sql_type(data_type))))
+}
+
 /// The schema of `from_json` is the type of its second argument: the analyzer has read the text.
 fn from_json(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 2, 3)?;
@@ -99,6 +123,9 @@ fn from_json(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) ->
         )
         .param("schema", format!("\"{}\"", errors::sql_type(&schema))));
     };
+    if let DataType::Struct(fields) = &schema {
+        no_corrupt_record(name, fields)?;
+    }
     let text = only_text(name, 0, args.remove(0))?;
     let udf = if options.fails_fast() { "spark_from_json_failfast_ansi" } else { "spark_from_json" };
     let exprs = vec![type_literal(&schema)?, text.expr, text_literal(&options.encode()), text_literal(&ctx.time_zone)];
@@ -123,6 +150,7 @@ fn to_json(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> S
         )
         .param("schema", format!("\"{}\"", errors::sql_type(&value.data_type))));
     };
+    whole_intervals(name, &value.data_type)?;
     let nullable = value.nullable;
     let exprs = vec![value.expr, text_literal(&options.encode()), text_literal(&ctx.time_zone)];
     Ok(Typed::new(call("spark_to_json", exprs)?, DataType::String, nullable))

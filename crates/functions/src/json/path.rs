@@ -55,6 +55,8 @@ pub(super) fn get_json_object(args: &Args<'_>) -> DfResult<ArrayRef> {
             return Ok(false);
         };
         let mut value = &root;
+        // A null element is the text `null`; a null field is a null.
+        let element = matches!(steps.last(), Some(Step::Index(_)));
         for step in steps {
             let found = match (step, value) {
                 (Step::Name(name), Json::Object(fields, _)) => fields.iter().find(|(n, _)| n == name).map(|(_, v)| v),
@@ -67,7 +69,7 @@ pub(super) fn get_json_object(args: &Args<'_>) -> DfResult<ArrayRef> {
             }
         }
         match value {
-            Json::Null => return Ok(false),
+            Json::Null if !element => return Ok(false),
             Json::Text(text) => out.push_str(text),
             other => write_json(out, other),
         }

@@ -1,6 +1,6 @@
 //! JSON texts as columns: `from_json`. What cannot be read becomes null, field by field.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
     array::{
@@ -20,6 +20,7 @@ use firesteel_plan::{DataType, SparkError, types::StructField};
 use super::{
     options::{Options, Times},
     parse::{Json, Lenience, parse_prefix},
+    write::write_json,
 };
 use crate::{
     cast::{ParsedDecimal, parse_decimal},
@@ -48,10 +49,13 @@ pub(super) struct Reader {
     not_numbers: bool,
 }
 
-/// Values of a column, and which of them could not be read in whole.
+/// Values of a column, and which of them could not be read.
 pub(super) struct Column {
     pub array: ArrayRef,
+    /// What is of another kind.
     pub bad: Vec<bool>,
+    /// Structs that have a bad value in them. They keep the others.
+    pub partial: Vec<bool>,
 }
 
 /// `(null of the type, text, options, zone)`
@@ -81,7 +85,8 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
     let values: Vec<Option<&Json<'_>>> = parsed.iter().map(Option::as_ref).collect();
     let column = reader.build(&values, &data_type, args.return_type)?;
     if options.fails_fast() {
-        let unread = (0..args.rows).find(|row| present[*row] && (values[*row].is_none() || column.bad[*row]));
+        let unread = (0..args.rows)
+            .find(|row| present[*row] && (values[*row].is_none() || column.bad[*row] || column.partial[*row]));
         if let Some(row) = unread {
             let record = texts.get(row).unwrap_or_default();
             return Err(external(malformed(record)));
@@ -148,7 +153,7 @@ impl Reader {
                 }
             })
             .collect();
-        Column { array: Arc::new(array.with_data_type(arrow.clone())), bad }
+        Column { array: Arc::new(array.with_data_type(arrow.clone())), partial: vec![false; bad.len()], bad }
     }
 
     pub(super) fn build(&self, values: &[Option<&Json<'_>>], data_type: &DataType, arrow: &Arrow) -> DfResult<Column> {
@@ -169,8 +174,9 @@ impl Reader {
             };
         }
         let times = &self.times;
+        let whole = || vec![false; values.len()];
         Ok(match data_type {
-            DataType::Null => Column { array: new_null_array(arrow, values.len()), bad: vec![false; values.len()] },
+            DataType::Null => Column { array: new_null_array(arrow, values.len()), bad: whole(), partial: whole() },
             DataType::Boolean => {
                 let read = |v: &Option<&Json<'_>>| match v {
                     Some(Json::Bool(b)) => Some(*b),
@@ -178,7 +184,7 @@ impl Reader {
                 };
                 let array: BooleanArray = values.iter().map(read).collect();
                 let is_bad = |v: &Option<&Json<'_>>| !matches!(v, None | Some(Json::Null | Json::Bool(_)));
-                Column { array: Arc::new(array), bad: values.iter().map(is_bad).collect() }
+                Column { array: Arc::new(array), bad: values.iter().map(is_bad).collect(), partial: whole() }
             }
             DataType::Byte => integers!(Int8Type),
             DataType::Short => integers!(Int16Type),
@@ -202,12 +208,18 @@ impl Reader {
                     .iter()
                     .map(|v| match v {
                         None | Some(Json::Null) => None,
-                        Some(Json::Bool(b)) => Some(if *b { "true" } else { "false" }),
-                        Some(Json::Number(whole) | Json::Array(_, whole) | Json::Object(_, whole)) => Some(*whole),
-                        Some(Json::Text(t)) => Some(t.as_ref()),
+                        Some(Json::Bool(b)) => Some(Cow::Borrowed(if *b { "true" } else { "false" })),
+                        Some(Json::Number(written)) => Some(Cow::Borrowed(*written)),
+                        Some(Json::Text(t)) => Some(Cow::Borrowed(t.as_ref())),
+                        // Without blanks.
+                        Some(nested) => {
+                            let mut text = String::new();
+                            write_json(&mut text, nested);
+                            Some(Cow::Owned(text))
+                        }
                     })
                     .collect();
-                Column { array: Arc::new(array), bad: vec![false; values.len()] }
+                Column { array: Arc::new(array), bad: whole(), partial: whole() }
             }
             DataType::Binary => {
                 let mut bad = vec![false; values.len()];
@@ -224,7 +236,7 @@ impl Reader {
                     }
                 };
                 let array: BinaryArray = values.iter().zip(&mut bad).map(read).collect();
-                Column { array: Arc::new(array), bad }
+                Column { array: Arc::new(array), bad, partial: whole() }
             }
             DataType::Date => texts!(Date32Type, |t: &str| match &times.date {
                 Some(pattern) => pattern.parse(t)?.date(),
@@ -295,8 +307,8 @@ impl Reader {
 
     fn structs(&self, values: &[Option<&Json<'_>>], fields: &[StructField], arrow: &Arrow) -> DfResult<Column> {
         let Arrow::Struct(arrow_fields) = arrow else { return exec_err!("from_json of a struct as {arrow}") };
-        let mut bad: Vec<bool> =
-            values.iter().map(|v| !matches!(v, None | Some(Json::Null | Json::Object(..)))).collect();
+        let bad = values.iter().map(|v| !matches!(v, None | Some(Json::Null | Json::Object(..)))).collect();
+        let mut partial = vec![false; values.len()];
         let mut columns = Vec::with_capacity(fields.len());
         for (field, arrow_field) in fields.iter().zip(arrow_fields) {
             let inner: Vec<Option<&Json<'_>>> = values
@@ -308,13 +320,16 @@ impl Reader {
                 })
                 .collect();
             let column = self.build(&inner, &field.data_type, arrow_field.data_type())?;
-            bad.iter_mut().zip(&column.bad).for_each(|(bad, inner)| *bad |= inner);
+            partial
+                .iter_mut()
+                .zip(column.bad.iter().zip(&column.partial))
+                .for_each(|(p, (bad, part))| *p |= bad | part);
             columns.push(column.array);
         }
         let valid: Vec<bool> = values.iter().map(|v| matches!(v, Some(Json::Object(..)))).collect();
         let nulls = Some(NullBuffer::from(valid));
         let array = StructArray::try_new_with_length(arrow_fields.clone(), columns, nulls, values.len())?;
-        Ok(Column { array: Arc::new(array), bad })
+        Ok(Column { array: Arc::new(array), bad, partial })
     }
 
     fn lists(&self, values: &[Option<&Json<'_>>], arrow: &Arrow) -> DfResult<Column> {
@@ -331,11 +346,13 @@ impl Reader {
             }
         }
         let inner = self.build(&items, &types::from_field(field).map_err(external)?, field.data_type())?;
-        let bad = Self::bad_groups(values, &lengths, &inner.bad, |v| matches!(v, Json::Array(..)));
-        let valid: Vec<bool> = values.iter().map(|v| matches!(v, Some(Json::Array(..)))).collect();
+        let bad = Self::groups(values, &lengths, &inner.bad, |v| matches!(v, Json::Array(..)));
+        let partial = Self::groups(values, &lengths, &inner.partial, |_| true);
+        let valid =
+            values.iter().zip(&bad).map(|(v, bad)| matches!(v, Some(Json::Array(..))) && !bad).collect::<Vec<_>>();
         let offsets = OffsetBuffer::from_lengths(lengths);
         let array = ListArray::try_new(Arc::clone(field), offsets, inner.array, Some(NullBuffer::from(valid)))?;
-        Ok(Column { array: Arc::new(array), bad })
+        Ok(Column { array: Arc::new(array), bad, partial })
     }
 
     fn maps(&self, values: &[Option<&Json<'_>>], arrow: &Arrow) -> DfResult<Column> {
@@ -354,16 +371,19 @@ impl Reader {
         }
         let inner = self.build(&items, &types::from_field(value_field).map_err(external)?, value_field.data_type())?;
         let keys = arrow::compute::cast(&StringArray::from(keys), key_field.data_type())?;
-        let bad = Self::bad_groups(values, &lengths, &inner.bad, |v| matches!(v, Json::Object(..)));
-        let valid: Vec<bool> = values.iter().map(|v| matches!(v, Some(Json::Object(..)))).collect();
+        let bad = Self::groups(values, &lengths, &inner.bad, |v| matches!(v, Json::Object(..)));
+        let partial = Self::groups(values, &lengths, &inner.partial, |_| true);
+        let valid =
+            values.iter().zip(&bad).map(|(v, bad)| matches!(v, Some(Json::Object(..))) && !bad).collect::<Vec<_>>();
         let offsets = OffsetBuffer::from_lengths(lengths);
         let pairs = StructArray::try_new(pair.clone(), vec![keys, inner.array], None)?;
         let nulls = Some(NullBuffer::from(valid));
-        Ok(Column { array: Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?), bad })
+        let array = MapArray::try_new(Arc::clone(entries), offsets, pairs, nulls, *sorted)?;
+        Ok(Column { array: Arc::new(array), bad, partial })
     }
 
-    /// Of values that hold others: bad when of another kind, or when one of the others is.
-    fn bad_groups(
+    /// Of values that hold others: whether they are of another kind, or one of the others is marked.
+    fn groups(
         values: &[Option<&Json<'_>>],
         lengths: &[usize],
         inner: &[bool],

@@ -55,6 +55,11 @@ pub(super) fn write_json(out: &mut String, value: &Json<'_>) {
     match value {
         Json::Null => out.push_str("null"),
         Json::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
+        // A fraction is written as the double that it is.
+        Json::Number(n) if n.contains(['.', 'e', 'E']) => match n.parse() {
+            Ok(v) => write_double(out, v),
+            Err(_) => out.push_str(n),
+        },
         Json::Number(n) => out.push_str(n),
         Json::Text(t) => write_text(out, t),
         Json::Array(all, _) => {
@@ -132,7 +137,8 @@ impl Writer {
     }
 
     fn write(&self, out: &mut String, array: &ArrayRef, row: usize, data_type: &DataType) -> DfResult<()> {
-        if array.is_null(row) {
+        // An array of the type void does not say that its values are null.
+        if array.is_null(row) || *data_type == DataType::Null {
             out.push_str("null");
             return Ok(());
         }
@@ -161,7 +167,7 @@ impl Writer {
                 out.push('{');
                 let mut first = true;
                 for (field, column) in fields.iter().zip(values.columns()) {
-                    if self.omit_nulls && column.is_null(row) {
+                    if self.omit_nulls && (column.is_null(row) || field.data_type == DataType::Null) {
                         continue;
                     }
                     if !first {

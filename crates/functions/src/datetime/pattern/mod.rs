@@ -331,7 +331,7 @@ fn letter(pattern: &str, c: char, count: usize, purpose: Purpose, era: bool) -> 
         return Err(illegal_character(c, pattern));
     }
     if purpose != Purpose::Format && matches!(c, 'E' | 'F' | 'q' | 'Q') {
-        return Err(illegal_character(c, pattern));
+        return Err(illegal());
     }
     Ok(match c {
         'G' if count <= 4 => Item::Era { full: count == 4 },
