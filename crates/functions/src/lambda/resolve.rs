@@ -53,7 +53,7 @@ impl HigherOrder {
                 return Err(errors::datatype_mismatch(
                     "MAP_ZIP_WITH_DIFF_TYPES",
                     name,
-                    &format!(
+                    format!(
                         "Input to the `{name}` should have been two maps with compatible key types, but it's \
                          [\"{}\", \"{}\"].",
                         errors::sql_type(lk),
