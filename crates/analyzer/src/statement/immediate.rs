@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often a statement may run another by EXECUTE IMMEDIATE.
-const MAX_NESTED: usize = 50;
+const MAX_NESTED: usize = 8;
 
 /// A value that is known before the statement runs, or nothing where the expression has none.
 async fn constant_value(session: &Session, e: &Expr, text: &str) -> SparkResult<(Option<ScalarValue>, DataType)> {

@@ -94,7 +94,9 @@ async fn views_keep_their_meaning() {
     let session = session(warehouse.path());
     done(&session, "CREATE TABLE t (a INT, b STRING) USING parquet").await;
     done(&session, "CREATE TEMPORARY VIEW v (x, y) AS SELECT a, b FROM t").await;
-    done(&session, "CREATE VIEW w AS SELECT x + 1 AS z FROM v").await;
+    // What stays cannot be made of what goes with the session.
+    assert_eq!(class(&session, "CREATE VIEW w AS SELECT x + 1 AS z FROM v").await, "INVALID_TEMP_OBJ_REFERENCE");
+    done(&session, "CREATE TEMPORARY VIEW w AS SELECT x + 1 AS z FROM v").await;
     done(&session, "CREATE GLOBAL TEMPORARY VIEW g AS SELECT * FROM w").await;
     let found = columns(&session, "SELECT g.z, v.y FROM global_temp.g JOIN v ON g.z = v.x").await.unwrap();
     assert_eq!(
