@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -20,6 +21,8 @@ RECORDED = pathlib.Path(os.environ.get("FIRESTEEL_CACHE", pathlib.Path.home() / 
 
 # Calls of one function at most: its examples, then edge cases spread evenly.
 PER_FUNCTION = 12
+# How often Spark may end before its time.
+RESTARTS = 20
 # What depends on the moment, the machine or chance has no value to compare; only that it answers is.
 UNSTEADY = re.compile(
     r"\b(rand|randn|random|randstr|uniform|uuid|shuffle|now|current_\w+|localtimestamp|curdate|session_user|user|version"
@@ -75,34 +78,58 @@ def calls(examples):
 # ---- real Spark
 
 def record():
+    """Asks Spark about all functions, in a process that is started again behind a call that Spark did not survive."""
+    with tempfile.TemporaryDirectory(prefix="firesteel-functions-") as folder:
+        part = pathlib.Path(folder) / "part.jsonl"
+        part.touch()
+        for _ in range(RESTARTS):
+            ended = subprocess.run([sys.executable, __file__, str(part)], stderr=subprocess.DEVNULL)
+            lines = [json.loads(line) for line in part.read_text().splitlines()]
+            if ended.returncode == 0:
+                break
+            # The function that was being asked about is left out.
+            with part.open("a") as out:
+                out.write(json.dumps({"name": None}) + "\n")
+        else:
+            sys.exit(f"Spark ended {RESTARTS} times: see {__file__}")
+        functions = {line["name"]: line["cases"] for line in lines if line.get("name") and "cases" in line}
+        RECORDED.parent.mkdir(parents=True, exist_ok=True)
+        RECORDED.write_text(json.dumps({"spark": lines[0]["spark"], "functions": functions}, ensure_ascii=False, indent=0))
+
+
+def record_part(part):
+    """Goes on behind the functions that `part` has a line for."""
     import canonical
 
+    done = sum(1 for line in part.read_text().splitlines() if "spark" not in json.loads(line))
     scratch = tempfile.mkdtemp(prefix="spark-oracle-")
     try:
         conf = ["spark.sql.session.timeZone=America/Los_Angeles", "spark.sql.datetime.java8API.enabled=true", "spark.sql.timeType.enabled=true"]
         spark = canonical.spark_session(scratch, conf, 1)
         spark.sparkContext.setLogLevel("OFF")
-        names = sorted(row[0] for row in spark.sql("SHOW SYSTEM FUNCTIONS").collect())
-        functions = {}
-        for at, name in enumerate(names):
-            if sys.stderr.isatty():
-                print(f"\r{at} of {len(names)} functions ", end="", file=sys.stderr)
-            described = "\n".join(row[0] for row in spark.sql(f"DESCRIBE FUNCTION EXTENDED `{name}`").collect())
-            examples = [e.strip().rstrip(";") for e in re.findall(r"^\s*>\s*(SELECT .*?);?\s*$", described, re.MULTILINE)]
-            cases = []
-            for sql in calls(list(dict.fromkeys(examples))):
-                first = answer(spark, sql)
-                # Examples are asked twice: what differs then differs in the edge cases too.
-                steady = not UNSTEADY.search(sql) and (sql not in examples or answer(spark, sql) == first)
-                cases.append({"sql": sql, "answer": first, "steady": steady})
-            if any(case["sql"] in examples and not case["steady"] for case in cases):
-                cases = [case | {"steady": False} for case in cases]
-            functions[name] = cases
-        RECORDED.parent.mkdir(parents=True, exist_ok=True)
-        RECORDED.write_text(json.dumps({"spark": spark.version, "functions": functions}, ensure_ascii=False, indent=0))
+        with part.open("a") as out:
+            if part.stat().st_size == 0:
+                out.write(json.dumps({"spark": spark.version}) + "\n")
+            for name in sorted(row[0] for row in spark.sql("SHOW SYSTEM FUNCTIONS").collect())[done:]:
+                out.write(json.dumps({"name": name, "cases": cases(spark, name)}, ensure_ascii=False) + "\n")
+                out.flush()
         spark.stop()
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def cases(spark, name):
+    described = "\n".join(row[0] for row in spark.sql(f"DESCRIBE FUNCTION EXTENDED `{name}`").collect())
+    examples = [e.strip().rstrip(";") for e in re.findall(r"^\s*>\s*(SELECT .*?);?\s*$", described, re.MULTILINE)]
+    found = []
+    for sql in calls(list(dict.fromkeys(examples))):
+        first = answer(spark, sql)
+        # Examples are asked twice: what differs then differs in the edge cases too.
+        steady = not UNSTEADY.search(sql) and (sql not in examples or answer(spark, sql) == first)
+        found.append({"sql": sql, "answer": first, "steady": steady})
+    if any(case["sql"] in examples and not case["steady"] for case in found):
+        found = [case | {"steady": False} for case in found]
+    return found
 
 
 def answer(spark, sql):
@@ -115,6 +142,8 @@ def answer(spark, sql):
         return {"schema": frame.schema().catalogString(), "rows": sorted(rows.apply(i) for i in range(rows.length()))}
     except PySparkException as error:
         return {"error": error.getCondition() or type(error).__name__}
+    except ConnectionError:
+        raise
     except Exception as error:  # what Java throws past PySpark's translation
         condition = re.search(r"\[([A-Z][A-Z_.0-9]+)\]", str(error))
         return {"error": condition.group(1) if condition else type(error).__name__}
@@ -150,3 +179,7 @@ def equal(case, actual):
     if error is not None or "error" in expected:
         return error is not None and expected.get("error") == error["errorClass"]
     return expected["schema"] == actual["schema"] and expected["rows"] == sorted(actual["rows"])
+
+
+if __name__ == "__main__":
+    record_part(pathlib.Path(sys.argv[1]))
