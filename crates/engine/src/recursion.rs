@@ -93,13 +93,9 @@ fn recursion(plan: &LogicalPlan) -> Option<&Recursion> {
     }
 }
 
-fn of(node: Recursion) -> LogicalPlan {
-    LogicalPlan::Extension(Extension { node: Arc::new(node) as Arc<dyn UserDefinedLogicalNode> })
-}
-
 /// The plan of a recursion.
 pub fn plan(node: Recursion) -> LogicalPlan {
-    of(node)
+    LogicalPlan::Extension(Extension { node: Arc::new(node) as Arc<dyn UserDefinedLogicalNode> })
 }
 
 /// The plan with the rows of its recursions in their places.
@@ -167,7 +163,7 @@ fn limit_of(plan: &LogicalPlan) -> Option<usize> {
 fn limited(plan: LogicalPlan, limit: usize) -> Result<LogicalPlan, DataFusionError> {
     if let Some(node) = recursion(&plan) {
         let limit = node.limit.map_or(limit, |known| known.min(limit));
-        return Ok(of(Recursion { limit: Some(limit), ..node.clone() }));
+        return Ok(self::plan(Recursion { limit: Some(limit), ..node.clone() }));
     }
     let passes = matches!(
         plan,
@@ -272,7 +268,7 @@ fn fed(step: &LogicalPlan, id: u64, last: &[RecordBatch], schema: &SchemaRef) ->
                         fed(plan, id, last, schema).map_err(|e| DataFusionError::External(Box::new(e)))
                     };
                     let inner = Recursion { anchor: feed(&inner.anchor)?, step: feed(&inner.step)?, ..inner.clone() };
-                    Ok(Transformed::yes(of(inner)))
+                    Ok(Transformed::yes(self::plan(inner)))
                 }
                 None => Ok(Transformed::no(other)),
             },

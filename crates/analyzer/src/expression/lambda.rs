@@ -46,7 +46,7 @@ impl Analyzer<'_> {
             ExprKind::Lambda { parameters, body } => (parameters, body),
             _ => (&none, arg),
         };
-        if !names.is_empty() || matches!(arg.kind, ExprKind::Lambda { .. }) {
+        if matches!(arg.kind, ExprKind::Lambda { .. }) {
             if names.len() < least || names.len() > types.len() {
                 return Err(env.rel.locate(arity(types.len(), names.len()), arg.span));
             }

@@ -187,7 +187,7 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(CheckedSum::new("avg_tolerant", What::Average, true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile", true))),
         Arc::new(AggregateUDF::new_from_impl(Percentile::new("spark_percentile_rank", false))),
-        Arc::new(AggregateUDF::new_from_impl(SingleValue::default())),
+        single_value(),
         Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_sum", false))),
         Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_avg", true))),
         datafusion_spark::function::aggregate::collect_list(),

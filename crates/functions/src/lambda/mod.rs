@@ -47,11 +47,10 @@ pub enum HigherOrder {
     ArraySort,
 }
 
-const ALL: [(&str, HigherOrder); 13] = [
+const ALL: [(&str, HigherOrder); 12] = [
     ("transform", HigherOrder::Transform),
     ("filter", HigherOrder::Filter),
     ("exists", HigherOrder::Exists),
-    ("any_match", HigherOrder::Exists),
     ("forall", HigherOrder::ForAll),
     ("aggregate", HigherOrder::Aggregate),
     ("reduce", HigherOrder::Aggregate),
@@ -66,7 +65,7 @@ const ALL: [(&str, HigherOrder); 13] = [
 /// `array_sort` has a form without a lambda too, which is a plain function.
 pub(crate) fn functions() -> Vec<FunctionDef> {
     ALL.into_iter()
-        .filter(|(name, _)| *name != "array_sort" && *name != "any_match")
+        .filter(|(name, _)| *name != "array_sort")
         .map(|(name, of)| FunctionDef::higher_order(name, of))
         .collect()
 }

@@ -147,8 +147,7 @@ impl HigherOrder {
             let Some(first) = lambdas.first_mut() else { return Err(internal()) };
             if first.body.data_type != answer {
                 if !coercion::can_implicitly_cast(&first.body.data_type, &answer, ctx.ansi) || self == Self::Aggregate {
-                    let required = format!("\"{}\"", errors::sql_type(&answer));
-                    return Err(errors::unexpected_input(name, at, required.trim_matches('"'), &first.body));
+                    return Err(errors::unexpected_input(name, at, &errors::sql_type(&answer), &first.body));
                 }
                 first.body = coercion::implicit(ctx, first.body.clone(), &answer)?;
             }

@@ -73,10 +73,8 @@ impl Catalog for WarehouseCatalog {
 
     async fn databases(&self) -> SparkResult<Vec<Database>> {
         let mut found = BTreeMap::from([(DEFAULT_DATABASE.to_owned(), self.default_database())]);
-        for ((folder, name), record) in self.records.below(None).await? {
-            if name == DATABASE
-                && let Some(database) = self.decode_database(&record)?
-            {
+        for ((folder, _), record) in self.records.below(None, |name| name == DATABASE).await? {
+            if let Some(database) = self.decode_database(&record)? {
                 found.insert(folder, database);
             }
         }
@@ -128,10 +126,8 @@ impl Catalog for WarehouseCatalog {
     async fn tables(&self, database: &str) -> SparkResult<Vec<Arc<Table>>> {
         self.require(database).await?;
         let mut found = Vec::new();
-        for ((_, name), record) in self.records.below(Some(&key(database))).await? {
-            if name != DATABASE
-                && let Some(value) = &record.value
-            {
+        for record in self.records.below(Some(&key(database)), |name| name != DATABASE).await?.values() {
+            if let Some(value) = &record.value {
                 found.push(Arc::new(encode::table_from(value, &record.place)?));
             }
         }

@@ -57,23 +57,31 @@ impl Records {
         self.engine.runtime().object_store(&root.store).map_err(|e| from_datafusion(&e))
     }
 
-    /// All records, or those of one folder, by folder and name.
-    pub async fn below(&self, folder: Option<&str>) -> SparkResult<BTreeMap<(String, String), Record>> {
+    /// The records of all folders or of one whose names are `wanted`, by folder and name.
+    pub async fn below(
+        &self,
+        folder: Option<&str>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> SparkResult<BTreeMap<(String, String), Record>> {
         let root = self.root()?;
         let store = self.store(&root)?;
         let prefix = match folder {
             Some(folder) => root.path.clone().join(escaped(folder)),
             None => root.path.clone(),
         };
-        let mut newest: BTreeMap<(String, String), u64> = BTreeMap::new();
+        let mut newest: BTreeMap<(String, String), (Path, u64)> = BTreeMap::new();
         for (path, version) in versions(store.as_ref(), &prefix, &root).await? {
-            let Some(name) = name_of(&path, &root) else { continue };
-            let known = newest.entry(name).or_default();
-            *known = version.max(*known);
+            let Some(name) = name_of(&path, &root).filter(|(_, name)| wanted(name)) else { continue };
+            if newest.get(&name).is_none_or(|(_, known)| *known < version) {
+                newest.insert(name, (path, version));
+            }
         }
         let mut records = BTreeMap::new();
-        for ((folder, name), _) in newest {
-            let record = self.latest(&folder, &name).await?;
+        for ((folder, name), (path, version)) in newest {
+            let record = match read(store.as_ref(), &path, version, &root).await? {
+                Some(record) => record,
+                None => self.latest(&folder, &name).await?,
+            };
             records.insert((folder, name), record);
         }
         Ok(records)
@@ -89,15 +97,9 @@ impl Records {
             let Some((path, version)) = newest else {
                 return Ok(Record { version: 0, value: None, place: root.display(&prefix) });
             };
-            let place = root.display(&path);
-            let bytes = match store.get(&path).await {
-                Ok(found) => found.bytes().await.map_err(|e| storage::error::from_object_store(&e, &place))?,
-                // A newer one has come, and this one was cleared away.
-                Err(Error::NotFound { .. }) => continue,
-                Err(error) => return Err(storage::error::from_object_store(&error, &place)),
-            };
-            let value: Value = serde_json::from_slice(&bytes).map_err(|e| damaged(&place, &e.to_string()))?;
-            return Ok(Record { version, value: (!value.is_null()).then_some(value), place });
+            if let Some(record) = read(store.as_ref(), &path, version, &root).await? {
+                return Ok(record);
+            }
         }
         Err(busy(&root.display(&prefix)))
     }
@@ -156,6 +158,18 @@ async fn versions(store: &dyn ObjectStore, prefix: &Path, root: &Location) -> Sp
             Some((meta.location, version))
         })
         .collect())
+}
+
+/// Nothing where a newer version has come, and this one was cleared away.
+async fn read(store: &dyn ObjectStore, path: &Path, version: u64, root: &Location) -> SparkResult<Option<Record>> {
+    let place = root.display(path);
+    let bytes = match store.get(path).await {
+        Ok(found) => found.bytes().await.map_err(|e| storage::error::from_object_store(&e, &place))?,
+        Err(Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(storage::error::from_object_store(&error, &place)),
+    };
+    let value: Value = serde_json::from_slice(&bytes).map_err(|e| damaged(&place, &e.to_string()))?;
+    Ok(Some(Record { version, value: (!value.is_null()).then_some(value), place }))
 }
 
 fn name_of(path: &Path, root: &Location) -> Option<(String, String)> {

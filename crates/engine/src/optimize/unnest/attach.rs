@@ -93,7 +93,7 @@ impl Unnest {
         for conjunct in split_conjunction_owned(node.predicate) {
             match predicate(conjunct) {
                 Ok((subquery, operand, negated)) if operand.as_ref().is_none_or(|o| !contains_subquery(o)) => {
-                    let left_to_datafusion = !is_ours(&subquery, operand.as_ref(), &input, false)?;
+                    let left_to_datafusion = !is_ours(&subquery, operand.as_ref(), &input)?;
                     if left_to_datafusion || (negated && operand.is_some()) {
                         rest.push(restored(subquery, operand, negated));
                     } else {
@@ -188,7 +188,7 @@ impl Unnest {
                     };
                     // DataFusion names a column twice that IN and the correlation both compare.
                     let all = all || (operand.is_some() && !free_columns(&subquery)?.is_empty());
-                    if !is_ours(&subquery, operand.as_ref(), &plan, all)? {
+                    if !all && !is_ours(&subquery, operand.as_ref(), &plan)? {
                         return Ok(Transformed::no(restored(subquery, operand, negated)));
                     }
                     if negated && operand.is_some() {
@@ -325,13 +325,9 @@ fn is_bound_by(schema: &DFSchema, columns: &[Column]) -> bool {
     columns.iter().all(|c| schema.has_column(c))
 }
 
-fn is_ours(inner: &LogicalPlan, operand: Option<&Expr>, outer: &LogicalPlan, all: bool) -> Result<bool> {
-    let free = free_columns(inner)?;
-    let operand_is_free = operand.is_none_or(|o| super::outer_columns(o).is_empty());
-    if all {
-        return Ok(true);
-    }
-    Ok(!operand_is_free || !is_bound_by(outer.schema(), &free) || !is_plain_predicate(inner)?)
+fn is_ours(inner: &LogicalPlan, operand: Option<&Expr>, outer: &LogicalPlan) -> Result<bool> {
+    let operand_reads_further_out = operand.is_some_and(|o| !super::outer_columns(o).is_empty());
+    Ok(operand_reads_further_out || !is_bound_by(outer.schema(), &free_columns(inner)?) || !is_plain_predicate(inner)?)
 }
 
 fn is_ours_scalar(inner: &LogicalPlan, outer: &LogicalPlan) -> Result<bool> {

@@ -16,7 +16,8 @@ use super::{Unnest, column, outer_columns, project};
 pub(super) struct Domain {
     pub vars: Vec<Column>,
     plan: LogicalPlan,
-    nulls: NullEquality,
+    /// How its columns are compared: nulls are equal where there may be some.
+    pub nulls: NullEquality,
 }
 
 /// A plan that has the domain's columns beside its own: for each combination what the plan answers for it.
@@ -81,32 +82,6 @@ impl Domain {
     ) -> Result<LogicalPlan> {
         let keys = self.vars.iter().cloned().map(Expr::Column).zip(bound.columns.iter().map(|c| column(c))).collect();
         join(outer, bound.plan, keys, filter, join_type, self.nulls)
-    }
-
-    /// Joins two plans that both have the domain's columns, on these.
-    pub fn join_bound(
-        &self,
-        left: Bound,
-        right: Bound,
-        mut on: Vec<(Expr, Expr)>,
-        filter: Option<Expr>,
-        join_type: JoinType,
-    ) -> Result<(LogicalPlan, Vec<String>, Vec<String>)> {
-        let mut filter = filter;
-        let keys = left.columns.iter().zip(&right.columns).map(|(l, r)| (column(l), column(r)));
-        if self.nulls == NullEquality::NullEqualsNull {
-            // The plan's own keys are equal to nothing when null: they are compared apart.
-            for (l, r) in std::mem::take(&mut on) {
-                let equal = l.eq(r);
-                filter = Some(match filter {
-                    Some(filter) => filter.and(equal),
-                    None => equal,
-                });
-            }
-        }
-        on.extend(keys);
-        let plan = join(left.plan, right.plan, on, filter, join_type, self.nulls)?;
-        Ok((plan, left.columns, right.columns))
     }
 }
 

@@ -215,16 +215,28 @@ impl Unnest {
         };
         let bind_filter = |columns: &[String]| node.filter.clone().map(|f| domain.bind(f, columns)).transpose();
         if into_left && into_right {
-            if node.null_equality == NullEquality::NullEqualsNull {
-                return self.push_join_null_safe(left, right, &node.on, &node.filter, node.join_type, domain);
-            }
             let (left, right) = (self.push(left, domain)?, self.push(right, domain)?);
-            let (on, filter) = (on(&left.columns)?, bind_filter(&left.columns)?);
-            let (plan, left, right) = domain.join_bound(left, right, on, filter, node.join_type)?;
+            let mut filter = bind_filter(&left.columns)?;
+            let mut keys = Vec::with_capacity(node.on.len() + left.columns.len());
+            for (l, r) in &node.on {
+                let (l, r) = (domain.bind(l.clone(), &left.columns)?, domain.bind(r.clone(), &right.columns)?);
+                // Where the domain's nulls are equal, the join's own keys, whose nulls are not, are compared apart.
+                if domain.nulls == NullEquality::NullEqualsNull && node.null_equality != domain.nulls {
+                    filter = filter.into_iter().chain([l.eq(r)]).reduce(Expr::and);
+                } else {
+                    keys.push((l, r));
+                }
+            }
+            keys.extend(left.columns.iter().zip(&right.columns).map(|(l, r)| (column(l), column(r))));
+            let nulls = match node.null_equality {
+                NullEquality::NullEqualsNull => NullEquality::NullEqualsNull,
+                NullEquality::NullEqualsNothing => domain.nulls,
+            };
+            let plan = join(left.plan, right.plan, keys, filter, node.join_type, nulls)?;
             return match node.join_type {
-                JoinType::Right => Ok(Bound { plan, columns: right }),
-                JoinType::Full => self.either(plan, left, right),
-                _ => Ok(Bound { plan, columns: left }),
+                JoinType::Right => Ok(Bound { plan, columns: right.columns }),
+                JoinType::Full => self.either(plan, left.columns, right.columns),
+                _ => Ok(Bound { plan, columns: left.columns }),
             };
         }
         let (left, right, columns) = if into_left {
@@ -236,31 +248,6 @@ impl Unnest {
         };
         let plan = join(left, right, on(&columns)?, bind_filter(&columns)?, node.join_type, node.null_equality)?;
         Ok(Bound { plan, columns })
-    }
-
-    /// A join of a rewritten subquery inside this one: all its keys are compared as the domain's are.
-    fn push_join_null_safe(
-        &self,
-        left: LogicalPlan,
-        right: LogicalPlan,
-        on: &[(Expr, Expr)],
-        filter: &Option<Expr>,
-        join_type: JoinType,
-        domain: &Domain,
-    ) -> Result<Bound> {
-        let (left, right) = (self.push(left, domain)?, self.push(right, domain)?);
-        let mut keys: Vec<(Expr, Expr)> = Vec::with_capacity(on.len() + left.columns.len());
-        for (l, r) in on {
-            keys.push((domain.bind(l.clone(), &left.columns)?, domain.bind(r.clone(), &right.columns)?));
-        }
-        keys.extend(left.columns.iter().zip(&right.columns).map(|(l, r)| (column(l), column(r))));
-        let filter = filter.clone().map(|f| domain.bind(f, &left.columns)).transpose()?;
-        let plan = join(left.plan, right.plan, keys, filter, join_type, NullEquality::NullEqualsNull)?;
-        match join_type {
-            JoinType::Right => Ok(Bound { plan, columns: right.columns }),
-            JoinType::Full => self.either(plan, left.columns, right.columns),
-            _ => Ok(Bound { plan, columns: left.columns }),
-        }
     }
 
     /// After a full join: the domain's columns of the side that has the row.
