@@ -8,13 +8,13 @@ use std::{
 };
 
 use firesteel_api::{
-    DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, VERSION, names,
+    DRIVER_FIELD_MANAGER, ExecutorStatus, GROUP, SparkJob, VERSION, names,
     pods::{self, AttemptContext, ExecutorArgs, warnings},
     secrets,
 };
 use firesteel_protocol::ExecutorId;
 use firesteel_scheduler::ExecutorLossReason;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::{
     api::core::v1::{Event as CoreEvent, ObjectReference, Pod},
     jiff::Timestamp,
@@ -52,12 +52,15 @@ const ASKED_AT_ONCE: usize = 4;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// An executor that was told to leave must be gone so soon after its grace.
 const LEFT_WITHIN: Duration = Duration::from_secs(20);
+/// How long the end waits for pods that are being made: what is made after all of them were deleted has no one to delete it.
+const MADE_WITHIN: Duration = Duration::from_secs(5);
 /// Seconds for executors that were told to end and did not.
 const LAST_GRACE: u32 = 5;
 
 /// Keeps an application's executors until stopped.
 pub struct Allocation {
     api: Api<Pod>,
+    jobs: Api<SparkJob>,
     events: Api<CoreEvent>,
     core: Arc<Core>,
     recorder: Arc<Recorder>,
@@ -98,6 +101,7 @@ impl Allocation {
         let allocation = Self {
             recorder: Arc::new(Recorder::new(client.clone(), reporter)),
             api: Api::namespaced(client.clone(), &context.namespace),
+            jobs: Api::namespaced(client.clone(), &context.namespace),
             events: Api::namespaced(client.clone(), &context.namespace),
             core,
             context,
@@ -133,7 +137,11 @@ impl Allocation {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => {
+                    let made = async { while self.creating.join_next().await.is_some() {} };
+                    let _ = tokio::time::timeout(MADE_WITHIN, made).await;
+                    return None;
+                }
                 Some(event) = events.next() => match event {
                     Ok(event) => self.event(event),
                     Err(error) => tracing::warn!(%error, "the watch of executor pods broke; it is taken up again"),
@@ -343,7 +351,14 @@ impl Allocation {
     }
 
     fn create(&mut self) {
-        for id in self.fleet.next_pods(Instant::now()) {
+        let wanted = self.fleet.next_pods(Instant::now());
+        if wanted.is_empty() {
+            return;
+        }
+        // An executor is lost too because its job is being deleted. One in its place would have no owner, and Kubernetes
+        // collects such pods late.
+        let wanted_still = job_is_there(self.jobs.clone(), self.context.job.clone(), self.context.uid.clone()).shared();
+        for id in wanted {
             let args = ExecutorArgs {
                 executor_id: id,
                 driver_address: &self.driver_address,
@@ -351,9 +366,10 @@ impl Allocation {
                 driver_pod_uid: &self.driver_pod.1,
             };
             let pod = pods::executor_pod(&self.context, &args);
-            let api = self.api.clone();
+            let (api, wanted_still) = (self.api.clone(), wanted_still.clone());
             self.creating.spawn(async move {
                 let result = match pod {
+                    Ok(_) if !wanted_still.await => Err(CreateError::JobDeleted),
                     Ok(pod) => create(&api, &pod).await,
                     Err(problem) => Err(CreateError::Refused { code: 422, message: problem.to_string() }),
                 };
@@ -395,6 +411,15 @@ pub async fn delete_all(client: &Client, context: &AttemptContext) {
         api.delete_collection(&params, &ListParams::default().labels(&context.executor_selector())).await
     {
         tracing::warn!(%error, "cannot delete the executor pods; they go with the driver's pod");
+    }
+}
+
+/// Whether the job is there and stays. An API server that does not answer has not said that it is gone.
+async fn job_is_there(jobs: Api<SparkJob>, name: String, uid: String) -> bool {
+    match tokio::time::timeout(REQUEST_TIMEOUT, jobs.get_metadata_opt(&name)).await {
+        Ok(Ok(None)) => false,
+        Ok(Ok(Some(job))) => job.metadata.deletion_timestamp.is_none() && job.metadata.uid.is_none_or(|now| now == uid),
+        Ok(Err(_)) | Err(_) => true,
     }
 }
 

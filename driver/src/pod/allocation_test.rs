@@ -37,6 +37,7 @@ struct State {
     events: Vec<Value>,
     refuse: Option<(u16, String)>,
     collections_deleted: Vec<String>,
+    job_deleted: bool,
     /// `None`: nodes may not be seen, as by default.
     nodes: Option<Vec<Value>>,
     /// Notes of Events.
@@ -59,6 +60,18 @@ impl FakeApi {
                 if path.contains("/events") {
                     api.0.lock().announced.push(body["note"].as_str().unwrap_or_default().to_owned());
                     return Ok(Response::new(Body::from(body.to_string().into_bytes())));
+                }
+                if path.ends_with("/sparkjobs/a") {
+                    let (status, answer) = match api.0.lock().job_deleted {
+                        true => (404, failure(404, "not found")),
+                        false => (
+                            200,
+                            json!({ "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": { "name": "a", "uid": "u-1" } }),
+                        ),
+                    };
+                    let mut response = Response::new(Body::from(answer.to_string().into_bytes()));
+                    *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                    return Ok(response);
                 }
                 if path == "/api/v1/nodes" {
                     let (status, answer) = api.nodes(query.contains("watch=true")).await;
@@ -307,6 +320,20 @@ async fn an_executor_that_the_driver_gave_up_loses_its_pod() {
     app.core.executor_lost(&"1".to_owned().into(), why);
     app.until("it is replaced", |a| a.api.pods() == ["a-1-exec-2"]).await;
     app.stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_made_for_a_job_that_is_deleted() {
+    let mut app = Application::start(FakeApi::default(), 1);
+    app.until("a pod", |a| a.api.pods() == ["a-1-exec-1"]).await;
+    app.executor_comes(1);
+    app.until("it runs", |a| a.status.borrow().running == 1).await;
+    app.api.0.lock().job_deleted = true;
+    app.api.0.lock().remove("a-1-exec-1");
+    app.until("the cause is told", |a| a.reason() == Some(Reason::ExecutorsPending)).await;
+    assert_eq!(app.api.pods(), [] as [&str; 0]);
+    app.stop.cancel();
+    assert_eq!(app.running.await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,8 @@ pub enum CreateError {
     NameTaken,
     /// It could not be reached, or is busy.
     Unavailable { message: String },
+    /// There is no job to make it for.
+    JobDeleted,
 }
 
 impl Fleet {
@@ -186,6 +188,10 @@ impl Fleet {
             }
             CreateError::Unavailable { message } => {
                 let message = bounded(&format!("executor pods cannot be created: {message}"), MAX_MESSAGE);
+                self.refused = Some(Trouble { reason: Reason::ExecutorsPending, message });
+            }
+            CreateError::JobDeleted => {
+                let message = "no executor pods are made: the SparkJob is being deleted".to_owned();
                 self.refused = Some(Trouble { reason: Reason::ExecutorsPending, message });
             }
         }
@@ -587,6 +593,7 @@ mod tests {
             (CreateError::Refused { code: 403, message: quota.into() }, Some(Reason::QuotaExceeded)),
             (CreateError::Refused { code: 403, message: "not allowed".into() }, Some(Reason::PodRefused)),
             (CreateError::Unavailable { message: "timeout".into() }, Some(Reason::ExecutorsPending)),
+            (CreateError::JobDeleted, Some(Reason::ExecutorsPending)),
             (CreateError::NameTaken, None),
         ];
         for (error, reason) in table {

@@ -122,6 +122,8 @@ struct Parts {
     allocation: JoinHandle<Option<Trouble>>,
     executors: watch::Receiver<firesteel_api::ExecutorStatus>,
     status: JoinHandle<()>,
+    /// Ends the allocation.
+    enough: CancellationToken,
     /// Ends allocation and status.
     end: CancellationToken,
 }
@@ -161,10 +163,11 @@ impl Parts {
         let inherited = allocation.inherited();
         metrics.count_executors(executors.clone());
         metrics.look_into(cluster.core().clone());
-        let allocation = tokio::spawn(allocation.run(end.clone()));
+        let enough = end.child_token();
+        let allocation = tokio::spawn(allocation.run(enough.clone()));
         let writer = StatusWriter::new(&client, settings.context.clone(), progress.clone(), executors.clone());
         let status = tokio::spawn(writer.run(end.clone()));
-        Ok(Self { client, cluster, engine, progress, journal, inherited, allocation, executors, status, end })
+        Ok(Self { client, cluster, engine, progress, journal, inherited, allocation, executors, status, enough, end })
     }
 
     async fn run(mut self, settings: &Settings, stop: &CancellationToken) -> ExitCode {
@@ -197,6 +200,7 @@ impl Parts {
         let ended = match ended {
             Some(ended) => Some(ended),
             None => {
+                self.enough.cancel();
                 let why = stopped.as_ref().map_or("stopped", |f| f.message.as_str());
                 tracing::warn!(why, "stopping the program");
                 if self.leaves_work(stopped.as_ref()) {
@@ -244,6 +248,10 @@ impl Parts {
         let closing = async {
             self.end.cancel();
             let deleted = async {
+                // Its last pods are made by now, or given up.
+                if !self.allocation.is_finished() {
+                    let _ = (&mut self.allocation).await;
+                }
                 if leaves_work {
                     return;
                 }
