@@ -23,6 +23,8 @@ pub struct Attribute {
     pub column: String,
     /// Of the table's column that it is.
     pub comment: Option<String>,
+    /// The type of the table's column that it is, where that is char(n) or varchar(n): queries know strings alone.
+    pub declared: Option<DataType>,
 }
 
 impl Attribute {
@@ -241,6 +243,7 @@ mod tests {
             nullable: true,
             column: format!("{name}#{id}"),
             comment: None,
+            declared: None,
         }
     }
 

@@ -31,5 +31,6 @@ pub use aggregate::{AggregateArgs, ResolvedAggregate, single_value};
 pub use arrays::{arrays_zip, subscript};
 pub use lambda::{HigherOrder, all_higher_order_udfs};
 pub use registry::{FunctionDef, FunctionKind};
+pub use text::char_types;
 pub use typed::{EvalMode, FunctionContext, Legacy, Typed};
 pub use udf::{all_udafs, all_udfs, all_udwfs};

@@ -309,6 +309,7 @@ impl Analyzer<'_> {
             return Ok(value);
         }
         let (left, right) = self.operands(left, right, env)?;
+        let (left, right) = if op.is_comparison() { self.padded(left, right, env)? } else { (left, right) };
         operators::binary(&self.functions, op, left, right)
     }
 

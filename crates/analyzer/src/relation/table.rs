@@ -8,7 +8,7 @@ use datafusion::{
     logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder},
 };
 use firesteel_engine::source::{Range, RangeTable};
-use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
+use firesteel_functions::{EvalMode, Typed, cast, char_types, coercion, types};
 use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
 
 use super::{constant, rename};
@@ -122,11 +122,18 @@ impl Analyzer<'_> {
                 DfExpr::Cast(Cast::new(Box::new(raw), wanted))
             };
             // char(n) and varchar(n) are strings in queries.
-            let data_type = match &field.data_type {
-                DataType::Char(_) | DataType::Varchar(_) => DataType::String,
-                other => other.clone(),
+            let declared =
+                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
+            let data_type = declared.as_ref().map_or(&field.data_type, |_| &DataType::String).clone();
+            let expr = match declared {
+                // Files that others wrote may have it without its spaces.
+                Some(DataType::Char(length)) => {
+                    char_types::pad(Typed::new(expr, DataType::String, field.nullable), length)?.expr
+                }
+                _ => expr,
             };
             let mut attribute = self.attribute(&field.name, data_type, field.nullable);
+            attribute.declared = declared;
             attribute.qualifier.clone_from(&table.qualifier);
             attribute.comment.clone_from(&field.comment);
             exprs.push(expr.alias(&attribute.column));

@@ -78,7 +78,7 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         if !columns.is_empty() {
             return Err(SparkError::unsupported("column types in CREATE TABLE AS SELECT"));
         }
-        columns = query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect();
+        columns = query.columns.iter().map(|c| StructField::new(&c.name, c.stored_type(), true)).collect();
         if let Some(void) = columns.iter().find(|c| c.data_type == DataType::Null) {
             return Err(unsupported_type(&format, void));
         }
@@ -323,7 +323,7 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
                 None => {
                     let tables = crate::tables::load(session, &[&view.query], &view.database).await;
                     let query = super::plan_with(session, &tables, &view.query, &view.text, &view.database)?;
-                    query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect()
+                    query.columns.iter().map(|c| StructField::new(&c.name, c.stored_type(), true)).collect()
                 }
             };
             (schema, Vec::new(), None)

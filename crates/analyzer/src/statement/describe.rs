@@ -46,13 +46,14 @@ pub(super) async fn view_columns(session: &Session, found: &Found) -> SparkResul
         .into_iter()
         .zip(given)
         .map(|(column, given)| {
+            let stored = column.stored_type();
             let (name, comment) = match given {
                 Some((name, comment)) => {
                     (name.clone(), comment.clone().or_else(|| column.comment.clone()).unwrap_or_default())
                 }
                 None => (column.name, column.comment.clone().unwrap_or_default()),
             };
-            [name, column.data_type.to_string(), comment]
+            [name, stored.to_string(), comment]
         })
         .collect())
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use datafusion::{logical_expr::Expr as DfExpr, scalar::ScalarValue};
 use firesteel_engine::write::{WriteMode, WriteSpec};
-use firesteel_functions::{EvalMode, Typed, cast, literal};
+use firesteel_functions::{EvalMode, Typed, cast, char_types, literal};
 use firesteel_plan::{
     DataType, Expr, Ident, Span, SparkError, SparkResult,
     conf::keys,
@@ -244,7 +244,7 @@ impl Writer<'_> {
     }
 
     fn store(&self, value: Typed, target: &StructField) -> SparkResult<Typed> {
-        if let DataType::Char(_) | DataType::Varchar(_) = target.data_type {
+        if char_types::inside(&target.data_type) {
             return Err(SparkError::unsupported(format_args!(
                 "writing to column {} of type {}",
                 errors::id(&target.name),
@@ -266,7 +266,11 @@ impl Writer<'_> {
                 &target.data_type,
             ));
         }
-        cast::cast(&self.analyzer.functions, value, &target.data_type, EvalMode::Ansi)
+        let to = match &target.data_type {
+            DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
+            other => other,
+        };
+        char_types::to_store(cast::cast(&self.analyzer.functions, value, to, EvalMode::Ansi)?, &target.data_type)
     }
 
     fn check_count(&self, count: usize, targets: &[&StructField], data: &[OutputColumn]) -> SparkResult<()> {

@@ -87,7 +87,7 @@ fn canonical_type(data_type: &ArrowType) -> SparkResult<ArrowType> {
 /// Strings of Parquet files are read as views, which filters and keys handle without copying.
 fn as_views(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|f| match f.data_type() {
-        ArrowType::Utf8 => Field::new(f.name(), ArrowType::Utf8View, f.is_nullable()),
+        ArrowType::Utf8 => f.as_ref().clone().with_data_type(ArrowType::Utf8View),
         _ => f.as_ref().clone(),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))

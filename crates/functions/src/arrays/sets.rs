@@ -42,7 +42,8 @@ impl Elements {
     }
 
     fn is_null_at(&self, at: usize) -> bool {
-        self.list.values().is_null(at)
+        let values = self.list.values();
+        *values.data_type() == Arrow::Null || values.is_null(at)
     }
 }
 

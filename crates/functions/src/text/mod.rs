@@ -1,5 +1,6 @@
 //! Functions of strings and binaries.
 
+pub mod char_types;
 mod charset;
 mod checks;
 mod format;
@@ -20,6 +21,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(regex::udfs());
     all.extend(format::udfs());
     all.extend(hashing::udfs());
+    all.extend(char_types::udfs());
     all.extend(checks::udfs());
     all.extend(charset::udfs());
     all.extend(to_text::udfs());
