@@ -2,9 +2,9 @@
 
 mod build_side;
 mod estimate;
+mod guards;
 mod join_order;
 mod join_strategy;
-mod null_safe;
 mod selectivity;
 mod semi_join;
 mod unnest;
@@ -34,7 +34,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(null_safe::guarded).collect();
+    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).collect();
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
     let move_cost = match mode {
         ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,

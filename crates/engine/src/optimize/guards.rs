@@ -1,5 +1,4 @@
-//! Join keys whose nulls are equal (`<=>`, correlated subqueries, INTERSECT) beside keys whose nulls are not. A join has one answer for
-//! all its keys; two of DataFusion's rules forget that when they make keys of a condition's `=`.
+//! Rules of DataFusion that are held back where what they do is wrong.
 
 use std::sync::Arc;
 
@@ -15,18 +14,22 @@ use datafusion::{
     },
     optimizer::{
         ApplyOrder, OptimizerConfig, OptimizerRule, eliminate_cross_join::EliminateCrossJoin,
-        extract_equijoin_predicate::ExtractEquijoinPredicate,
+        extract_equijoin_predicate::ExtractEquijoinPredicate, push_down_filter::PushDownFilter,
     },
 };
 
-/// Instead of the two rules.
+/// `rule`, or what stands in its place.
 pub fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
     match rule.name() {
         "extract_equijoin_predicate" => Arc::new(KeysOfConditions(ExtractEquijoinPredicate::new())),
         "eliminate_cross_join" => Arc::new(JoinsOfCrossJoins(EliminateCrossJoin::new())),
+        "push_down_filter" => Arc::new(FiltersBelow(PushDownFilter::new())),
         _ => rule,
     }
 }
+
+// A join has one answer to whether nulls are equal, for all its keys: `<=>`, correlated subqueries and INTERSECT make joins where
+// they are. Two rules forget that when they make keys of an `=`.
 
 /// `a = b` in the condition of a join whose nulls are equal becomes the key `a <=> b` and the condition `a IS NOT NULL`.
 #[derive(Debug)]
@@ -110,5 +113,36 @@ impl OptimizerRule for JoinsOfCrossJoins {
             Ok(if null_safe { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         if null_safe { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) }
+    }
+}
+
+/// A filter that reads no column stays above an aggregate without groups, which has a row also where it reads none; and one that
+/// answers differently each time stays above every aggregate.
+#[derive(Debug)]
+struct FiltersBelow(PushDownFilter);
+
+impl OptimizerRule for FiltersBelow {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Filter(filter) = &plan else { return self.0.rewrite(plan, config) };
+        let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else { return self.0.rewrite(plan, config) };
+        let stays = |condition: &Expr| {
+            !condition.any_column_refs() && (aggregate.group_expr.is_empty() || condition.is_volatile())
+        };
+        let (kept, moved): (Vec<&Expr>, Vec<&Expr>) =
+            split_conjunction(&filter.predicate).into_iter().partition(|condition| stays(condition));
+        let Some(kept) = kept.into_iter().cloned().reduce(Expr::and) else { return self.0.rewrite(plan, config) };
+        let Some(moved) = moved.into_iter().cloned().reduce(Expr::and) else { return Ok(Transformed::no(plan)) };
+        let below = LogicalPlan::Filter(Filter::try_new(moved, filter.input.clone())?);
+        self.0
+            .rewrite(below, config)?
+            .transform_data(|below| Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(kept, Arc::new(below))?))))
     }
 }
