@@ -15,10 +15,11 @@ use firesteel_plan::{
     statement::{CreateTable, CreateTableLike, PartitionColumn},
     types::StructField,
 };
+use firesteel_sql::{ParseOptions, parse_expression};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::{catalog_table, database_name, is_view, plan_query, table_name};
+use super::{catalog_table, database_name, default, is_view, plan_query, table_name};
 use crate::{
     Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange,
     catalog::{DEFAULT_DATABASE, Database, SESSION_CATALOG, Table, TableKind},
@@ -112,6 +113,7 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
         collation: create.collation.as_ref().map(|c| c.to_uppercase()),
+        defaults: default::of_columns(session, "CREATE TABLE", create.columns.iter()).await?,
         partitions: Vec::new(),
     };
     let Some(query) = query else {
@@ -333,6 +335,7 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
         Some(TableKind::Files { format, options, .. }) => (Some(format.clone()), options.clone()),
         _ => (None, BTreeMap::new()),
     };
+    let options_of_text = ParseOptions::from_conf(&session.conf());
     let mut new = CreateTable::new(create.name.clone());
     new.if_not_exists = create.if_not_exists;
     new.format = create.format.clone().or(source_format);
@@ -342,11 +345,14 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
     new.columns = schema
         .into_iter()
         .map(|field| {
+            let text = source.as_deref().and_then(|t| t.defaults.get(&field.name)).cloned();
             let mut column = ColumnDefinition::new(field.name, field.data_type);
+            column.default = text.as_deref().map(|t| parse_expression(t, &options_of_text)).transpose()?;
+            column.default_text = text;
             (column.nullable, column.comment) = (field.nullable, field.comment);
-            column
+            Ok(column)
         })
-        .collect();
+        .collect::<SparkResult<_>>()?;
     new.partitioned_by = partition_columns.into_iter().map(PartitionColumn::Name).collect();
     table(session, &new, "").await
 }

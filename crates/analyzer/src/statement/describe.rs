@@ -124,6 +124,12 @@ pub(super) async fn table(
     } else if extended {
         table_details(table, &mut out);
     }
+    if spec.is_empty() && !table.defaults.is_empty() {
+        out.push(text("", ""));
+        out.push(text("# Column Default Values", ""));
+        let with_default = open.schema.iter().filter_map(|f| Some((f, table.defaults.get(&f.name)?)));
+        out.extend(with_default.map(|(f, value)| [f.name.clone(), f.data_type.to_string(), value.clone()]));
+    }
     rows(out)
 }
 

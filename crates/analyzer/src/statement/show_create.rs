@@ -40,6 +40,9 @@ pub(super) async fn show(session: &Session, name: &MultipartName) -> SparkResult
                     if !field.nullable {
                         line.push_str(" NOT NULL");
                     }
+                    if let Some(default) = table.defaults.get(&field.name) {
+                        line.push_str(&format!(" DEFAULT {default}"));
+                    }
                     if let Some(comment) = &field.comment {
                         line.push_str(&format!(" COMMENT {}", quoted(comment)));
                     }

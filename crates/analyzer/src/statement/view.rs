@@ -1,6 +1,6 @@
 //! CREATE VIEW.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use firesteel_plan::{
     SparkError, SparkResult,
@@ -126,6 +126,7 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         kind: TableKind::View(view),
         schema,
         partition_columns: Vec::new(),
+        defaults: BTreeMap::new(),
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
         collation: create.collation.as_ref().map(|c| c.to_uppercase()),
