@@ -117,7 +117,7 @@ impl OptimizerRule for JoinsOfCrossJoins {
 }
 
 /// A filter that reads no column stays above an aggregate without groups, which has a row also where it reads none; and one that
-/// answers differently each time stays above every aggregate.
+/// answers differently each time stays where it is.
 #[derive(Debug)]
 struct FiltersBelow(PushDownFilter);
 
@@ -132,10 +132,13 @@ impl OptimizerRule for FiltersBelow {
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Filter(filter) = &plan else { return self.0.rewrite(plan, config) };
-        let LogicalPlan::Aggregate(aggregate) = filter.input.as_ref() else { return self.0.rewrite(plan, config) };
-        let stays = |condition: &Expr| {
-            !condition.any_column_refs() && (aggregate.group_expr.is_empty() || condition.is_volatile())
+        let global = match filter.input.as_ref() {
+            // Scans keep such filters out themselves.
+            LogicalPlan::TableScan(_) => return self.0.rewrite(plan, config),
+            LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+            _ => false,
         };
+        let stays = |condition: &Expr| condition.is_volatile() || (global && !condition.any_column_refs());
         let (kept, moved): (Vec<&Expr>, Vec<&Expr>) =
             split_conjunction(&filter.predicate).into_iter().partition(|condition| stays(condition));
         let Some(kept) = kept.into_iter().cloned().reduce(Expr::and) else { return self.0.rewrite(plan, config) };
