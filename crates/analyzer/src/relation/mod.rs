@@ -6,6 +6,7 @@ pub(crate) mod hint;
 mod join;
 mod pivot;
 pub(crate) mod recursive;
+mod sample;
 mod select;
 mod set_operation;
 mod table;
