@@ -2,11 +2,7 @@
 
 use datafusion::logical_expr::{LogicalPlanBuilder, lit};
 use firesteel_functions::{literal, registry};
-use firesteel_plan::{
-    Relation, SparkError, SparkResult,
-    expr::Literal,
-    relation::SampleMethod,
-};
+use firesteel_plan::{Relation, SparkError, SparkResult, expr::Literal, relation::SampleMethod};
 
 use crate::{
     query::{Analyzer, RelEnv, build},
