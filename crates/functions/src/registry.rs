@@ -264,6 +264,11 @@ static REGISTRY: LazyLock<HashMap<&'static str, FunctionDef>> = LazyLock::new(||
         .chain(crate::arrays::functions())
         .chain(crate::scalar::functions())
         .chain(crate::json::functions())
+        .chain(crate::random::functions())
+        .chain(crate::sketch::functions())
+        .chain(crate::xml::functions())
+        .chain(crate::variant::functions())
+        .chain(crate::shapes::functions())
         .chain(aggregate::functions())
         .chain(crate::lambda::functions())
         .chain(more());
@@ -292,6 +297,9 @@ fn more() -> Vec<FunctionDef> {
         F::generator("inline", Generator::Inline { outer: false }),
         F::generator("inline_outer", Generator::Inline { outer: true }),
         F::generator("stack", Generator::Stack),
+        F::generator("json_tuple", Generator::JsonTuple),
+        F::generator("variant_explode", Generator::VariantExplode { outer: false }),
+        F::generator("variant_explode_outer", Generator::VariantExplode { outer: true }),
     ]
 }
 

@@ -368,6 +368,34 @@ fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
     let ntz = args.get(1).is_some_and(|a| a.starts_with("TIMESTAMP_NTZ '"));
     let defaults: &[&str] = match (name, args.len()) {
         ("listagg" | "string_agg", 1) => &["NULL"],
+        ("hll_sketch_agg" | "theta_sketch_agg" | "theta_union_agg", 1) | ("theta_union", 2) => &["12"],
+        ("hll_union_agg", 1) | ("hll_union", 2) => &["false"],
+        ("tuple_sketch_agg_double" | "tuple_sketch_agg_integer", 2)
+        | ("tuple_union_agg_double" | "tuple_union_agg_integer", 1)
+        | (
+            "tuple_union_double" | "tuple_union_integer" | "tuple_union_theta_double" | "tuple_union_theta_integer",
+            2,
+        ) => &["12", "sum"],
+        ("tuple_sketch_agg_double" | "tuple_sketch_agg_integer", 3)
+        | ("tuple_union_agg_double" | "tuple_union_agg_integer", 2)
+        | (
+            "tuple_union_double" | "tuple_union_integer" | "tuple_union_theta_double" | "tuple_union_theta_integer",
+            3,
+        )
+        | ("tuple_sketch_summary_double" | "tuple_sketch_summary_integer", 1)
+        | ("tuple_intersection_agg_double" | "tuple_intersection_agg_integer", 1)
+        | (
+            "tuple_intersection_double"
+            | "tuple_intersection_integer"
+            | "tuple_intersection_theta_double"
+            | "tuple_intersection_theta_integer",
+            2,
+        ) => &["sum"],
+        ("st_geomfromwkb", 1) => &["0"],
+        ("st_asbinary", 1) => &["NDR"],
+        ("str_to_map", n @ 1..=2) => &[",", ":"][n - 1..],
+        ("aes_encrypt", n @ 2..=5) => &["GCM", "DEFAULT", "", ""][n - 2..],
+        ("aes_decrypt" | "try_aes_decrypt", n @ 2..=4) => &["GCM", "DEFAULT", ""][n - 2..],
         ("mask", 1) => &["X", "x", "n", "NULL"],
         ("make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
         ("make_dt_interval", n @ 0..=3) => &["0", "0", "0", "0.000000"][n..],

@@ -107,6 +107,12 @@ impl Analyzer<'_> {
                 {
                     args[1] = self.schema_argument(&args[1], written, env)?;
                 }
+                if matches!(lower.as_str(), "variant_get" | "try_variant_get")
+                    && let [_, _, written] = call.args.as_slice()
+                    && args.len() == call.args.len()
+                {
+                    args[2] = self.schema_argument(&args[2], written, env)?;
+                }
                 if lower == "arrays_zip" {
                     return firesteel_functions::arrays_zip(&zipped_names(&call.args), args)
                         .map_err(|e| self.with_call(e, whole, env));

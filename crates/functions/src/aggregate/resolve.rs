@@ -11,13 +11,14 @@ use datafusion::{
     },
     scalar::ScalarValue,
 };
-use firesteel_plan::{DataType, SparkError, SparkResult};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{AggregateArgs, AggregateKind, ResolvedAggregate, ours};
 use crate::{
     EvalMode, FunctionContext, Typed, cast, coercion, errors, literal,
     operators::canonical,
     registry::{check_count, constant_flag, want},
+    sketch, types,
     udf::type_literal,
 };
 
@@ -53,7 +54,7 @@ fn then(
 
 pub(crate) fn resolve(
     ctx: &FunctionContext,
-    name: &str,
+    name: &'static str,
     kind: AggregateKind,
     given: AggregateArgs,
 ) -> SparkResult<ResolvedAggregate> {
@@ -64,7 +65,33 @@ pub(crate) fn resolve(
         None => None,
     };
     let call = Call { distinct, filter, order_by: Vec::new(), null_treatment: None };
+    let summary: Option<SummaryResolver> = match kind {
+        Hll => Some(sketch::resolve_hll),
+        Theta => Some(sketch::resolve_theta),
+        Tuple => Some(sketch::resolve_tuple),
+        Kll => Some(sketch::resolve_kll),
+        Bitmap => Some(sketch::resolve_bitmap),
+        CountMin => Some(sketch::resolve_count_min),
+        VariantSchema => Some(crate::variant::resolve_schema_agg),
+        _ => None,
+    };
+    if let Some(resolve) = summary {
+        no_within_group(name, &order_by)?;
+        // Values that come again make no difference to these.
+        let call =
+            if matches!(kind, Hll | Theta | Bitmap | VariantSchema) { Call { distinct: false, ..call } } else { call };
+        if call.distinct {
+            return Err(SparkError::unsupported(format_args!("{name}(DISTINCT …)")));
+        }
+        let resolved = resolve(ctx, name, args)?;
+        let exprs = resolved.args.into_iter().map(|a| a.expr).collect();
+        return Ok(call.of(ours(resolved.aggregate)?, exprs, resolved.data_type, resolved.nullable));
+    }
+    if kind == Mode {
+        return mode(ctx, name, call, args, order_by);
+    }
     let (least, most) = match kind {
+        Histogram => (2, 2),
         Count => (0, usize::MAX),
         First | Last => (1, 2),
         Percentile => (2, 3),
@@ -77,12 +104,8 @@ pub(crate) fn resolve(
         _ => (1, 1),
     };
     check_count(name, args.len(), least, most)?;
-    if !order_by.is_empty() && !matches!(kind, PercentileCont | PercentileDisc | StringAgg | CollectList) {
-        return Err(SparkError::new(
-            "INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_FORBIDDEN",
-            "42K0K",
-            format!("Invalid function {name} with WITHIN GROUP: the function does not take it."),
-        ));
+    if !matches!(kind, PercentileCont | PercentileDisc | StringAgg | CollectList) {
+        no_within_group(name, &order_by)?;
     }
     Ok(match kind {
         Count => return count(call, args),
@@ -174,6 +197,10 @@ pub(crate) fn resolve(
             };
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
+        Histogram => return histogram(ctx, name, call, args),
+        Mode | Hll | Theta | Tuple | Kll | Bitmap | CountMin | VariantSchema => {
+            return Err(SparkError::internal(format!("{name} is resolved elsewhere")));
+        }
         VectorSum | VectorAvg => {
             let value = args.remove(0);
             if !matches!(&value.data_type, DataType::Array { element, .. } if **element == DataType::Float) {
@@ -226,6 +253,150 @@ pub(crate) fn resolve(
             call.of(df::string_agg::string_agg_udaf(), vec![value.expr, separator.expr], DataType::String, true)
         }
     })
+}
+
+type SummaryResolver = fn(&FunctionContext, &'static str, Vec<Typed>) -> SparkResult<sketch::Resolved>;
+
+fn no_within_group(name: &str, order_by: &[(SortExpr, Typed)]) -> SparkResult<()> {
+    if order_by.is_empty() {
+        return Ok(());
+    }
+    Err(SparkError::new(
+        "INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_FORBIDDEN",
+        "42K0K",
+        format!("Invalid function {name} with WITHIN GROUP: the function does not take it."),
+    ))
+}
+
+/// `mode(value[, deterministic])` or `mode() WITHIN GROUP (ORDER BY value)`.
+fn mode(
+    _: &FunctionContext,
+    name: &str,
+    call: Call,
+    mut args: Vec<Typed>,
+    mut order_by: Vec<(SortExpr, Typed)>,
+) -> SparkResult<ResolvedAggregate> {
+    let within_group = |subclass: &str, detail: String| {
+        SparkError::new(
+            format!("INVALID_WITHIN_GROUP_EXPRESSION.{subclass}"),
+            "42K0K",
+            format!("Invalid function `{name}` with WITHIN GROUP: {detail}."),
+        )
+        .param("funcName", format!("`{name}`"))
+    };
+    if call.distinct {
+        return Err(within_group("DISTINCT_UNSUPPORTED", "Cannot use DISTINCT with WITHIN GROUP".to_owned()));
+    }
+    let (value, among) = if order_by.is_empty() {
+        if args.is_empty() {
+            return Err(within_group("WITHIN_GROUP_MISSING", "WITHIN GROUP is required".to_owned()));
+        }
+        check_count(name, args.len(), 1, 2)?;
+        let deterministic = match args.get(1) {
+            None => false,
+            Some(flag) => mode_flag(name, flag)?,
+        };
+        (args.remove(0), if deterministic { "least" } else { "" })
+    } else {
+        if !args.is_empty() || order_by.len() != 1 {
+            let detail = format!("Requires 1 orderings in WITHIN GROUP but got {}", order_by.len());
+            return Err(within_group("WRONG_NUM_ORDERINGS", detail));
+        }
+        let (sort, key) = order_by.remove(0);
+        (key, if sort.asc { "least" } else { "largest" })
+    };
+    let value = canonical(value)?;
+    Ok(call.of(ours("spark_mode")?, vec![value.expr, literal::text(among).expr], value.data_type, true))
+}
+
+fn mode_flag(name: &str, flag: &Typed) -> SparkResult<bool> {
+    if !matches!(flag.data_type, DataType::Boolean | DataType::Null) {
+        let (shown, given) = (flag.sql(), errors::sql_type(&flag.data_type));
+        let message = format!(
+            "The second parameter of function `{name}` requires the \"BOOLEAN\" type, however \"{shown}\" has the type \"{given}\"."
+        );
+        return Err(SparkError::new("UNEXPECTED_INPUT_TYPE", "42K09", message)
+            .param("functionName", format!("`{name}`"))
+            .param("paramIndex", "second")
+            .param("requiredType", "\"BOOLEAN\"")
+            .param("inputSql", format!("\"{shown}\""))
+            .param("inputType", format!("\"{given}\"")));
+    }
+    match literal::fold(flag) {
+        Some(ScalarValue::Boolean(Some(flag))) => Ok(flag),
+        Some(_) => Err(errors::datatype_mismatch("UNEXPECTED_NULL", "NULL", "The `deterministic` must not be null.")
+            .param("exprName", "`deterministic`")),
+        None => {
+            let message = format!(
+                "The function `{name}` requires the parameter `deterministic` to be a foldable expression of the type \"BOOLEAN\", but the actual argument is a non-foldable."
+            );
+            Err(SparkError::new("NON_FOLDABLE_ARGUMENT", "42K08", message)
+                .param("funcName", format!("`{name}`"))
+                .param("paramName", "`deterministic`")
+                .param("paramType", "\"BOOLEAN\""))
+        }
+    }
+}
+
+fn histogram(
+    ctx: &FunctionContext,
+    name: &'static str,
+    call: Call,
+    mut args: Vec<Typed>,
+) -> SparkResult<ResolvedAggregate> {
+    let bins = args.remove(1);
+    let value = args.remove(0);
+    let value = match &value.data_type {
+        t if t.is_numeric() => value,
+        DataType::Date | DataType::Timestamp | DataType::TimestampNtz => value,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => value,
+        DataType::Null => literal::null(&DataType::Double)?,
+        t if t.is_string() => coercion::implicit(ctx, value, &DataType::Double)?,
+        _ => {
+            let required = "(\"NUMERIC\" or \"DATE\" or \"TIMESTAMP\" or \"TIMESTAMP_NTZ\" or \"INTERVAL YEAR TO MONTH\" or \"INTERVAL DAY TO SECOND\")";
+            return Err(errors::unexpected_input(name, 0, required, &value));
+        }
+    };
+    let shown = bins.sql();
+    let bins = match bins.data_type {
+        // A constant that is too large is one that cannot be cast.
+        DataType::Long => cast::cast(ctx, bins, &DataType::Integer, EvalMode::Ansi)?,
+        _ => want(ctx, name, 1, 'i', bins)?,
+    };
+    let folded = match literal::evaluate(&bins)? {
+        Some(value) => value,
+        None => return Err(errors::non_foldable(name, "nb", &bins)),
+    };
+    let bins = match folded {
+        ScalarValue::Int32(Some(bins)) if bins >= 2 => bins,
+        ScalarValue::Int32(Some(_)) => {
+            return Err(errors::datatype_mismatch(
+                "VALUE_OUT_OF_RANGE",
+                format_args!("{name}(…)"),
+                format_args!("The `nb` must be between [2, positive infinity) (current value = {shown})."),
+            )
+            .param("exprName", "nb")
+            .param("valueRange", "[2, positive infinity)")
+            .param("currentValue", shown));
+        }
+        _ => {
+            return Err(errors::datatype_mismatch(
+                "UNEXPECTED_NULL",
+                format_args!("{name}(…)"),
+                "The `nb` must not be null.",
+            )
+            .param("exprName", "nb"));
+        }
+    };
+    if call.distinct {
+        return Err(SparkError::unsupported("histogram_numeric(DISTINCT …)"));
+    }
+    let bin = DataType::Struct(vec![
+        StructField::new("x", value.data_type.clone(), true),
+        StructField::new("y", DataType::Double, true),
+    ]);
+    let data_type = DataType::Array { element: Box::new(bin), contains_null: true };
+    Ok(call.of(ours("spark_histogram_numeric")?, vec![value.expr, literal::int(bins).expr], data_type, true))
 }
 
 /// The third argument of `max_by(value, key, k)`.
@@ -298,7 +469,7 @@ fn total(
     let tolerant = !ctx.ansi || matches!(kind, AggregateKind::TrySum | AggregateKind::TryAvg);
     let value = match &value.data_type {
         t if t.is_numeric() => value,
-        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } if !average => value,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => value,
         DataType::Null => cast::cast(ctx, value, &DataType::Double, EvalMode::Legacy)?,
         t if t.is_string() => coercion::implicit(ctx, value, &DataType::Double)?,
         _ => return Err(errors::unexpected_input(name, 0, "(\"NUMERIC\" or \"ANSI INTERVAL\")", &value)),
@@ -313,6 +484,14 @@ fn total(
             };
             let udaf = pick(if average { "avg" } else { "sum" })?;
             Ok(call.of(udaf, vec![value.expr], data_type, true))
+        }
+        DataType::DayTimeInterval { .. } if average => {
+            let udaf = ours(if tolerant { "interval_avg_tolerant" } else { "interval_avg_checked" })?;
+            Ok(call.of(udaf, vec![value.expr], types::DAY_TO_SECOND, true))
+        }
+        DataType::YearMonthInterval { .. } if average => {
+            let udaf = ours(if tolerant { "interval_avg_tolerant" } else { "interval_avg_checked" })?;
+            Ok(call.of(udaf, vec![value.expr], types::YEAR_TO_MONTH, true))
         }
         t if average => {
             let value = if t == DataType::Double { value } else { coercion::implicit(ctx, value, &DataType::Double)? };

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A text in quotes, with what JSON must not have in them escaped.
-pub(super) fn write_text(out: &mut String, text: &str) {
+pub(crate) fn write_text(out: &mut String, text: &str) {
     use std::fmt::Write;
     out.push('"');
     for c in text.chars() {

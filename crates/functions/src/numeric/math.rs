@@ -199,18 +199,6 @@ pub(super) fn udfs() -> Vec<Udf> {
                 })
             })
         }),
-        Udf::volatile("spark_rand", Ret::Fixed(Arrow::Float64), |args| {
-            // A stream of its own for every batch of every process.
-            use std::hash::{BuildHasher, Hasher};
-            let mut state = std::collections::hash_map::RandomState::new().build_hasher().finish();
-            numbers::<Float64Type>(args, |_| {
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = state;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                Ok(Some(((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64))
-            })
-        }),
     ]
 }
 
@@ -475,8 +463,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::simple("factorial", "spark_factorial", "i", DataType::Long).nulls(Nulls::Maybe),
         F::simple("bin", "spark_bin", "l", DataType::String),
         F::simple("width_bucket", "spark_width_bucket", "dddl", DataType::Long).nulls(Nulls::Maybe),
-        F::resolve("rand", random),
-        F::resolve("random", random),
         F::resolve("isnan", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             let value = want(ctx, name, 0, 'd', args.remove(0))?;
@@ -548,12 +534,4 @@ fn shifted(ctx: &FunctionContext, name: &'static str, udf: &str, args: Vec<Typed
     let by = want(ctx, name, 1, 'i', by)?;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable || by.nullable);
     Ok(Typed::new(call(udf, vec![value.expr, by.expr])?, data_type, nullable))
-}
-
-fn random(_: &FunctionContext, name: &'static str, args: Vec<Typed>) -> SparkResult<Typed> {
-    check_count(name, args.len(), 0, 1)?;
-    if !args.is_empty() {
-        return Err(SparkError::unsupported("rand() with a seed"));
-    }
-    Ok(Typed::new(call("spark_rand", Vec::new())?, DataType::Double, false))
 }

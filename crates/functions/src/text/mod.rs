@@ -1,5 +1,6 @@
 //! Functions of strings and binaries.
 
+mod aes;
 mod charset;
 mod checks;
 mod format;
@@ -11,7 +12,8 @@ mod to_text;
 mod url;
 
 pub(crate) use format::{base64, unbase64};
-pub(crate) use hashing::borrowed;
+pub(crate) use hashing::{borrowed, murmur3};
+pub(crate) use regex::split_text;
 
 use crate::{registry::FunctionDef, udf::Udf};
 
@@ -24,6 +26,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(charset::udfs());
     all.extend(to_text::udfs());
     all.extend(url::udfs());
+    all.extend(aes::udfs());
     all
 }
 
@@ -36,5 +39,6 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(charset::functions());
     all.extend(to_text::functions());
     all.extend(url::functions());
+    all.extend(aes::functions());
     all
 }

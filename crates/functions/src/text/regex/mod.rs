@@ -323,31 +323,44 @@ fn split(args: &Args<'_>) -> DfResult<ArrayRef> {
             builder.append_null();
             continue;
         };
-        let most = if limit > 0 { limit as usize } else { usize::MAX };
-        let (mut from, mut count) = (0, 1);
-        if t.is_empty() {
-            builder.values().append_value("");
-            builder.append(true);
-            continue;
-        }
-        p.each_match(t, |groups| {
-            let Some(Some((s, e))) = groups.first().copied() else { return false };
-            if count >= most {
-                return false;
-            }
-            // An empty match at the start makes no leading part, nor one at the end of an empty pattern.
-            if e == 0 || (s == e && s >= t.len()) {
-                return true;
-            }
-            builder.values().append_value(&t[from..s]);
-            count += 1;
-            from = e;
-            true
-        })?;
-        builder.values().append_value(&t[from..]);
+        each_part(t, &p, limit, |part| builder.values().append_value(part))?;
         builder.append(true);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// The parts of a text between matches, at most as many as a positive limit says.
+fn each_part<'t>(text: &'t str, regex: &Regex, limit: i32, mut part: impl FnMut(&'t str)) -> DfResult<()> {
+    let most = if limit > 0 { limit as usize } else { usize::MAX };
+    let (mut from, mut count) = (0, 1);
+    if text.is_empty() {
+        part("");
+        return Ok(());
+    }
+    regex.each_match(text, |groups| {
+        let Some(Some((s, e))) = groups.first().copied() else { return false };
+        if count >= most {
+            return false;
+        }
+        // An empty match at the start makes no leading part, nor one at the end of an empty pattern.
+        if e == 0 || (s == e && s >= text.len()) {
+            return true;
+        }
+        part(&text[from..s]);
+        count += 1;
+        from = e;
+        true
+    })?;
+    part(&text[from..]);
+    Ok(())
+}
+
+/// As `split(text, pattern, limit)`, for the function of that name.
+pub(crate) fn split_text<'t>(text: &'t str, pattern: &str, limit: i32, function: &str) -> DfResult<Vec<&'t str>> {
+    let regex = Regex::cached(pattern).map_err(|_| external(bad_pattern(function, pattern)))?;
+    let mut parts = Vec::new();
+    each_part(text, &regex, limit, |part| parts.push(part))?;
+    Ok(parts)
 }
 
 pub(super) fn functions() -> Vec<FunctionDef> {
