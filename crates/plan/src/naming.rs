@@ -397,7 +397,7 @@ fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
         ("aes_encrypt", n @ 2..=5) => &["GCM", "DEFAULT", "", ""][n - 2..],
         ("aes_decrypt" | "try_aes_decrypt", n @ 2..=4) => &["GCM", "DEFAULT", ""][n - 2..],
         ("mask", 1) => &["X", "x", "n", "NULL"],
-        ("make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
+        ("make_interval" | "try_make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
         ("make_dt_interval", n @ 0..=3) => &["0", "0", "0", "0.000000"][n..],
         ("make_ym_interval", n @ 0..=1) => &["0", "0"][n..],
         ("months_between", 2) => &["true"],

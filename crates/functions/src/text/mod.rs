@@ -7,6 +7,7 @@ mod format;
 mod hashing;
 mod number_format;
 mod regex;
+mod sentences;
 mod simple;
 mod to_text;
 mod url;
@@ -27,6 +28,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(to_text::udfs());
     all.extend(url::udfs());
     all.extend(aes::udfs());
+    all.extend(sentences::udfs());
     all
 }
 
@@ -40,5 +42,6 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(to_text::functions());
     all.extend(url::functions());
     all.extend(aes::functions());
+    all.extend(sentences::functions());
     all
 }

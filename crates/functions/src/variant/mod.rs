@@ -38,6 +38,10 @@ pub(crate) fn udfs() -> Vec<Udf> {
             let values = args.bytes(0)?;
             booleans(args, |row| Ok(Some(matches!(values.get(row).map(decoded).transpose()?, Some(Variant::Null)))))
         }),
+        Udf::new("spark_is_valid_variant", Ret::Fixed(Arrow::Boolean), |args| {
+            let values = args.bytes(0)?;
+            booleans(args, |row| Ok(values.get(row).map(|bytes| Variant::decode(bytes).is_some())))
+        }),
         Udf::new("spark_schema_of_variant", Ret::Fixed(Arrow::Utf8), |args| {
             let values = args.bytes(0)?;
             strings(args, args.rows * 16, |row, out| match values.get(row) {

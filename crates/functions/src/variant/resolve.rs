@@ -16,6 +16,12 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         F::resolve("parse_json", |c, n, a| parse_json(c, n, "spark_parse_json", a)),
         F::resolve("try_parse_json", |c, n, a| parse_json(c, n, "spark_parse_json_try", a)),
         F::resolve("is_variant_null", |_, n, a| one(n, "spark_is_variant_null", DataType::Boolean, a)),
+        F::resolve("is_valid_variant", |_, name, mut args| {
+            check_count(name, args.len(), 1, 1)?;
+            let value = variant(name, args.remove(0))?;
+            let nullable = value.nullable;
+            Ok(Typed::new(call("spark_is_valid_variant", vec![value.expr])?, DataType::Boolean, nullable))
+        }),
         F::resolve("schema_of_variant", |_, n, a| one(n, "spark_schema_of_variant", DataType::String, a)),
         F::resolve("variant_get", |c, n, a| get(c, n, EvalMode::Ansi, a)),
         F::resolve("try_variant_get", |c, n, a| get(c, n, EvalMode::Try, a)),
