@@ -4,7 +4,7 @@ mod csv;
 pub(crate) mod options;
 pub(crate) mod parse;
 mod path;
-mod read;
+pub(crate) mod read;
 mod schema;
 pub(crate) mod write;
 
