@@ -19,7 +19,7 @@ use datafusion::{
 };
 use firesteel_plan::{SparkError, SparkResult};
 
-pub(crate) use self::resolve::resolve;
+pub(crate) use self::{mode::hash_code, resolve::resolve};
 use self::{
     moments::Moments,
     percentile::Percentile,
@@ -119,6 +119,7 @@ pub(crate) enum AggregateKind {
     Bitmap,
     CountMin,
     VariantSchema,
+    TopK,
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
@@ -187,6 +188,9 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         ("histogram_numeric", Histogram),
         ("count_min_sketch", CountMin),
         ("schema_of_variant_agg", VariantSchema),
+        ("approx_top_k", TopK),
+        ("approx_top_k_accumulate", TopK),
+        ("approx_top_k_combine", TopK),
         ("bitmap_construct_agg", Bitmap),
         ("bitmap_or_agg", Bitmap),
         ("bitmap_and_agg", Bitmap),

@@ -99,7 +99,7 @@ impl Counts {
 }
 
 /// Java's hash code of a value in Spark's row, where it is simple.
-fn hash_code(value: &ScalarValue) -> Option<i32> {
+pub(crate) fn hash_code(value: &ScalarValue) -> Option<i32> {
     let of_long = |v: i64| (v ^ ((v as u64) >> 32) as i64) as i32;
     Some(match value {
         ScalarValue::Boolean(Some(v)) => {

@@ -72,6 +72,7 @@ pub(crate) fn resolve(
         Kll => Some(sketch::resolve_kll),
         Bitmap => Some(sketch::resolve_bitmap),
         CountMin => Some(sketch::resolve_count_min),
+        TopK => Some(sketch::resolve_top_k),
         VariantSchema => Some(crate::variant::resolve_schema_agg),
         _ => None,
     };
@@ -198,7 +199,7 @@ pub(crate) fn resolve(
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
         Histogram => return histogram(ctx, name, call, args),
-        Mode | Hll | Theta | Tuple | Kll | Bitmap | CountMin | VariantSchema => {
+        Mode | Hll | Theta | Tuple | Kll | Bitmap | CountMin | VariantSchema | TopK => {
             return Err(SparkError::internal(format!("{name} is resolved elsewhere")));
         }
         VectorSum | VectorAvg => {

@@ -6,6 +6,7 @@ mod hll;
 mod key;
 mod kll;
 mod theta;
+mod top_k;
 mod tuple;
 
 use firesteel_plan::{DataType, SparkError, SparkResult};
@@ -20,7 +21,8 @@ use crate::{
 
 pub(crate) use self::{
     bitmap::resolve as resolve_bitmap, count_min::resolve as resolve_count_min, hll::resolve as resolve_hll,
-    kll::resolve as resolve_kll, theta::resolve as resolve_theta, tuple::resolve as resolve_tuple,
+    kll::resolve as resolve_kll, theta::resolve as resolve_theta, top_k::resolve as resolve_top_k,
+    tuple::resolve as resolve_tuple,
 };
 
 pub(crate) fn udfs() -> Vec<Udf> {
@@ -29,6 +31,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(tuple::udfs());
     all.extend(kll::udfs());
     all.extend(bitmap::udfs());
+    all.extend(top_k::udfs());
     all
 }
 
@@ -38,6 +41,7 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
     all.extend(tuple::functions());
     all.extend(kll::functions());
     all.extend(bitmap::functions());
+    all.extend(top_k::functions());
     all
 }
 
@@ -48,6 +52,7 @@ pub(crate) fn aggregates() -> Vec<BinaryAggregate> {
     all.extend(kll::aggregates());
     all.extend(bitmap::aggregates());
     all.extend(count_min::aggregates());
+    all.extend(top_k::aggregates());
     all
 }
 
