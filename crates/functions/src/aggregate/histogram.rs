@@ -5,15 +5,15 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, AsArray, Float64Array, ListArray, StructArray},
     buffer::OffsetBuffer,
-    datatypes::{
-        DataType as Arrow, Date32Type, DurationMicrosecondType, Field, Fields, Float64Type, Int32Type, Int64Type,
-        IntervalYearMonthType, TimestampMicrosecondType,
-    },
+    datatypes::{DataType as Arrow, Field, Fields, Float64Type},
 };
 use datafusion::{common::exec_err, error::Result as DfResult, scalar::ScalarValue};
 
 use super::binary_state::{BinaryAggregate, BinaryState, Reader};
-use crate::random::JavaRandom;
+use crate::{
+    datetime::doubles::{as_doubles, of_doubles},
+    random::JavaRandom,
+};
 
 /// (value, number of bins)
 pub(super) fn aggregate() -> BinaryAggregate {
@@ -91,56 +91,11 @@ impl Histogram {
             bin.1 = height;
         }
     }
-
-    fn centres(&self) -> DfResult<ArrayRef> {
-        let centres = self.bins.iter().map(|b| b.0);
-        Ok(match &self.data_type {
-            Arrow::Date32 => {
-                Arc::new(arrow::array::PrimitiveArray::<Date32Type>::from_iter_values(centres.map(|v| v as i32)))
-            }
-            Arrow::Interval(_) => Arc::new(arrow::array::PrimitiveArray::<IntervalYearMonthType>::from_iter_values(
-                centres.map(|v| v as i32),
-            )),
-            Arrow::Duration(_) => Arc::new(arrow::array::PrimitiveArray::<DurationMicrosecondType>::from_iter_values(
-                centres.map(|v| v as i64),
-            )),
-            Arrow::Timestamp(..) => Arc::new(
-                arrow::array::PrimitiveArray::<TimestampMicrosecondType>::from_iter_values(centres.map(|v| v as i64))
-                    .with_data_type(self.data_type.clone()),
-            ),
-            Arrow::Int8 => Arc::new(arrow::array::Int8Array::from_iter_values(centres.map(|v| v as i32 as i8))),
-            Arrow::Int16 => Arc::new(arrow::array::Int16Array::from_iter_values(centres.map(|v| v as i32 as i16))),
-            Arrow::Int32 => Arc::new(arrow::array::Int32Array::from_iter_values(centres.map(|v| v as i32))),
-            Arrow::Int64 => Arc::new(arrow::array::Int64Array::from_iter_values(centres.map(|v| v as i64))),
-            Arrow::Float32 => Arc::new(arrow::array::Float32Array::from_iter_values(centres.map(|v| v as f32))),
-            Arrow::Float64 => Arc::new(Float64Array::from_iter_values(centres)),
-            other => {
-                let doubles: ArrayRef = Arc::new(Float64Array::from_iter_values(centres));
-                arrow::compute::cast(&doubles, other)?
-            }
-        })
-    }
-}
-
-/// A column of numbers or times as doubles.
-fn doubles(column: &ArrayRef) -> DfResult<ArrayRef> {
-    let through: ArrayRef = match column.data_type() {
-        Arrow::Date32 => Arc::new(column.as_primitive::<Date32Type>().reinterpret_cast::<Int32Type>()),
-        Arrow::Interval(_) => Arc::new(column.as_primitive::<IntervalYearMonthType>().reinterpret_cast::<Int32Type>()),
-        Arrow::Duration(_) => {
-            Arc::new(column.as_primitive::<DurationMicrosecondType>().reinterpret_cast::<Int64Type>())
-        }
-        Arrow::Timestamp(..) => {
-            Arc::new(column.as_primitive::<TimestampMicrosecondType>().reinterpret_cast::<Int64Type>())
-        }
-        _ => Arc::clone(column),
-    };
-    Ok(arrow::compute::cast(&through, &Arrow::Float64)?)
 }
 
 impl BinaryState for Histogram {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let values = doubles(&columns[0])?;
+        let values = as_doubles(&columns[0])?;
         values.as_primitive::<Float64Type>().iter().flatten().for_each(|v| self.add(v));
         Ok(())
     }
@@ -166,7 +121,9 @@ impl BinaryState for Histogram {
             return ScalarValue::try_from(&Arrow::List(field));
         }
         let heights: ArrayRef = Arc::new(Float64Array::from_iter_values(self.bins.iter().map(|b| b.1)));
-        let bins = StructArray::try_new(fields, vec![self.centres()?, heights], None)?;
+        let centres: ArrayRef = Arc::new(Float64Array::from_iter_values(self.bins.iter().map(|b| b.0)));
+        let centres = of_doubles(&centres, &self.data_type)?;
+        let bins = StructArray::try_new(fields, vec![centres, heights], None)?;
         let offsets = OffsetBuffer::from_lengths([bins.len()]);
         Ok(ScalarValue::List(Arc::new(ListArray::try_new(field, offsets, Arc::new(bins), None)?)))
     }

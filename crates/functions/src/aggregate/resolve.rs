@@ -642,13 +642,8 @@ fn percentiles(
     let by_rank = kind == PercentileApprox || kind == PercentileDisc;
     let input = match &original {
         t if t.is_numeric() => value,
-        DataType::Date if by_rank => {
-            Typed::new(crate::udf::call("date_to_int", vec![value.expr])?, DataType::Integer, value.nullable)
-        }
-        DataType::Timestamp | DataType::TimestampNtz if by_rank => {
-            let expr = Expr::Cast(Cast::new(Box::new(value.expr), arrow::datatypes::DataType::Int64));
-            Typed::new(expr, DataType::Long, value.nullable)
-        }
+        DataType::Date | DataType::Timestamp | DataType::TimestampNtz if by_rank => in_doubles(value)?,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => in_doubles(value)?,
         t if t.is_string() || *t == DataType::Null => value,
         _ => return Err(errors::unexpected_input(name, 0, "(\"NUMERIC\" or \"ANSI INTERVAL\")", &value)),
     };
@@ -672,36 +667,30 @@ fn percentiles(
     };
     let udaf = ours(if by_rank { "spark_percentile_rank" } else { "spark_percentile" })?;
     let resolved = call.of(udaf, exprs, data_type, true);
-    if !by_rank
-        || matches!(original, DataType::Double | DataType::Null)
-        || original.is_string()
-        || kind == PercentileDisc
-    {
+    let answer = match &original {
+        DataType::YearMonthInterval { .. } if kind != PercentileApprox => types::YEAR_TO_MONTH,
+        DataType::DayTimeInterval { .. } if kind != PercentileApprox => types::DAY_TO_SECOND,
+        t if t.is_interval() => t.clone(),
+        // An approximate percentile has the type of its values.
+        t if kind == PercentileApprox && !t.is_string() && *t != DataType::Null => t.clone(),
+        _ => DataType::Double,
+    };
+    if answer == DataType::Double {
         return Ok(resolved);
     }
-    // An approximate percentile has the type of its values.
+    let data_type =
+        if many { DataType::Array { element: Box::new(answer.clone()), contains_null: false } } else { answer.clone() };
     let ctx = ctx.clone();
-    let (through, last) = match &original {
-        DataType::Date => (DataType::Integer, Some("date_from_int")),
-        DataType::Timestamp | DataType::TimestampNtz => (DataType::Long, None),
-        other => (other.clone(), None),
-    };
-    if many && through != original {
-        return Err(SparkError::unsupported(format!("{name} of dates or timestamps with several percentages")));
-    }
     Ok(then(resolved, move |v| {
-        if many {
-            let to = DataType::Array { element: Box::new(original.clone()), contains_null: false };
-            return cast::cast(&ctx, v, &to, EvalMode::Legacy);
+        if answer.is_numeric() {
+            return cast::cast(&ctx, v, &data_type, EvalMode::Legacy);
         }
-        let v = cast::cast(&ctx, v, &through, EvalMode::Legacy)?;
-        match last {
-            Some(udf) => Ok(Typed::new(crate::udf::call(udf, vec![v.expr])?, original.clone(), true)),
-            None if v.data_type == original => Ok(v),
-            None => {
-                let expr = Expr::Cast(Cast::new(Box::new(v.expr), crate::types::to_arrow(&original)?));
-                Ok(Typed::new(expr, original.clone(), true))
-            }
-        }
+        let exprs = vec![type_literal(&data_type)?, v.expr];
+        Ok(Typed::new(crate::udf::call("double_as_time", exprs)?, data_type.clone(), true))
     }))
+}
+
+fn in_doubles(value: Typed) -> SparkResult<Typed> {
+    let nullable = value.nullable;
+    Ok(Typed::new(crate::udf::call("time_as_double", vec![value.expr])?, DataType::Double, nullable))
 }
