@@ -3,6 +3,7 @@
 pub(crate) mod binary_state;
 mod histogram;
 mod intervals;
+pub(crate) mod listagg;
 mod mode;
 mod moments;
 mod percentile;

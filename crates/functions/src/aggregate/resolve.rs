@@ -23,15 +23,21 @@ use crate::{
 };
 
 /// What is common to a call: its filter and so on.
-struct Call {
-    distinct: bool,
-    filter: Option<Box<Expr>>,
-    order_by: Vec<SortExpr>,
+pub(super) struct Call {
+    pub distinct: bool,
+    pub filter: Option<Box<Expr>>,
+    pub order_by: Vec<SortExpr>,
     null_treatment: Option<NullTreatment>,
 }
 
 impl Call {
-    fn of(self, func: Arc<AggregateUDF>, args: Vec<Expr>, data_type: DataType, nullable: bool) -> ResolvedAggregate {
+    pub(super) fn of(
+        self,
+        func: Arc<AggregateUDF>,
+        args: Vec<Expr>,
+        data_type: DataType,
+        nullable: bool,
+    ) -> ResolvedAggregate {
         let params = AggregateFunctionParams {
             args,
             distinct: self.distinct,
@@ -44,7 +50,7 @@ impl Call {
     }
 }
 
-fn then(
+pub(super) fn then(
     mut resolved: ResolvedAggregate,
     finish: impl Fn(Typed) -> SparkResult<Typed> + Send + Sync + 'static,
 ) -> ResolvedAggregate {
@@ -247,12 +253,7 @@ pub(crate) fn resolve(
             let call = Call { order_by: order_by.into_iter().map(|(s, _)| s).collect(), ..call };
             call.of(udaf, vec![value.expr], data_type, false)
         }
-        StringAgg => {
-            let separator = if args.len() > 1 { args.remove(1) } else { literal::text("") };
-            let value = want(ctx, name, 0, 's', args.remove(0))?;
-            let call = Call { order_by: order_by.into_iter().map(|(s, _)| s).collect(), ..call };
-            call.of(df::string_agg::string_agg_udaf(), vec![value.expr, separator.expr], DataType::String, true)
-        }
+        StringAgg => return super::listagg::resolve(ctx, name, call, args, order_by),
     })
 }
 
