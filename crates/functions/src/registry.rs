@@ -246,10 +246,11 @@ pub(crate) fn want_type(
     required: &str,
     arg: Typed,
 ) -> SparkResult<Typed> {
-    // A long literal that fits an int is one.
-    let narrow_literal = *target == DataType::Integer
-        && matches!(arg.literal(), Some(datafusion::scalar::ScalarValue::Int64(Some(v))) if i32::try_from(*v).is_ok());
-    if !narrow_literal && !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi) {
+    // A constant number may become a narrower one, as in a store: Spark looks at the value when it casts.
+    let numeric = arg.data_type.is_numeric() && target.is_numeric();
+    if !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi)
+        && !(numeric && !matches!(crate::literal::evaluate(&arg), Ok(None)))
+    {
         return Err(errors::unexpected_input(name, index, required, &arg));
     }
     coercion::implicit(ctx, arg, target)

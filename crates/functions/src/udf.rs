@@ -399,7 +399,8 @@ static UDFS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
         .chain(crate::xml::udfs())
         .chain(crate::variant::udfs())
         .chain(crate::shapes::udfs())
-        .chain(crate::aggregate::listagg::udfs());
+        .chain(crate::aggregate::listagg::udfs())
+        .chain(crate::aggregate::set_order::udfs());
     for udf in ours {
         all.insert(udf.name.to_owned(), Arc::new(ScalarUDF::new_from_impl(udf)));
     }

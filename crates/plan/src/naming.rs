@@ -320,7 +320,26 @@ fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option
         ("make_timestamp_ltz" | "try_make_timestamp_ltz", [_, _] | [_, _, _]) => {
             format!("make_timestamp({})", args.join(", "))
         }
-        ("from_json" | "from_csv" | "from_xml", [text, _, ..]) => format!("{name}({text})"),
+        ("from_json" | "from_csv" | "from_xml", [text, _, ..])
+        | ("to_json" | "to_csv" | "to_xml" | "schema_of_json" | "schema_of_csv" | "schema_of_xml", [text, _]) => {
+            format!("{name}({text})")
+        }
+        ("to_char" | "to_varchar", [binary, format]) if call.args.first().is_some_and(is_binary) => {
+            match (name, format.to_ascii_lowercase().as_str()) {
+                ("to_char", "base64" | "hex") => format!("{}({binary})", format.to_ascii_lowercase()),
+                ("to_char", _) => format!("decode({binary}, {format})"),
+                (_, "base64" | "hex") => format!("to_varchar({binary})"),
+                _ => format!("to_varchar({binary}, {format})"),
+            }
+        }
+        ("array_append" | "array_prepend", [_, element]) if call.args.first().is_some_and(is_null_cast) => {
+            format!("{name}(NULL, {element})")
+        }
+        ("array_sort", [array]) => {
+            format!(
+                "array_sort({array}, lambdafunction({DEFAULT_ORDER}, namedlambdavariable(), namedlambdavariable()))"
+            )
+        }
         ("first" | "last" | "first_value" | "last_value" | "any_value", [operand, _]) if call.over.is_none() => {
             format!("{name}({operand})")
         }
@@ -362,6 +381,12 @@ fn function_name(lower: &str) -> String {
     }
 }
 
+/// The comparison of `array_sort(array)`, nulls last.
+const DEFAULT_ORDER: &str = "(IF(((namedlambdavariable() IS NULL) AND (namedlambdavariable() IS NULL)), 0, \
+     (IF((namedlambdavariable() IS NULL), 1, (IF((namedlambdavariable() IS NULL), -1, \
+     (IF((namedlambdavariable() < namedlambdavariable()), -1, \
+     (IF((namedlambdavariable() > namedlambdavariable()), 1, 0))))))))))";
+
 /// Adds the arguments that Spark fills in and shows.
 fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
     let binary = call.args.first().is_some_and(is_binary);
@@ -394,6 +419,15 @@ fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
         ("approx_top_k", 1) => &["5", "10000"],
         ("approx_top_k", 2) | ("approx_top_k_accumulate", 1) => &["10000"],
         ("approx_top_k_estimate", 1) => &["5"],
+        ("aggregate" | "reduce", 3) => &["lambdafunction(namedlambdavariable(), namedlambdavariable())"],
+        ("rank" | "dense_rank" | "percent_rank", 1..) => {
+            args.clear();
+            &[]
+        }
+        ("try_make_timestamp", 7) => {
+            args.pop();
+            &[]
+        }
         ("st_geomfromwkb", 1) => &["0"],
         ("st_asbinary", 1) => &["NDR"],
         ("str_to_map", n @ 1..=2) => &[",", ":"][n - 1..],
@@ -471,6 +505,10 @@ fn is_interval(e: &Expr) -> bool {
 
 fn is_null(e: &Expr) -> bool {
     matches!(e.kind, ExprKind::Literal(Literal::Null))
+}
+
+fn is_null_cast(e: &Expr) -> bool {
+    matches!(&e.kind, ExprKind::Cast { operand, .. } if is_null(operand))
 }
 
 fn is_text(e: &Expr) -> bool {

@@ -269,8 +269,19 @@ impl Analyzer<'_> {
             )
             .param("inputSchema", shown));
         };
-        let data_type = firesteel_sql::parse_data_type(&text)
-            .or_else(|_| firesteel_sql::parse_schema_ddl(&text).map(DataType::Struct))?;
+        // Where the text is neither, the error is the one that the type's parser gave.
+        let data_type = match (firesteel_sql::parse_data_type(&text), firesteel_sql::parse_schema_ddl(&text)) {
+            (Ok(data_type), _) => data_type,
+            (Err(_), Ok(fields)) if !text.trim().is_empty() => DataType::Struct(fields),
+            (Err(_), _) if text.trim().is_empty() => {
+                return Err(SparkError::new(
+                    "PARSE_EMPTY_STATEMENT",
+                    "42617",
+                    "Syntax error, unexpected empty statement.",
+                ));
+            }
+            (Err(error), _) => return Err(error),
+        };
         let null = coercion::implicit(
             &self.functions,
             Typed::new(datafusion::logical_expr::lit(datafusion::scalar::ScalarValue::Null), DataType::Null, true),

@@ -126,6 +126,11 @@ pub(super) fn resolve(
         Some(v) => literal::of(v, separator.data_type.clone()),
         None => separator,
     };
+    // Without an order distinct values come in no order of the rows: in their own.
+    let order_by = match order_by {
+        none if none.is_empty() && call.distinct => vec![(value.expr.clone().sort(true, true), value.clone())],
+        given => given,
+    };
     let distinct_in_order = call.distinct && !order_by.is_empty();
     if !binary && !distinct_in_order {
         call.order_by = order_by.into_iter().map(|(s, _)| s).collect();

@@ -8,6 +8,7 @@ mod mode;
 mod moments;
 mod percentile;
 mod resolve;
+pub(crate) mod set_order;
 mod single;
 mod sum;
 mod vector;

@@ -251,7 +251,14 @@ pub(crate) fn resolve(
             let udaf = ours(if kind == CollectSet { "collect_set" } else { "collect_list" })?;
             // A set of lists is told apart by the set function itself.
             let call = Call { order_by: order_by.into_iter().map(|(s, _)| s).collect(), ..call };
-            call.of(udaf, vec![value.expr], data_type, false)
+            let all = call.of(udaf, vec![value.expr], data_type, false);
+            if kind == CollectList {
+                return Ok(all);
+            }
+            return Ok(then(all, |set| {
+                let expr = crate::udf::call("spark_set_order", vec![set.expr])?;
+                Ok(Typed::new(expr, set.data_type, set.nullable))
+            }));
         }
         StringAgg => return super::listagg::resolve(ctx, name, call, args, order_by),
     })
@@ -328,15 +335,7 @@ fn mode_flag(name: &str, flag: &Typed) -> SparkResult<bool> {
         Some(ScalarValue::Boolean(Some(flag))) => Ok(flag),
         Some(_) => Err(errors::datatype_mismatch("UNEXPECTED_NULL", "NULL", "The `deterministic` must not be null.")
             .param("exprName", "`deterministic`")),
-        None => {
-            let message = format!(
-                "The function `{name}` requires the parameter `deterministic` to be a foldable expression of the type \"BOOLEAN\", but the actual argument is a non-foldable."
-            );
-            Err(SparkError::new("NON_FOLDABLE_ARGUMENT", "42K08", message)
-                .param("funcName", format!("`{name}`"))
-                .param("paramName", "`deterministic`")
-                .param("paramType", "\"BOOLEAN\""))
-        }
+        None => Err(errors::non_foldable_argument(name, "deterministic", "BOOLEAN")),
     }
 }
 
@@ -541,7 +540,7 @@ fn extreme(max: bool, name: &str, call: Call, value: Typed) -> SparkResult<Resol
 }
 
 /// The numbers of a literal, or of an array of literals.
-fn constant_doubles(value: &Typed) -> Option<(Vec<f64>, bool)> {
+fn constant_doubles(name: &str, value: &Typed) -> SparkResult<Option<(Vec<f64>, bool)>> {
     fn number(value: &ScalarValue) -> Option<f64> {
         Some(match value {
             ScalarValue::Int8(Some(v)) => f64::from(*v),
@@ -554,35 +553,27 @@ fn constant_doubles(value: &Typed) -> Option<(Vec<f64>, bool)> {
             _ => return None,
         })
     }
-    fn strip(expr: &Expr) -> &Expr {
-        match expr {
-            Expr::Cast(c) => strip(&c.expr),
-            Expr::Alias(a) => strip(&a.expr),
-            other => other,
-        }
-    }
-    match strip(&value.expr) {
-        Expr::Literal(ScalarValue::List(list), _) if list.len() == 1 => {
+    let unexpected = |subclass: &str, why: &str| errors::datatype_mismatch(subclass, name, why.to_owned());
+    match literal::evaluate(value)? {
+        Some(ScalarValue::List(list)) if list.len() == 1 && list.is_valid(0) => {
             let items = list.value(0);
+            if items.null_count() > 0 {
+                return Err(errors::unexpected_input(name, 1, "(\"DOUBLE\" or \"ARRAY<DOUBLE>\")", value));
+            }
             let mut all = Vec::new();
             for i in 0..items.len() {
-                all.push(number(&ScalarValue::try_from_array(&items, i).ok()?)?);
+                let item = ScalarValue::try_from_array(&items, i).ok().and_then(|item| number(&item));
+                all.push(
+                    item.ok_or_else(|| errors::unexpected_input(name, 1, "(\"DOUBLE\" or \"ARRAY<DOUBLE>\")", value))?,
+                );
             }
-            Some((all, true))
+            Ok(Some((all, true)))
         }
-        Expr::Literal(v, _) => Some((vec![number(v)?], false)),
-        Expr::ScalarFunction(f) if f.func.name().contains("array") => {
-            let all = f
-                .args
-                .iter()
-                .map(|a| match strip(a) {
-                    Expr::Literal(v, _) => number(v),
-                    _ => None,
-                })
-                .collect::<Option<Vec<_>>>()?;
-            Some((all, true))
+        Some(constant) if constant.is_null() => {
+            Err(unexpected("UNEXPECTED_NULL", "The `percentage` must not be null.").param("exprName", "`percentage`"))
         }
-        _ => None,
+        Some(constant) => Ok(number(&constant).map(|n| (vec![n], false))),
+        None => Ok(None),
     }
 }
 
@@ -619,7 +610,7 @@ fn percentiles(
             (args.remove(0), wanted, third)
         }
     };
-    let Some((mut percentages, many)) = constant_doubles(&wanted) else {
+    let Some((mut percentages, many)) = constant_doubles(name, &wanted)? else {
         return Err(errors::datatype_mismatch(
             "NON_FOLDABLE_INPUT",
             name,
@@ -629,6 +620,8 @@ fn percentiles(
             ),
         ));
     };
+    // NaN is not out of Spark's range and becomes the first place.
+    percentages.iter_mut().filter(|p| p.is_nan()).for_each(|p| *p = 0.0);
     if let Some(bad) = percentages.iter().find(|p| !(0.0..=1.0).contains(*p)) {
         return Err(errors::datatype_mismatch(
             "VALUE_OUT_OF_RANGE",

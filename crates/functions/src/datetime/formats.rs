@@ -122,7 +122,7 @@ fn from_unixtime(args: &Args<'_>) -> DfResult<ArrayRef> {
     let zone = Zone::parse(args.parameter(2)?).map_err(external)?;
     strings(args, args.rows * 20, |row, out| {
         let (Some(s), Some(p)) = (seconds.get(row), patterns.get(row)?) else { return Ok(false) };
-        p.format(out, s.saturating_mul(MICROS_PER_SECOND), zone);
+        p.format(out, s.wrapping_mul(MICROS_PER_SECOND), zone);
         Ok(true)
     })
 }

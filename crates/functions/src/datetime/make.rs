@@ -19,7 +19,7 @@ use super::{
     zone::Zone,
 };
 use crate::{
-    FunctionContext, Typed, coercion,
+    EvalMode, FunctionContext, Typed, cast, coercion,
     errors::{self, external},
     literal,
     registry::{FunctionDef, Nulls, check_count, want},
@@ -39,7 +39,7 @@ pub(super) fn udfs() -> Vec<Udf> {
             numbers::<Date32Type>(args, |row| match (d.get(row), n.get(row)) {
                 (Some(d), Some(n)) => match add_months(d, n) {
                     Some(d) => Ok(Some(d)),
-                    None => Err(external(errors::datetime_overflow("add months to a date"))),
+                    None => Err(external(errors::arithmetic_overflow("integer overflow", ""))),
                 },
                 _ => Ok(None),
             })
@@ -298,9 +298,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("timestamp_seconds", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             match args[0].data_type {
-                DataType::Float | DataType::Double | DataType::Decimal { .. } => {
-                    coercion::implicit(ctx, args.remove(0), &DataType::Timestamp)
+                // What is not finite is null, in ANSI mode too.
+                DataType::Float | DataType::Double => {
+                    cast::cast(ctx, args.remove(0), &DataType::Timestamp, EvalMode::Legacy)
                 }
+                DataType::Decimal { .. } => coercion::implicit(ctx, args.remove(0), &DataType::Timestamp),
                 _ => timestamp_from(ctx, name, args, MICROS_PER_SECOND),
             }
         }),

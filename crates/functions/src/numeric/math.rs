@@ -84,6 +84,14 @@ pub(super) fn udfs() -> Vec<Udf> {
         of_double!("spark_degrees", f64::to_degrees),
         of_double!("spark_radians", f64::to_radians),
         of_double!("spark_rint", f64::round_ties_even),
+        Udf::new("spark_signum_interval", Ret::Fixed(Arrow::Float64), |args| {
+            if args.array(0)?.data_type() == &Arrow::Interval(IntervalUnit::YearMonth) {
+                let v = args.primitive::<IntervalYearMonthType>(0)?;
+                return numbers::<Float64Type>(args, |row| Ok(v.get(row).map(|v| f64::from(v.signum()))));
+            }
+            let v = args.primitive::<DurationMicrosecondType>(0)?;
+            numbers::<Float64Type>(args, |row| Ok(v.get(row).map(|v| v.signum() as f64)))
+        }),
         of_double!("spark_signum", |v| if v == 0.0 || v.is_nan() { v } else { v.signum() }),
         of_doubles!("spark_pow", |a, b| if a.abs() == 1.0 && b.is_infinite() || (a == 1.0 && b.is_nan()) {
             f64::NAN
@@ -380,11 +388,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         ("degrees", "spark_degrees"),
         ("radians", "spark_radians"),
         ("rint", "spark_rint"),
-        ("sign", "spark_signum"),
-        ("signum", "spark_signum"),
     ] {
         all.push(F::simple(name, udf, "d", DataType::Double));
     }
+    all.push(F::resolve("sign", sign));
+    all.push(F::resolve("signum", sign));
     for (name, udf) in [("ln", "spark_ln"), ("log10", "spark_log10"), ("log2", "spark_log2"), ("log1p", "spark_log1p")]
     {
         all.push(F::simple(name, udf, "d", DataType::Double).nulls(Nulls::Maybe));
@@ -453,7 +461,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("bit_count", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             let value = args.remove(0);
-            if !value.data_type.is_integral() && value.data_type != DataType::Boolean {
+            if !value.data_type.is_integral() && !matches!(value.data_type, DataType::Boolean | DataType::Null) {
                 return Err(errors::unexpected_input(name, 0, "(\"INTEGRAL\" or \"BOOLEAN\")", &value));
             }
             let value = coercion::implicit(ctx, value, &DataType::Long)?;
@@ -483,6 +491,19 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
     ]);
     all
+}
+
+/// `sign` of a number or of an interval.
+fn sign(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    check_count(name, args.len(), 1, 1)?;
+    let value = args.remove(0);
+    let (udf, value) = if value.data_type.is_interval() && value.data_type != DataType::CalendarInterval {
+        ("spark_signum_interval", value)
+    } else {
+        ("spark_signum", want(ctx, name, 0, 'd', value)?)
+    };
+    let nullable = value.nullable;
+    Ok(Typed::new(call(udf, vec![value.expr])?, DataType::Double, nullable))
 }
 
 fn constant(name: &'static str, args: &[Typed], value: f64) -> SparkResult<Typed> {

@@ -30,6 +30,20 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("from_protobuf", |_, name, args| {
             check_count(name, args.len(), 2, 4)?;
             constant_text(name, "messageName", &args[1])?;
+            if args[1].is_null_literal() {
+                return Err(must_be_constant(name, "messageName"));
+            }
+            if let Some(path) = args.get(2).and_then(Typed::literal_text)
+                && !path.is_empty()
+                && !std::path::Path::new(path).exists()
+            {
+                return Err(SparkError::new(
+                    "PROTOBUF_DESCRIPTOR_FILE_NOT_FOUND",
+                    "42K0G",
+                    format!("Error reading Protobuf descriptor file at path: {path}."),
+                )
+                .param("filePath", path));
+            }
             Err(not_loaded("PROTOBUF", "Protobuf", "protobuf", name))
         }),
         F::resolve("to_protobuf", |_, name, args| {
@@ -56,11 +70,15 @@ fn constant_text(name: &str, parameter: &str, value: &Typed) -> SparkResult<()> 
     if is_text && literal::fold(value).is_some() {
         return Ok(());
     }
+    Err(must_be_constant(name, parameter))
+}
+
+fn must_be_constant(name: &str, parameter: &str) -> SparkError {
     let message =
         format!("The argument `{parameter}` of the {} SQL function must be a constant string", name.to_uppercase());
-    Err(errors::datatype_mismatch("TYPE_CHECK_FAILURE_WITH_HINT", format_args!("{name}(…)"), &message)
+    errors::datatype_mismatch("TYPE_CHECK_FAILURE_WITH_HINT", format_args!("{name}(…)"), &message)
         .param("msg", message)
-        .param("hint", ""))
+        .param("hint", "")
 }
 
 fn not_loaded(class: &str, module: &str, artifact: &str, name: &str) -> SparkError {

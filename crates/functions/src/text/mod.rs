@@ -6,6 +6,7 @@ mod checks;
 mod format;
 mod hashing;
 mod number_format;
+mod number_pattern;
 mod regex;
 mod sentences;
 mod simple;
@@ -22,6 +23,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = simple::udfs();
     all.extend(regex::udfs());
     all.extend(format::udfs());
+    all.extend(number_pattern::udfs());
     all.extend(hashing::udfs());
     all.extend(checks::udfs());
     all.extend(charset::udfs());
