@@ -272,14 +272,7 @@ impl Analyzer<'_> {
         // Where the text is neither, the error is the one that the type's parser gave.
         let data_type = match (firesteel_sql::parse_data_type(&text), firesteel_sql::parse_schema_ddl(&text)) {
             (Ok(data_type), _) => data_type,
-            (Err(_), Ok(fields)) if !text.trim().is_empty() => DataType::Struct(fields),
-            (Err(_), _) if text.trim().is_empty() => {
-                return Err(SparkError::new(
-                    "PARSE_EMPTY_STATEMENT",
-                    "42617",
-                    "Syntax error, unexpected empty statement.",
-                ));
-            }
+            (Err(_), Ok(fields)) => DataType::Struct(fields),
             (Err(error), _) => return Err(error),
         };
         let null = coercion::implicit(

@@ -12,6 +12,7 @@ use firesteel_plan::{DataType, SparkResult};
 use super::{
     calendar::MICROS_PER_SECOND,
     pattern::{Pattern, Purpose},
+    time::with_suggestion,
     zone::Zone,
 };
 use crate::{
@@ -173,7 +174,11 @@ fn check_pattern(format: &Typed, purpose: Purpose) -> SparkResult<()> {
 }
 
 fn parsed(ctx: &FunctionContext, text: Typed, format: Typed, to: &DataType, mode: EvalMode) -> SparkResult<Typed> {
-    check_pattern(&format, purpose_for(*to == DataType::TimestampNtz))?;
+    let checked = check_pattern(&format, purpose_for(*to == DataType::TimestampNtz));
+    checked.map_err(|e| match (to, format.literal_text()) {
+        (DataType::TimestampNtz, Some(pattern)) => with_suggestion(e, pattern),
+        _ => e,
+    })?;
     let base = if *to == DataType::TimestampNtz { "parse_timestamp_ntz" } else { "parse_timestamp" };
     let nullable = text.nullable || format.nullable || mode != EvalMode::Ansi;
     let udf = format!("{base}_{}", mode.suffix());

@@ -163,7 +163,7 @@ fn make_time(args: &Args<'_>) -> DfResult<ArrayRef> {
 }
 
 /// Where a function has a form that tolerates, a pattern that is none is an error that names it.
-fn with_suggestion(error: SparkError, pattern: &str) -> SparkError {
+pub(super) fn with_suggestion(error: SparkError, pattern: &str) -> SparkError {
     if error.class() != "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER" {
         return error;
     }
