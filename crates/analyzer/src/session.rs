@@ -419,6 +419,7 @@ impl Session {
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
             case_sensitive: conf.bool(&keys::CASE_SENSITIVE),
             precision_loss: conf.bool(&keys::ALLOW_PRECISION_LOSS),
+            reserved_keywords: conf.bool(&keys::ANSI_ENABLED) && is_set("spark.sql.ansi.enforceReservedKeywords"),
             timestamp_type: match conf.text(&keys::TIMESTAMP_TYPE).trim().eq_ignore_ascii_case("TIMESTAMP_NTZ") {
                 true => firesteel_plan::DataType::TimestampNtz,
                 false => firesteel_plan::DataType::Timestamp,

@@ -28,6 +28,7 @@ use crate::{
 pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = arithmetic::udfs();
     all.extend(compare::udfs());
+    all.extend(temporal::udfs());
     all
 }
 

@@ -107,6 +107,12 @@ impl Analyzer<'_> {
                 {
                     args[1] = self.schema_argument(&args[1], written, env)?;
                 }
+                if matches!(lower.as_str(), "variant_get" | "try_variant_get")
+                    && let [_, _, written] = call.args.as_slice()
+                    && args.len() == call.args.len()
+                {
+                    args[2] = self.schema_argument(&args[2], written, env)?;
+                }
                 if lower == "arrays_zip" {
                     return firesteel_functions::arrays_zip(&zipped_names(&call.args), args)
                         .map_err(|e| self.with_call(e, whole, env));
@@ -263,8 +269,12 @@ impl Analyzer<'_> {
             )
             .param("inputSchema", shown));
         };
-        let data_type = firesteel_sql::parse_data_type(&text)
-            .or_else(|_| firesteel_sql::parse_schema_ddl(&text).map(DataType::Struct))?;
+        // Where the text is neither, the error is the one that the type's parser gave.
+        let data_type = match (firesteel_sql::parse_data_type(&text), firesteel_sql::parse_schema_ddl(&text)) {
+            (Ok(data_type), _) => data_type,
+            (Err(_), Ok(fields)) => DataType::Struct(fields),
+            (Err(error), _) => return Err(error),
+        };
         let null = coercion::implicit(
             &self.functions,
             Typed::new(datafusion::logical_expr::lit(datafusion::scalar::ScalarValue::Null), DataType::Null, true),

@@ -9,7 +9,7 @@ use datafusion::{
 };
 use firesteel_engine::source::{Range, RangeTable};
 use firesteel_functions::{EvalMode, Typed, cast, char_types, coercion, types};
-use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
+use firesteel_plan::{DataType, Expr, ExprKind, RelationKind, SparkError, SparkResult, expr::Literal};
 
 use super::{constant, rename};
 use crate::{
@@ -152,6 +152,20 @@ impl Analyzer<'_> {
         if function == "range" {
             return self.range(args, env);
         }
+        if function == "sql_keywords" {
+            return self.keywords(args, env);
+        }
+        if function == "python_worker_logs" {
+            return Err(SparkError::new(
+                "FEATURE_NOT_ENABLED",
+                "56038",
+                "The feature Python worker logging is not enabled. Consider setting the config \
+                 spark.sql.pyspark.worker.logging.enabled to true to enable this capability.",
+            )
+            .param("featureName", "Python Worker Logging")
+            .param("configKey", "spark.sql.pyspark.worker.logging.enabled")
+            .param("configValue", "true"));
+        }
         if firesteel_functions::registry::lookup(&function)
             .is_some_and(|d| d.kind == firesteel_functions::FunctionKind::Generator)
         {
@@ -174,6 +188,30 @@ impl Analyzer<'_> {
             ),
         )
         .param("name", errors::ids(name)))
+    }
+
+    /// `sql_keywords()`: the keywords, and which of them are no names in this session.
+    fn keywords(&self, args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
+        if !args.is_empty() {
+            return Err(firesteel_functions::errors::wrong_num_args("sql_keywords", 0, args.len()));
+        }
+        let enforced = self.functions.reserved_keywords;
+        // These are alternatives of other keywords, which Spark does not list.
+        const UNLISTED: [&str; 4] = ["REGEXP", "RLIKE", "TEMP", "TEMPORARY"];
+        let text = |text: &str| Expr::bare(ExprKind::Literal(Literal::String(text.to_owned())));
+        let mut rows = Vec::new();
+        for keyword in firesteel_sql::Keyword::all().filter(|k| !UNLISTED.contains(&k.text())) {
+            rows.push(Expr::call(
+                "named_struct",
+                vec![
+                    text("keyword"),
+                    text(keyword.text()),
+                    text("reserved"),
+                    Expr::bare(ExprKind::Literal(Literal::Boolean(enforced && keyword.is_reserved()))),
+                ],
+            ));
+        }
+        self.generator_table("inline", &[Expr::call("array", rows)], env)
     }
 
     /// `range(end)`, `range(start, end[, step[, partitions]])`: one column `id` of bigint.

@@ -246,7 +246,7 @@ fn add_columns(session: &Session, table: &mut Table, columns: &[NewColumn]) -> S
             };
             return Err(unsupported_operation(what, &table.full_name()));
         }
-        firesteel_functions::types::to_arrow(&column.data_type)?;
+        firesteel_functions::types::check_storable(&column.data_type)?;
         let mut field = StructField::new(name, column.data_type.clone(), true);
         field.comment.clone_from(&column.comment);
         table.schema.insert(before + at, field);

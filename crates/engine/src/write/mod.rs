@@ -136,6 +136,7 @@ pub async fn prepare(
             "The Text datasource writes one column of type \"STRING\" only.".to_owned(),
         ));
     }
+    spec.columns.iter().try_for_each(|c| firesteel_functions::types::check_storable(&c.data_type))?;
     let partition_columns = spec
         .partition_by
         .iter()

@@ -133,7 +133,9 @@ pub(super) fn udfs() -> Vec<Udf> {
                 }
                 let size = i64::from(list.value_length(row));
                 let from = if s > 0 { i64::from(s) - 1 } else { size + i64::from(s) };
-                let count = if from < 0 || from >= size { 0 } else { i64::from(n).min(size - from) };
+                // Java's int wraps around where the end is beyond it.
+                let wraps = from + i64::from(n) > i64::from(i32::MAX);
+                let count = if from < 0 || from >= size || wraps { 0 } else { i64::from(n).min(size - from) };
                 let base = i64::from(list.value_offsets()[row]);
                 indices.extend((0..count).map(|i| (base + from + i) as u32));
                 lengths.push(count as usize);
@@ -472,6 +474,9 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             if matches!(value.data_type, DataType::Array { .. }) {
                 let data_type = value.data_type.clone();
                 return Ok(Typed::new(call("spark_reverse_list", vec![value.expr])?, data_type, nullable));
+            }
+            if value.data_type == DataType::Binary {
+                return Ok(Typed::new(call("spark_reverse_bytes", vec![value.expr])?, DataType::Binary, nullable));
             }
             let value = want(ctx, name, 0, 's', value)?;
             Ok(Typed::new(call("spark_reverse", vec![value.expr])?, DataType::String, nullable))

@@ -162,6 +162,13 @@ fn to_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
         if values.is_null(row) {
             return Ok(false);
         }
+        // A line of one column that is null is no line.
+        if let ([field], [column]) = (fields.as_slice(), values.as_struct().columns())
+            && (column.is_null(row) || field.data_type == DataType::Null)
+            && null_value.is_empty()
+        {
+            return Ok(false);
+        }
         for (i, (field, column)) in fields.iter().zip(values.as_struct().columns()).enumerate() {
             if i > 0 {
                 out.push_str(&format.separator);

@@ -2,9 +2,9 @@
 
 mod csv;
 pub(crate) mod options;
-mod parse;
+pub(crate) mod parse;
 mod path;
-mod read;
+pub(crate) mod read;
 mod schema;
 pub(crate) mod write;
 
@@ -33,6 +33,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
         Udf::new("spark_from_json_failfast_ansi", Ret::Arg(0), read::from_json),
         Udf::new("spark_to_json", Ret::Fixed(Arrow::Utf8), write::to_json),
         Udf::new("spark_get_json_object", Ret::Fixed(Arrow::Utf8), path::get_json_object),
+        Udf::new("spark_json_field", Ret::Fixed(Arrow::Utf8), path::json_field),
         Udf::new("spark_json_array_length", Ret::Fixed(Arrow::Int32), |args| {
             let texts = args.text(0)?;
             numbers::<Int32Type>(args, |row| {

@@ -44,13 +44,13 @@ pub(super) fn lenience(options: &Options) -> Lenience {
     }
 }
 
-pub(super) struct Reader {
+pub(crate) struct Reader {
     times: Times,
     not_numbers: bool,
 }
 
 /// Values of a column, and which of them could not be read.
-pub(super) struct Column {
+pub(crate) struct Column {
     pub array: ArrayRef,
     /// What is of another kind.
     pub bad: Vec<bool>,
@@ -95,7 +95,7 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
     whole_rows(column, &data_type, &present)
 }
 
-pub(super) fn malformed(record: &str) -> SparkError {
+pub(crate) fn malformed(record: &str) -> SparkError {
     SparkError::new(
         "MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
         "22023",
@@ -109,7 +109,7 @@ pub(super) fn malformed(record: &str) -> SparkError {
 }
 
 /// A struct keeps the fields that could be read; an array or a map is null when anything in it could not.
-fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResult<ArrayRef> {
+pub(crate) fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResult<ArrayRef> {
     match data_type {
         DataType::Struct(_) => {
             let Some(fields) = column.array.as_any().downcast_ref::<StructArray>() else {
@@ -127,7 +127,7 @@ fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResul
 }
 
 impl Reader {
-    pub(super) fn new(options: &Options, zone: &str) -> DfResult<Self> {
+    pub(crate) fn new(options: &Options, zone: &str) -> DfResult<Self> {
         Ok(Self {
             times: Times::new(options, zone, Purpose::Parse).map_err(external)?,
             not_numbers: options.flag("allowNonNumericNumbers", true),
@@ -156,7 +156,7 @@ impl Reader {
         Column { array: Arc::new(array.with_data_type(arrow.clone())), partial: vec![false; bad.len()], bad }
     }
 
-    pub(super) fn build(&self, values: &[Option<&Json<'_>>], data_type: &DataType, arrow: &Arrow) -> DfResult<Column> {
+    pub(crate) fn build(&self, values: &[Option<&Json<'_>>], data_type: &DataType, arrow: &Arrow) -> DfResult<Column> {
         macro_rules! integers {
             ($t:ty) => {
                 self.leaf::<$t>(values, arrow, |v| match v {
