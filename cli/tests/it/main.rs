@@ -3,3 +3,4 @@
 
 mod json_session;
 mod masters;
+mod writers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array},
+    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},
@@ -282,6 +282,9 @@ fn sequence(args: &Args<'_>) -> DfResult<ArrayRef> {
 
 /// Columns side by side, row after row.
 fn woven(columns: &[ArrayRef], rows: usize) -> DfResult<ArrayRef> {
+    if columns.is_empty() {
+        return Ok(new_empty_array(&Arrow::Null));
+    }
     let arrays: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
     let mut indices = Vec::with_capacity(rows * columns.len());
     for row in 0..rows {
@@ -420,9 +423,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             for (k, v) in keys.into_iter().zip(values) {
                 exprs.push(canonical(k)?.expr);
                 exprs.push(v.expr);
-            }
-            if exprs.len() == 1 {
-                return Err(SparkError::unsupported("map() without entries"));
             }
             Ok(Typed::new(call("spark_map_ansi", exprs)?, data_type, false))
         }),
