@@ -26,19 +26,13 @@ pub fn corpus(with_downloads: bool) -> std::io::Result<Vec<String>> {
     for folder in SCRIPTS {
         scripts(&repository.join(folder), &mut found)?;
     }
-    if let Some(cache) = cache().filter(|_| with_downloads) {
-        let downloaded = cache.join("golden/4.2.0/sql-tests/inputs");
-        if downloaded.is_dir() {
-            scripts(&downloaded, &mut found)?;
-        }
-        scripts(&cache.join("golden/4.2.0/tpcds"), &mut found).or_else(missing)?;
+    if let Some(downloaded) = cache().filter(|_| with_downloads).map(|cache| cache.join("fuzz"))
+        && downloaded.is_dir()
+    {
+        scripts(&downloaded, &mut found)?;
     }
     found.retain(|text| text.len() <= LONGEST);
     Ok(found)
-}
-
-fn missing(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
 /// Where downloads are kept.

@@ -74,7 +74,7 @@ fn generator(what: What) -> Result<Generator, String> {
     let functions = Planner::new().and_then(|p| p.functions()).map_err(|e| e.to_string())?;
     let generator = Generator::new(true, functions).map_err(|e| format!("no corpus: {e}"))?;
     if what == What::Plan && generator.corpus().len() < 1000 {
-        eprintln!("Spark's own tests were not downloaded (tools/oracle-venv, conformance/run): the corpus is small");
+        eprintln!("Spark's own tests were not downloaded (fuzz/run does that): the corpus is small");
     }
     Ok(generator)
 }

@@ -8,7 +8,7 @@ mod predicate;
 mod subquery;
 mod window;
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashMap};
 
 use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
@@ -90,10 +90,32 @@ pub(crate) struct LambdaScope<'a> {
 pub(crate) struct Collected {
     pub aggregates: Vec<(DfExpr, Attribute)>,
     pub windows: Vec<(DfExpr, Attribute)>,
+    /// Where in these two each expression is.
+    places: HashMap<DfExpr, usize>,
     /// The grouping expressions, for `grouping()`.
     pub grouping: Vec<Typed>,
     /// The attribute of the grouping id: there where GROUP BY has several grouping sets.
     pub grouping_id: Option<Attribute>,
+}
+
+impl Collected {
+    pub fn aggregate(&self, expr: &DfExpr) -> Option<&Attribute> {
+        self.places.get(expr).and_then(|at| self.aggregates.get(*at)).map(|(_, attribute)| attribute)
+    }
+
+    pub fn add_aggregate(&mut self, expr: DfExpr, attribute: Attribute) {
+        self.places.insert(expr.clone(), self.aggregates.len());
+        self.aggregates.push((expr, attribute));
+    }
+
+    pub fn window(&self, expr: &DfExpr) -> Option<&Attribute> {
+        self.places.get(expr).and_then(|at| self.windows.get(*at)).map(|(_, attribute)| attribute)
+    }
+
+    pub fn add_window(&mut self, expr: DfExpr, attribute: Attribute) {
+        self.places.insert(expr.clone(), self.windows.len());
+        self.windows.push((expr, attribute));
+    }
 }
 
 impl<'a> Env<'a> {

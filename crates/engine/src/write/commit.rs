@@ -99,6 +99,7 @@ impl WriteJob {
     /// an earlier decision counts: this driver's files are taken back then.
     pub async fn begin_commit(self, mut files: Vec<PendingFile>) -> SparkResult<Commit> {
         let lock = CommitLock::take(&self.base).await?;
+        Commit::sweep(&self.session, &self.base).await?;
         // Another may have been quicker.
         if matches!(self.mode, WriteMode::ErrorIfExists | WriteMode::Ignore)
             && self.name.is_none()

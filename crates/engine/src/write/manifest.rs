@@ -17,7 +17,7 @@ use super::{
     commit::clean,
     lock::CommitLock,
     staged::{PendingFile, local_path},
-    visible::{DONE, RECORD},
+    visible::{self, DONE, RECORD},
 };
 use crate::{
     EngineSession,
@@ -88,6 +88,46 @@ impl Commit {
             }
             Err(error) => Err(from_object_store(&error, &commit.base.written)),
         }
+    }
+
+    /// Ends the commits to a local folder whose writers died: who has the lock knows that nobody goes on with them. Those that have
+    /// a name wait for the next life of their driver.
+    pub(super) async fn sweep(session: &EngineSession, base: &Location) -> SparkResult<()> {
+        if !base.is_local() {
+            return Ok(());
+        }
+        let left: Vec<String> = visible::state(base)
+            .into_iter()
+            .filter_map(|(name, _)| name.strip_suffix(RECORD).map(str::to_owned))
+            .collect();
+        for name in left {
+            let manifest = Manifest { job: name.clone(), files: Vec::new(), replaced: Vec::new() };
+            let mut commit = Self {
+                session: session.clone(),
+                base: base.clone(),
+                name: Some(name),
+                manifest,
+                lock: Mutex::default(),
+            };
+            let (Some(record), Some(done)) = (commit.place(RECORD)?, commit.place(DONE)?) else { continue };
+            let store = commit.store()?;
+            let Ok(Some(found)) = read(store.as_ref(), &record, base).await else { continue };
+            if found.job != commit.manifest.job {
+                continue;
+            }
+            commit.manifest = found;
+            let Manifest { job, files, replaced } = &commit.manifest;
+            let useless: Vec<&String> = match store.head(&done.path).await {
+                Ok(_) => replaced.iter().collect(),
+                Err(_) => files.iter().map(|file| &file.key).collect(),
+            };
+            for key in useless {
+                remove(store.clone(), key.clone(), base.written.clone()).await?;
+            }
+            commit.remove_record().await?;
+            clean(base, job).await;
+        }
+        Ok(())
     }
 
     /// The commit of this name that an earlier driver decided and perhaps did not finish.
