@@ -1,7 +1,8 @@
 """Random statements over typed data, answered by real Spark and by Firesteel: rows, schemas and error classes must be the same.
 
 What differs is made smaller by taking parts away, and printed, grouped by what it has in common. With --keep the smallest statements and
-Spark's answers are added to cases.jsonl, which the tests of the command check. The same seed makes the same statements.
+Spark's answers are added to cases.jsonl, which the tests of the command check: its first lines make the tables. The same seed makes the
+same statements.
 """
 
 import argparse
@@ -35,7 +36,9 @@ def main():
     parser.add_argument("--keep", action="store_true", help="add what differs to cases.jsonl")
     parser.add_argument("--check", action="store_true", help="only compare the cases of cases.jsonl")
     parser.add_argument("--no-shrink", action="store_true", help="print what differs as it was made")
-    parser.add_argument("--record", metavar="FILE", type=pathlib.Path, help="add the statements of this file, one a line, to cases.jsonl")
+    parser.add_argument("--record", metavar="FILE", type=pathlib.Path,
+                        help="add the statements of this file to cases.jsonl: on each line ANSI or LEGACY, a space, a statement")
+    parser.add_argument("--again", action="store_true", help="ask Spark again about all of cases.jsonl, after a change of tables.py")
     options = parser.parse_args()
     made = tables.statements()
     firesteel = engines.Firesteel(options.firesteel, made)
@@ -43,7 +46,9 @@ def main():
         sys.exit(0 if check(firesteel) else 1)
     spark = engines.Spark(made)
     try:
-        if options.record:
+        if options.again:
+            again(spark)
+        elif options.record:
             record(spark, options.record)
         else:
             sys.exit(0 if fuzz(options, spark, firesteel) else 1)
@@ -80,7 +85,7 @@ def fuzz(options, spark, firesteel):
     for (kind, names), cases in sorted(groups.items(), key=lambda item: -len(item[1])):
         print(f"{len(cases):4} {kind}: {names}")
     if options.keep:
-        known = {json.loads(line)["sql"] for line in CASES.read_text().splitlines()} if CASES.exists() else set()
+        known = {case["sql"] for case in kept()}
         keep(case for cases in groups.values() for case in cases[:2] if case["sql"] not in known)
     return not groups
 
@@ -108,28 +113,42 @@ def short(answer):
     return text.replace("\n", " ")[:260]
 
 
+def kept():
+    """The cases that are kept."""
+    lines = CASES.read_text(encoding="utf-8").splitlines() if CASES.exists() else []
+    return [case for case in map(json.loads, lines) if "setup" not in case]
+
+
 def keep(cases):
+    begin = not CASES.exists()
     with CASES.open("a", encoding="utf-8") as out:
+        if begin:
+            out.writelines(json.dumps({"setup": statement}, ensure_ascii=False) + "\n" for statement in tables.statements())
         for case in cases:
-            kept = {"ansi": case["ansi"], "ordered": case["ordered"], "sql": case["sql"]}
             answer = case["spark"]
-            kept |= {"error": answer["error"]} if "error" in answer else {"schema": answer["schema"], "rows": answer["rows"]}
-            out.write(json.dumps(kept, ensure_ascii=False) + "\n")
+            line = {"ansi": case["ansi"], "ordered": case["ordered"], "sql": case["sql"]}
+            line |= {"error": answer["error"]} if "error" in answer else {"schema": answer["schema"], "rows": answer["rows"]}
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def record(spark, path):
-    """Lines of `path`: ANSI or LEGACY, a space, a statement."""
-    found = []
+    known, found = {case["sql"] for case in kept()}, []
     for line in filter(None, path.read_text(encoding="utf-8").splitlines()):
         mode, _, sql = line.partition(" ")
-        found.append({"ansi": mode == "ANSI", "ordered": " ORDER BY " in sql, "sql": sql, "spark": spark.ask(sql, mode == "ANSI")})
+        if sql not in known:
+            found.append({"ansi": mode == "ANSI", "ordered": " ORDER BY " in sql, "sql": sql, "spark": spark.ask(sql, mode == "ANSI")})
     keep(found)
+
+
+def again(spark):
+    cases = [case | {"spark": spark.ask(case["sql"], case["ansi"])} for case in kept()]
+    CASES.unlink()
+    keep(cases)
 
 
 def check(firesteel):
     good = True
-    for line in CASES.read_text(encoding="utf-8").splitlines():
-        case = json.loads(line)
+    for case in kept():
         actual = firesteel.ask(case["sql"], case["ansi"])
         kind = difference(case, actual, case["ordered"])
         if kind:

@@ -177,6 +177,12 @@ impl naming::Names for ShownNames<'_> {
         let function = self.analyzer.tables.function(name, self.env.rel.database)?;
         Some(function.name.join("."))
     }
+
+    fn data_type(&self, e: &Expr) -> Option<DataType> {
+        let collected = std::cell::RefCell::new(Collected::default());
+        let env = Env { select: Some(&collected), ..*self.env };
+        self.analyzer.expr(e, &env).ok().map(|typed| typed.data_type)
+    }
 }
 
 impl Analyzer<'_> {
