@@ -165,6 +165,7 @@ fn work(options: &Options) -> Result<bool, String> {
 }
 
 /// Ends the process when a statement does not end.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, and a process that has nothing to clean up")]
 fn watch(current: Arc<AtomicU64>) {
     std::thread::spawn(move || {
         let (mut last, mut since) = (u64::MAX, Instant::now());

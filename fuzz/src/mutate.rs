@@ -114,7 +114,7 @@ fn change<'a>(random: &mut Random, pieces: &mut Vec<&'a str>, other: &'a str, na
         0 => drop(pieces.drain(range)),
         1 => {
             let copy = pieces.get(range).unwrap_or_default().to_vec();
-            pieces.splice(at..at, copy);
+            drop(pieces.splice(at..at, copy));
         }
         2 => {
             let second = random.below(pieces.len());
@@ -133,7 +133,7 @@ fn change<'a>(random: &mut Random, pieces: &mut Vec<&'a str>, other: &'a str, na
             let from = tokens(other);
             let (a, b) = (random.below(from.len()), 1 + random.below(20));
             let part = from.into_iter().skip(a).take(b);
-            pieces.splice(at..at, part);
+            drop(pieces.splice(at..at, part));
         }
         // The beginning of one and the end of another.
         6 => {
@@ -145,8 +145,8 @@ fn change<'a>(random: &mut Random, pieces: &mut Vec<&'a str>, other: &'a str, na
         7 => {
             let (open, close) = random.pick(&WRAPS);
             let deep = if random.chance(15) { random.below(DEEPEST) } else { 1 + random.below(4) };
-            pieces.splice(range.end..range.end, std::iter::repeat_n(close, deep));
-            pieces.splice(range.start..range.start, std::iter::repeat_n(open, deep));
+            drop(pieces.splice(range.end..range.end, std::iter::repeat_n(close, deep)));
+            drop(pieces.splice(range.start..range.start, std::iter::repeat_n(open, deep)));
         }
         8 => {
             let literal = random.pick(&LITERALS);

@@ -40,7 +40,7 @@ const ODD: [char; 32] = [
 
 pub fn any_bytes(random: &mut Random) -> String {
     let length = random.below(200);
-    let bytes: Vec<u8> = (0..length).map(|_| (random.next() & 0xff) as u8).collect();
+    let bytes: Vec<u8> = (0..length).map(|_| (random.number() & 0xff) as u8).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -51,8 +51,8 @@ pub fn any_characters(random: &mut Random) -> String {
 fn character(random: &mut Random) -> char {
     match random.below(4) {
         0 => ODD.get(random.below(ODD.len())).copied().unwrap_or_default(),
-        1 => char::from_u32((random.next() % 0x11_0000) as u32).unwrap_or('\u{d7ff}'),
-        _ => char::from(32 + (random.next() % 95) as u8),
+        1 => char::from_u32((random.number() % 0x11_0000) as u32).unwrap_or('\u{d7ff}'),
+        _ => char::from(32 + (random.number() % 95) as u8),
     }
 }
 

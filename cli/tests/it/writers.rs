@@ -117,6 +117,7 @@ fn of_those_that_create_a_table_one_wins() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "no runtime here")]
 fn a_writer_that_is_killed_leaves_all_or_nothing() {
     let warehouse = tempfile::TempDir::new().unwrap();
     table(warehouse.path());
