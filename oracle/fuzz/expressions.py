@@ -74,7 +74,7 @@ CALLS = {
     "array<string>": ["split({string}, ',')", "split({string}, '', {int})", "array({string}, {string})", "map_keys({map<string,int>})", "sort_array({array<string>})", "array_distinct({array<string>})",
                       "regexp_extract_all({string}, '([a-z])', 1)", "transform({array<string>}, x -> upper(x))", "array_sort({array<string>}, (x, y) -> length(x) - length(y))"],
     "map<string,int>": ["map({string}, {int})", "map_filter({map<string,int>}, (k, v) -> v > 0)", "transform_values({map<string,int>}, (k, v) -> v + 1)", "map_concat({map<string,int>}, map('zz', 1))",
-                        "map_from_arrays({array<string>}, {array<int>})", "str_to_map({string}, ',', ':')", "from_json({string}, 'map<string,int>')", "transform_keys({map<string,int>}, (k, v) -> upper(k))"],
+                        "map_from_arrays({array<string>}, {array<int>})", "from_json({string}, 'map<string,int>')", "transform_keys({map<string,int>}, (k, v) -> upper(k))"],
     "struct<x:int,y:string>": ["named_struct('x', {int}, 'y', {string})", "from_json({string}, 'x int, y string')", "struct({int} AS x, {string} AS y)"],
 }
 SHARED = ["CASE WHEN {boolean} THEN {SELF} ELSE {SELF} END", "if({boolean}, {SELF}, {SELF})", "coalesce({SELF}, {SELF})", "nullif({SELF}, {SELF})", "CASE {atom:q} WHEN {atom:q} THEN {SELF} END"]

@@ -12,7 +12,7 @@ AGGREGATES = [
     "sort_array(collect_set({string}))", "sort_array(collect_list({int}))", "max({array<int>})", "min({struct<x:int,y:string>})", "median({int})", "percentile({int}, 0.25)",
     "approx_count_distinct({string})", "max_by({int}, T.id)", "min_by({string}, T.id)", "every({boolean})", "sum({interval day to second})", "avg({interval year to month})",
     "count({int}, {string})", "stddev_pop({tinyint})", "any_value(1)", "bit_or({smallint})", "max({interval day to second})", "percentile_disc(0.5) WITHIN GROUP (ORDER BY {int})",
-    "listagg({string}, ',') WITHIN GROUP (ORDER BY {string})", "array_size(collect_list({any}))", "histogram_numeric(1, 2)", "mode({int}, true)",
+    "array_size(collect_list({any}))",
 ]
 WINDOWS = [
     "row_number()", "rank()", "dense_rank()", "percent_rank()", "cume_dist()", "ntile(3)", "lag({any:v}, 1)", "lead({any:v}, 2)", "first_value({any})", "last_value({any})", "nth_value({any}, 2)",

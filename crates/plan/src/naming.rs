@@ -245,7 +245,7 @@ fn of_times(op: BinaryOp, left: &Expr, right: &Expr, names: &dyn Names) -> Optio
         (BinaryOp::Plus, T::Date, t) if is_days(t) => format!("date_add({}, extractansiintervaldays({}))", a(), b()),
         (BinaryOp::Plus, t, T::Date) if is_days(t) => format!("date_add({}, extractansiintervaldays({}))", b(), a()),
         (BinaryOp::Plus, t, u) if is_moment(t) && (u.is_interval() || *u == T::Null) => format!("{} + {}", a(), b()),
-        (BinaryOp::Plus, t, u) if t.is_interval() && is_moment(u) => format!("{} + {}", b(), a()),
+        (BinaryOp::Plus, t, u) if (t.is_interval() || *t == T::Null) && is_moment(u) => format!("{} + {}", b(), a()),
         (BinaryOp::Plus, t, u) if t.is_string() && is_span(u) => format!("{} + {}", a(), b()),
         (BinaryOp::Plus, t, u) if is_span(t) && u.is_string() => format!("{} + {}", b(), a()),
         (BinaryOp::Plus, T::Date, t) if !is_text_or_none(t) => format!("date_add({}, {})", a(), b()),

@@ -366,9 +366,7 @@ impl Analyzer<'_> {
             let condition = self.expr(when, env)?;
             conditions.push(match &operand {
                 Some(operand) => operators::binary(ctx, BinaryOp::Equal, operand.clone(), condition)?,
-                None if matches!(condition.data_type, DataType::Boolean | DataType::Null) => {
-                    coercion::implicit(ctx, condition, &DataType::Boolean)?
-                }
+                None if condition.data_type == DataType::Boolean => condition,
                 None => {
                     return Err(errors::mismatch(
                         "UNEXPECTED_INPUT_TYPE",

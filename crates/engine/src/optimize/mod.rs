@@ -4,6 +4,7 @@ mod build_side;
 mod estimate;
 mod join_order;
 mod join_strategy;
+mod restore_order;
 mod selectivity;
 mod semi_join;
 mod unnest;
@@ -58,6 +59,8 @@ pub fn physical_rules(sort_above: u64) -> Vec<Arc<dyn PhysicalOptimizerRule + Se
     rules.splice(at..at, ours);
     let at = rules.iter().rposition(|rule| rule.name() == "EnsureRequirements").map_or(rules.len(), |found| found + 1);
     rules.insert(at, Arc::new(KeepAsked));
+    let at = rules.iter().rposition(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
+    rules.insert(at, Arc::new(restore_order::RestoreOrder));
     rules
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
+    array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},
@@ -34,6 +34,12 @@ pub(super) fn udfs() -> Vec<Udf> {
             }
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, args.rows));
             map(args, woven(&keys, args.rows)?, woven(&values, args.rows)?, offsets, None)
+        }),
+        Udf::new("spark_reverse_binary", Ret::Fixed(Arrow::Binary), |args| {
+            let values = arrow::compute::cast(&args.array(0)?, &Arrow::Binary)?;
+            let reversed =
+                values.as_binary::<i32>().iter().map(|v| v.map(|v| v.iter().rev().copied().collect::<Vec<u8>>()));
+            Ok(Arc::new(reversed.collect::<BinaryArray>()))
         }),
         // (null of the type, keys, values)
         Udf::new("spark_map_from_arrays_ansi", Ret::Arg(0), |args| {
@@ -473,7 +479,10 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                 let data_type = value.data_type.clone();
                 return Ok(Typed::new(call("spark_reverse_list", vec![value.expr])?, data_type, nullable));
             }
-            let value = want(ctx, name, 0, 's', value)?;
+            let value = want(ctx, name, 0, 'x', value)?;
+            if value.data_type == DataType::Binary {
+                return Ok(Typed::new(call("spark_reverse_binary", vec![value.expr])?, DataType::Binary, nullable));
+            }
             Ok(Typed::new(call("spark_reverse", vec![value.expr])?, DataType::String, nullable))
         }),
         F::resolve("array_join", |ctx, name, mut args| {

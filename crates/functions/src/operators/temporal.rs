@@ -47,6 +47,7 @@ pub(super) fn resolve(
             (Date, b) if b.is_integral() => days(ctx, left, right, "date_add"),
             (a, Date) if a.is_integral() => days(ctx, right, left, "date_add"),
             (Date, Null) => coercion::implicit(ctx, right, &Timestamp),
+            (Null, Date) => coercion::implicit(ctx, left, &Timestamp),
             (a, b) if a.is_interval() || b.is_interval() => match intervals(ctx, op, left.clone(), right.clone(), mode)
             {
                 Some(sum) => sum,
