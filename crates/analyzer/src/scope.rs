@@ -47,7 +47,12 @@ impl Attribute {
 }
 
 pub fn same_name(a: &str, b: &str, case_sensitive: bool) -> bool {
-    a == b || (!case_sensitive && (a.eq_ignore_ascii_case(b) || a.to_lowercase() == b.to_lowercase()))
+    if a == b || case_sensitive {
+        return a == b;
+    }
+    // Tables of thousands of columns compare millions of names.
+    let ascii = a.is_ascii() && b.is_ascii();
+    a.eq_ignore_ascii_case(b) || (!ascii && a.to_lowercase() == b.to_lowercase())
 }
 
 /// The attributes of a relation, in order.

@@ -1,7 +1,7 @@
 //! A session: configuration, current database, temporary views, and the catalog it shares with others.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     sync::{
         Arc,
@@ -407,6 +407,7 @@ impl Session {
             recursion_rows: number("spark.sql.cteRecursionRowLimit", 1_000_000),
             warnings,
             outer_columns: RefCell::default(),
+            subqueries: Cell::default(),
         }
     }
 

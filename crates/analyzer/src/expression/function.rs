@@ -320,13 +320,12 @@ impl Analyzer<'_> {
             definition.resolve_aggregate(&self.functions, args).map_err(|e| self.with_call(e, whole, env))?;
         let column = {
             let mut collected = collected.borrow_mut();
-            let known = collected.aggregates.iter().find(|(e, _)| *e == resolved.aggregate.expr);
-            match known {
-                Some((_, attribute)) => attribute.expr(),
+            match collected.aggregate(&resolved.aggregate.expr) {
+                Some(attribute) => attribute.expr(),
                 None => {
                     let attribute = self.attribute_of(definition.name, &resolved.aggregate);
                     let column = attribute.expr();
-                    collected.aggregates.push((resolved.aggregate.expr.clone(), attribute));
+                    collected.add_aggregate(resolved.aggregate.expr.clone(), attribute);
                     column
                 }
             }

@@ -158,12 +158,12 @@ impl Analyzer<'_> {
 
     fn collect_window(&self, window: Typed, collected: &std::cell::RefCell<super::Collected>) -> DfExpr {
         let mut collected = collected.borrow_mut();
-        if let Some((_, attribute)) = collected.windows.iter().find(|(e, _)| *e == window.expr) {
+        if let Some(attribute) = collected.window(&window.expr) {
             return attribute.expr();
         }
         let attribute = self.attribute_of("window", &window);
         let column = attribute.expr();
-        collected.windows.push((window.expr, attribute));
+        collected.add_window(window.expr, attribute);
         column
     }
 

@@ -80,6 +80,7 @@ impl Analyzer<'_> {
             RelationKind::SetOperation { left, right, op, all, by_name, allow_missing_columns } => {
                 self.set_operation(left, right, *op, *all, *by_name, *allow_missing_columns, env)
             }
+            RelationKind::UnionAll { inputs } => self.union_all(inputs, env),
             RelationKind::SubqueryAlias { input, alias, columns } => {
                 let planned = self.relation(input, &RelEnv { hints: None, ..*env })?;
                 let planned = hint::heed(planned, env.hints, std::slice::from_ref(alias), self.case_sensitive());

@@ -5,6 +5,7 @@ mod estimate;
 mod guards;
 mod join_order;
 mod join_strategy;
+mod restore_order;
 mod selectivity;
 mod semi_join;
 mod unnest;
@@ -59,6 +60,8 @@ pub fn physical_rules(sort_above: u64) -> Vec<Arc<dyn PhysicalOptimizerRule + Se
     rules.splice(at..at, ours);
     let at = rules.iter().rposition(|rule| rule.name() == "EnsureRequirements").map_or(rules.len(), |found| found + 1);
     rules.insert(at, Arc::new(KeepAsked));
+    let at = rules.iter().rposition(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
+    rules.insert(at, Arc::new(restore_order::RestoreOrder));
     rules
 }
 

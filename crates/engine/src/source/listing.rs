@@ -5,7 +5,7 @@ use firesteel_plan::{SparkError, SparkResult};
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use regex::Regex;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{SourceOptions, SourceSpec};
 use crate::{
@@ -17,7 +17,12 @@ use crate::{
         error::{from_object_store, path_not_found},
         glob,
     },
+    write::visible,
 };
+
+/// A listing that a commit changed is made again, at most so often.
+const LISTINGS: usize = 200;
+const BETWEEN_LISTINGS: Duration = Duration::from_millis(10);
 
 /// The files of a source, all in one store, in the order of their paths.
 #[derive(Debug, Clone)]
@@ -135,19 +140,35 @@ async fn list_path(
         return Ok(vec![meta]);
     }
     let base = location.path.parts().count();
+    let wanted = |meta: &ObjectMeta| {
+        pattern.is_none_or(|p| p.is_match(meta.location.as_ref())) && !is_hidden(&meta.location, base)
+    };
+    for _ in 0..LISTINGS {
+        if let Some(found) = list_once(store, location).await? {
+            return Ok(found.into_iter().filter(wanted).collect());
+        }
+        tokio::time::sleep(BETWEEN_LISTINGS).await;
+    }
+    Err(SparkError::new(
+        "CONCURRENT_WRITE",
+        "40000",
+        format!("{} is written to so often that it cannot be listed.", location.written),
+    ))
+}
+
+/// Everything that readers may see of what is there. Nothing where a commit changed it meanwhile.
+async fn list_once(store: &Arc<dyn ObjectStore>, location: &Location) -> SparkResult<Option<Vec<ObjectMeta>>> {
+    // A local folder is not listed at one moment.
+    let before = location.is_local().then(|| visible::state(location));
     let prefix = Some(&location.path).filter(|p| !p.as_ref().is_empty());
-    store
-        .list(prefix)
-        .try_filter(|meta| {
-            let wanted = pattern.is_none_or(|p| p.is_match(meta.location.as_ref()));
-            std::future::ready(wanted && !is_hidden(&meta.location, base))
-        })
-        .try_collect()
-        .await
-        .or_else(|e| match e {
-            object_store::Error::NotFound { .. } if location.is_local() => Ok(Vec::new()),
-            e => Err(from_object_store(&e, &location.written)),
-        })
+    let listed: Vec<ObjectMeta> = match store.list(prefix).try_collect().await {
+        Ok(listed) => listed,
+        Err(object_store::Error::NotFound { .. }) if location.is_local() => Vec::new(),
+        Err(error) => return Err(from_object_store(&error, &location.written)),
+    };
+    let seen = visible::visible(store.as_ref(), location, listed).await?;
+    let steady = before.is_none_or(|before| before == visible::state(location));
+    Ok(seen.filter(|_| steady))
 }
 
 /// An object store has no empty folders; a local one does.

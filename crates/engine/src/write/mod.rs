@@ -2,13 +2,16 @@
 //!
 //! On local disks an attempt writes below `_temporary` and the commit renames. On object stores it uploads the parts of a
 //! multipart upload and leaves it uncompleted; the commit completes the uploads of the attempts that count, so nothing is
-//! renamed and nothing shows before. An attempt whose result the driver does not take leaves nothing visible behind.
+//! renamed and nothing shows before. All files of a write are seen at once, or none ([`visible`]); on local disks one commit to
+//! a folder goes on at a time. An attempt whose result the driver does not take leaves nothing visible behind.
 
 mod commit;
 mod encode;
 mod exec;
+mod lock;
 mod manifest;
 mod staged;
+pub(crate) mod visible;
 
 use std::{collections::BTreeMap, sync::Arc};
 
