@@ -238,9 +238,7 @@ pub(crate) async fn find_table(
 
 /// Formats that `format.`path`` reads.
 fn is_format(name: &str) -> bool {
-    ["parquet", "csv", "json", "text", "orc", "avro", "xml", "binaryfile", "delta"]
-        .iter()
-        .any(|f| f.eq_ignore_ascii_case(name))
+    source::is_format(name) || name.eq_ignore_ascii_case("delta")
 }
 
 async fn open_data_source(

@@ -112,12 +112,8 @@ impl Analyzer<'_> {
             };
             let raw = DfExpr::Column(Column::new(Some(reference.clone()), column.name()));
             let wanted = types::to_arrow(&field.data_type)?;
-            let is_text = matches!(types::from_arrow(column.data_type()), Ok(DataType::String));
             let expr = if *column.data_type() == wanted {
                 raw
-            } else if is_text && !field.data_type.is_string() {
-                let text = Typed::new(raw, DataType::String, true);
-                cast::cast(&self.functions, text, &field.data_type, EvalMode::Try)?.expr
             } else {
                 DfExpr::Cast(Cast::new(Box::new(raw), wanted))
             };

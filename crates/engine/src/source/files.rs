@@ -9,7 +9,7 @@ use datafusion::{
     common::{ColumnStatistics, Result, Statistics, stats::Precision, tree_node::TreeNode},
     datasource::{
         TableType,
-        file_format::{FileFormat, file_compression_type::FileCompressionType},
+        file_format::FileFormat,
         listing::PartitionedFile,
         physical_plan::{FileScanConfigBuilder, FileSource},
         source::DataSourceExec,
@@ -18,13 +18,20 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
-use firesteel_plan::{SparkResult, types::StructField};
+use firesteel_functions::types;
+use firesteel_plan::{SparkError, SparkResult, conf::keys, types::StructField};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use tokio::sync::OnceCell;
 
-use super::{Source, listing::Listing, partitions::Partitions, splits};
-use crate::{EngineSession, cache::SourceIdentity};
+use super::{
+    Source,
+    format::{Format, FormatSource, Reading},
+    listing::Listing,
+    partitions::Partitions,
+    splits,
+};
+use crate::{EngineSession, cache::SourceIdentity, error::to_datafusion};
 
 /// Files above this number are not opened for statistics before the query runs.
 const MAX_FILES_FOR_STATISTICS: usize = 512;
@@ -39,7 +46,8 @@ pub struct FilesTable {
     source: Arc<dyn FileSource>,
     /// Plans the scan and reads statistics, for formats that have more to set up than their source.
     format: Option<Arc<dyn FileFormat>>,
-    compression: FileCompressionType,
+    /// The column for the text of records that cannot be read.
+    corrupt: Option<usize>,
     splittable: bool,
     statistics: OnceCell<Vec<Option<Arc<Statistics>>>>,
     /// Those of all files together, once they are read.
@@ -49,26 +57,55 @@ pub struct FilesTable {
 pub struct FilesTableParts {
     pub listing: Listing,
     pub partitions: Partitions,
-    pub file_schema: SchemaRef,
-    pub compression: FileCompressionType,
+    /// Spark's schema of the columns in the files.
+    pub fields: Vec<StructField>,
     pub splittable: bool,
     pub format: Option<Arc<dyn FileFormat>>,
 }
 
 impl FilesTableParts {
-    /// The source of these files. `schema` is Spark's schema of the columns in the files, `source` makes the format's source
-    /// for the table's schema.
-    pub fn into_source(
+    /// The source of files that are read by [`FormatSource`].
+    pub fn into_source(mut self, session: &EngineSession, reading: Reading) -> SparkResult<Source> {
+        self.fields.iter_mut().for_each(|f| f.nullable = true);
+        let file_schema = Arc::new(types::schema_to_arrow(&self.fields)?);
+        let corrupt = self.fields.iter().position(|f| f.name == reading.corrupt_column());
+        let corrupt = corrupt.filter(|_| matches!(reading.format, Format::Csv | Format::Json | Format::Xml));
+        let reading = Arc::new(reading);
+        self.with_file_schema(session, file_schema, corrupt, |s| Arc::new(FormatSource::new(s, reading)))
+    }
+
+    /// The source of these files. `source` makes the format's source for the table's schema; `corrupt` is the column that
+    /// is no use alone.
+    pub fn with_file_schema(
         self,
         session: &EngineSession,
-        mut schema: Vec<StructField>,
+        file_schema: SchemaRef,
+        corrupt: Option<usize>,
         source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Source> {
+        let mut schema = self.fields.clone();
         schema.extend(self.partitions.columns.iter().cloned());
+        check_duplicates(&schema, session.conf().bool(&keys::CASE_SENSITIVE))?;
         let partition_columns = self.partitions.names();
-        let table = FilesTable::new(session, self, source)?;
+        let table = FilesTable::new(session, self, file_schema, corrupt, source)?;
         Ok(Source { provider: Arc::new(table), schema, partition_columns })
     }
+}
+
+fn check_duplicates(schema: &[StructField], case_sensitive: bool) -> SparkResult<()> {
+    let mut seen = std::collections::HashSet::new();
+    for field in schema {
+        let name = if case_sensitive { field.name.clone() } else { field.name.to_lowercase() };
+        if !seen.insert(name.clone()) {
+            return Err(SparkError::new(
+                "COLUMN_ALREADY_EXISTS",
+                "42711",
+                format!("The column `{name}` already exists. Choose another name or rename the existing column."),
+            )
+            .param("columnName", format!("`{name}`")));
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for FilesTable {
@@ -84,11 +121,13 @@ impl FilesTable {
     fn new(
         session: &EngineSession,
         parts: FilesTableParts,
+        file_schema: SchemaRef,
+        corrupt: Option<usize>,
         source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Self> {
         let partition_fields = parts.partitions.arrow_fields()?;
-        let fields = parts.file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
-        let table_schema = TableSchema::builder(parts.file_schema).with_table_partition_cols(partition_fields).build();
+        let fields = file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
+        let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build();
         Ok(Self {
             session: session.clone(),
             listing: parts.listing,
@@ -97,7 +136,7 @@ impl FilesTable {
             source: source(table_schema.clone()),
             table_schema,
             format: parts.format,
-            compression: parts.compression,
+            corrupt,
             splittable: parts.splittable,
             statistics: OnceCell::new(),
             whole: OnceLock::new(),
@@ -261,6 +300,16 @@ impl TableProvider for FilesTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let (Some(corrupt), Some([only])) = (self.corrupt, projection.map(Vec::as_slice))
+            && *only == corrupt
+        {
+            return Err(to_datafusion(SparkError::new(
+                "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
+                "0A000",
+                "The feature is not supported: Queries from raw JSON/CSV/XML files are disallowed when the referenced \
+                 columns only include the internal corrupt record column. Cache or save the parsed results first.",
+            )));
+        }
         let statistics = self.file_statistics(state).await?;
         let files = self.prune(state, filters, statistics)?;
         if files.is_empty() {
@@ -278,34 +327,10 @@ impl TableProvider for FilesTable {
             .with_statistics(table_statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_file_compression_type(self.compression)
             .build();
         match &self.format {
             Some(format) => format.create_physical_plan(state, config).await,
             None => Ok(DataSourceExec::from_data_source(config)),
         }
     }
-}
-
-/// Compression by the files' names: one kind for all, since a scan has one.
-pub fn compression_of(listing: &Listing) -> SparkResult<FileCompressionType> {
-    let kind = |name: &str| {
-        let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-        match extension.as_deref() {
-            Some("gz") => FileCompressionType::GZIP,
-            Some("bz2") => FileCompressionType::BZIP2,
-            Some("xz") => FileCompressionType::XZ,
-            Some("zst") => FileCompressionType::ZSTD,
-            _ => FileCompressionType::UNCOMPRESSED,
-        }
-    };
-    let mut kinds = listing.files.iter().map(|f| kind(f.meta.location.filename().unwrap_or_default()));
-    let first = kinds.next().unwrap_or(FileCompressionType::UNCOMPRESSED);
-    if kinds.any(|k| k != first) {
-        return Err(firesteel_plan::SparkError::unsupported(format!(
-            "files of {} that are compressed in more than one way",
-            listing.written
-        )));
-    }
-    Ok(first)
 }
