@@ -13,6 +13,7 @@ use std::{
 use datafusion::{arrow::array::RecordBatch, scalar::ScalarValue};
 use firesteel_engine::{EngineSession, source::SourceSpec};
 use firesteel_functions::{FunctionContext, Legacy};
+pub use firesteel_plan::conf::time_zone;
 use firesteel_plan::{SparkConf, SparkError, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 

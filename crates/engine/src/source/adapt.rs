@@ -18,7 +18,9 @@ pub fn spark_fields(schema: &Schema) -> SparkResult<Vec<StructField>> {
 }
 
 fn spark_type(name: &str, arrow: &ArrowType) -> SparkResult<DataType> {
-    let field = |f: &Field| Ok(StructField::new(f.name(), spark_type(name, f.data_type())?, true));
+    let field = |f: &Field| -> SparkResult<StructField> {
+        Ok(StructField::new(f.name(), spark_type(name, f.data_type())?, true))
+    };
     Ok(match arrow {
         ArrowType::Dictionary(_, values) => spark_type(name, values)?,
         ArrowType::FixedSizeBinary(_) => DataType::Binary,
@@ -42,7 +44,9 @@ fn spark_type(name: &str, arrow: &ArrowType) -> SparkResult<DataType> {
             },
             other => return Err(SparkError::internal(format!("a map of {other}"))),
         },
-        ArrowType::Union(..) => return Err(SparkError::unsupported(format!("column `{name}`: a union of several types"))),
+        ArrowType::Union(..) => {
+            return Err(SparkError::unsupported(format!("column `{name}`: a union of several types")));
+        }
         ArrowType::Interval(_) => return Err(SparkError::unsupported(format!("column `{name}`: a duration"))),
         other => types::from_arrow(other)?,
     })
@@ -89,8 +93,14 @@ fn column(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef> {
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     // Between wall clocks and instants, the number stays.
-    if let (ArrowType::Timestamp(..), ArrowType::Timestamp(TimeUnit::Microsecond, _)) = (array.data_type(), wanted.data_type()) {
-        let micros = cast_with_options(array, &ArrowType::Timestamp(TimeUnit::Microsecond, zone_of(array.data_type())), &options)?;
+    if let (ArrowType::Timestamp(..), ArrowType::Timestamp(TimeUnit::Microsecond, _)) =
+        (array.data_type(), wanted.data_type())
+    {
+        let micros = cast_with_options(
+            array,
+            &ArrowType::Timestamp(TimeUnit::Microsecond, zone_of(array.data_type())),
+            &options,
+        )?;
         let number = cast_with_options(&micros, &ArrowType::Int64, &options)?;
         return Ok(cast_with_options(&number, wanted.data_type(), &options)?);
     }

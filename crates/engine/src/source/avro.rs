@@ -45,7 +45,8 @@ pub async fn open(
 }
 
 async fn fields_of(read: &FileRead) -> Result<Vec<StructField>> {
-    let reader = AsyncAvroFileReader::builder(Bytewise::of(read), read.meta.size, 1).try_build().await.map_err(broken)?;
+    let reader =
+        AsyncAvroFileReader::builder(Bytewise::of(read), read.meta.size, 1).try_build().await.map_err(broken)?;
     spark_fields(&reader.schema()).map_err(to_datafusion)
 }
 
@@ -83,7 +84,11 @@ fn broken(error: AvroError) -> DataFusionError {
     if let AvroError::External(inner) = error {
         return match inner.downcast::<object_store::Error>() {
             Ok(stored) => (*stored).into(),
-            Err(other) => to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is no Avro file, or damaged: {other}."))),
+            Err(other) => to_datafusion(SparkError::new(
+                UNREADABLE,
+                "KD001",
+                format!("The file is no Avro file, or damaged: {other}."),
+            )),
         };
     }
     to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is no Avro file, or damaged: {error}.")))

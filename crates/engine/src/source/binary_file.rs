@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
+};
 use datafusion::common::{Result, internal_err};
 use firesteel_functions::types;
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 use futures::{StreamExt, stream};
+use object_store::ObjectStoreExt;
 
 use super::{
     Format, Reading, Source, SourceOptions, SourceSpec, data_fields,
@@ -71,9 +74,9 @@ pub async fn read(read: FileRead) -> Result<Batches> {
                         ),
                     )));
                 }
-                let bytes = object_store::ObjectStoreExt::get(&read.store, &read.meta.location).await?.bytes().await?;
+                let bytes = read.store.get(&read.meta.location).await?.bytes().await?;
                 read.bytes.add(bytes.len());
-                Arc::new(BinaryArray::from_vec(vec![&bytes]))
+                Arc::new(BinaryArray::from_vec(vec![bytes.as_ref()]))
             }
             other => return internal_err!("binary files have no column {other}"),
         });

@@ -63,7 +63,10 @@ impl Charset {
     }
 
     /// Chunks of a file as chunks of UTF-8.
-    pub fn decode_stream(self, chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> stream::BoxStream<'static, Result<Bytes>> {
+    pub fn decode_stream(
+        self,
+        chunks: impl Stream<Item = Result<Bytes>> + Send + 'static,
+    ) -> stream::BoxStream<'static, Result<Bytes>> {
         if self == Self::Utf8 {
             return chunks.boxed();
         }
@@ -135,7 +138,9 @@ impl Decoder {
                 String::from_utf8_lossy(&all).into_owned()
             }
             Charset::Latin1 => bytes.iter().map(|b| char::from(*b)).collect(),
-            Charset::Ascii => bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }).collect(),
+            Charset::Ascii => {
+                bytes.iter().map(|b| if b.is_ascii() { char::from(*b) } else { char::REPLACEMENT_CHARACTER }).collect()
+            }
             Charset::Utf16(order) => self.wide(bytes, last, order, 2),
             Charset::Utf32(order) => self.wide(bytes, last, order, 4),
             Charset::Other(_) => {
@@ -162,7 +167,8 @@ impl Decoder {
                 let little = all.starts_with(&[0xff, 0xfe]);
                 let order = if little { Order::Little } else { Order::Big };
                 self.charset = if width == 2 { Charset::Utf16(order) } else { Charset::Utf32(order) };
-                let mark = if width == 2 { all.starts_with(&[0xfe, 0xff]) } else { all.starts_with(&[0, 0, 0xfe, 0xff]) };
+                let mark =
+                    if width == 2 { all.starts_with(&[0xfe, 0xff]) } else { all.starts_with(&[0, 0, 0xfe, 0xff]) };
                 if little || mark {
                     all.drain(..width);
                 }
@@ -174,13 +180,13 @@ impl Decoder {
             }
             order => order,
         };
-        let units: Vec<u32> = all
-            .chunks_exact(width)
-            .map(|c| {
-                let number = |c: &mut dyn Iterator<Item = &u8>| c.fold(0, |n: u32, b| n << 8 | u32::from(*b));
-                if order == Order::Little { number(&mut c.iter().rev()) } else { number(&mut c.iter()) }
+        let unit = |bytes: &[u8]| {
+            (0..width).fold(0u32, |n, i| {
+                let byte = if order == Order::Little { bytes[width - 1 - i] } else { bytes[i] };
+                (n << 8) | u32::from(byte)
             })
-            .collect();
+        };
+        let units: Vec<u32> = all.chunks_exact(width).map(unit).collect();
         let mut used = units.len() * width;
         let text = if width == 4 {
             units.into_iter().map(|u| char::from_u32(u).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()

@@ -33,7 +33,9 @@ pub async fn open(
 ) -> SparkResult<Source> {
     let reading = Reading::new(session, Format::Csv, options)?;
     let multi_line = options.bool("multiline", false)?;
-    for flag in ["header", "inferschema", "enforceschema", "preferdate", "ignoreleadingwhitespace", "ignoretrailingwhitespace"] {
+    for flag in
+        ["header", "inferschema", "enforceschema", "preferdate", "ignoreleadingwhitespace", "ignoretrailingwhitespace"]
+    {
         options.bool(flag, false)?;
     }
     let ending = Ending::of(options.text("linesep"))?;
@@ -69,7 +71,8 @@ pub async fn read(read: FileRead) -> Result<Batches> {
     let reading = read.reading.clone();
     let options = reading.text_options();
     let prunes = reading.prunes && !reading.flag("multiline");
-    let records = CsvRecords::new(&options, &reading.zone, &read.fields, &read.places, prunes).map_err(to_datafusion)?;
+    let records =
+        CsvRecords::new(&options, &reading.zone, &read.fields, &read.places, prunes).map_err(to_datafusion)?;
     let parser = Parser {
         dialect: Dialect::new(&options).map_err(to_datafusion)?,
         records,
@@ -117,7 +120,13 @@ impl Parser {
     }
 
     /// The rows of the records that `text` begins with, and how many bytes they take.
-    fn records(&mut self, text: &str, newline: &str, last: bool, most: usize) -> Result<(arrow::array::RecordBatch, usize, bool)> {
+    fn records(
+        &mut self,
+        text: &str,
+        newline: &str,
+        last: bool,
+        most: usize,
+    ) -> Result<(arrow::array::RecordBatch, usize, bool)> {
         let mut cut = CutRecords::default();
         let mut rows = 0;
         let mut at = 0;
@@ -139,7 +148,9 @@ impl Parser {
                 }
                 continue;
             }
-            let Some(length) = self.dialect.cut(Record::first_of(rest, newline, last), cut.values()).map_err(to_datafusion)? else {
+            let Some(length) =
+                self.dialect.cut(Record::first_of(rest, newline, last), cut.values()).map_err(to_datafusion)?
+            else {
                 cut.truncate();
                 incomplete = true;
                 break;
@@ -252,7 +263,8 @@ impl Header {
     fn new(read: &FileRead, prunes: bool) -> Self {
         let corrupt = read.reading.corrupt_column();
         let all: Vec<&StructField> = read.fields.iter().filter(|f| f.name != corrupt).collect();
-        let wanted: Vec<&StructField> = read.places.iter().map(|i| &read.fields[*i]).filter(|f| f.name != corrupt).collect();
+        let wanted: Vec<&StructField> =
+            read.places.iter().map(|i| &read.fields[*i]).filter(|f| f.name != corrupt).collect();
         let whole = !prunes || wanted.len() == all.len();
         let names = all.iter().enumerate().filter(|(_, f)| whole || wanted.iter().any(|w| w.name == f.name));
         Self {
@@ -272,7 +284,9 @@ impl Header {
             Err(to_datafusion(SparkError::new(
                 UNREADABLE,
                 "KD001",
-                format!("The header does not conform to the schema: {why}. Set enforceSchema to true to take the schema by position."),
+                format!(
+                    "The header does not conform to the schema: {why}. Set enforceSchema to true to take the schema by position."
+                ),
             )))
         };
         if let Some(count) = self.count
@@ -306,7 +320,8 @@ async fn infer(listing: &Listing, reading: &Reading) -> Result<Vec<StructField>>
         if reading.flag("multiline") {
             let whole = read.whole_text(charset).await.map_err(|e| read.named(e))?;
             let text = without_mark(&whole);
-            let newline = reading.get("linesep").map(str::to_owned).or_else(|| newline_of(text, true)).unwrap_or_default();
+            let newline =
+                reading.get("linesep").map(str::to_owned).or_else(|| newline_of(text, true)).unwrap_or_default();
             let mut at = 0;
             let mut first = true;
             while at < text.len() {
@@ -320,7 +335,10 @@ async fn infer(listing: &Listing, reading: &Reading) -> Result<Vec<StructField>>
                     continue;
                 }
                 let mut values = Vec::new();
-                let cut = inference.dialect.cut(Record::first_of(rest, &newline, true), &mut values).map_err(|e| read.named(to_datafusion(e)))?;
+                let cut = inference
+                    .dialect
+                    .cut(Record::first_of(rest, &newline, true), &mut values)
+                    .map_err(|e| read.named(to_datafusion(e)))?;
                 at += cut.unwrap_or(rest.len());
                 inference.begin(&values)?;
                 let is_header = std::mem::take(&mut first) && header;
@@ -372,8 +390,7 @@ impl Inferring<'_> {
     fn begin(&mut self, values: &[Value<'_>]) -> Result<()> {
         if self.names.is_none() {
             let options = self.reading.text_options();
-            self.types =
-                Some(CsvInference::new(&options, &self.reading.zone, values.len()).map_err(to_datafusion)?);
+            self.types = Some(CsvInference::new(&options, &self.reading.zone, values.len()).map_err(to_datafusion)?);
             self.names = Some(names(values, self.reading));
         }
         Ok(())

@@ -28,6 +28,7 @@ use super::{
     Source,
     format::{Format, FormatSource, Reading},
     listing::Listing,
+    metadata,
     partitions::Partitions,
     splits,
 };
@@ -41,9 +42,14 @@ pub struct FilesTable {
     session: EngineSession,
     listing: Listing,
     partitions: Partitions,
+    /// Of the table, with what tells of files.
     schema: SchemaRef,
+    /// Without it.
+    data_schema: SchemaRef,
     table_schema: TableSchema,
     source: Arc<dyn FileSource>,
+    /// Reads the column that tells of files as well, for queries that want it.
+    metadata_source: Option<Arc<dyn FileSource>>,
     /// Plans the scan and reads statistics, for formats that have more to set up than their source.
     format: Option<Arc<dyn FileFormat>>,
     /// The column for the text of records that cannot be read.
@@ -71,7 +77,7 @@ impl FilesTableParts {
         let corrupt = self.fields.iter().position(|f| f.name == reading.corrupt_column());
         let corrupt = corrupt.filter(|_| matches!(reading.format, Format::Csv | Format::Json | Format::Xml));
         let reading = Arc::new(reading);
-        self.with_file_schema(session, file_schema, corrupt, |s| Arc::new(FormatSource::new(s, reading)))
+        self.with_file_schema(session, file_schema, corrupt, |s| Arc::new(FormatSource::new(s, reading.clone())))
     }
 
     /// The source of these files. `source` makes the format's source for the table's schema; `corrupt` is the column that
@@ -81,7 +87,7 @@ impl FilesTableParts {
         session: &EngineSession,
         file_schema: SchemaRef,
         corrupt: Option<usize>,
-        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+        source: impl Fn(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Source> {
         let mut schema = self.fields.clone();
         schema.extend(self.partitions.columns.iter().cloned());
@@ -123,17 +129,29 @@ impl FilesTable {
         parts: FilesTableParts,
         file_schema: SchemaRef,
         corrupt: Option<usize>,
-        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+        source: impl Fn(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Self> {
         let partition_fields = parts.partitions.arrow_fields()?;
-        let fields = file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
+        let mut fields = file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
+        let data_schema = Arc::new(Schema::new(fields.clone()));
+        let offered = parts.listing.metadata && !fields.iter().any(|f| f.name().eq_ignore_ascii_case(metadata::METADATA));
+        let metadata_source = if offered {
+            let field = Arc::new(metadata::field()?);
+            fields.push(field.clone());
+            let partitions = partition_fields.iter().cloned().chain([field]).collect::<Vec<_>>();
+            Some(source(TableSchema::builder(file_schema.clone()).with_table_partition_cols(partitions).build()))
+        } else {
+            None
+        };
         let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build();
         Ok(Self {
             session: session.clone(),
             listing: parts.listing,
             partitions: parts.partitions,
             schema: Arc::new(Schema::new(fields)),
+            data_schema,
             source: source(table_schema.clone()),
+            metadata_source,
             table_schema,
             format: parts.format,
             corrupt,
@@ -175,6 +193,10 @@ impl FilesTable {
         format: &Arc<dyn FileFormat>,
         file: &ObjectMeta,
     ) -> Result<Option<Arc<Statistics>>> {
+        // Nothing is read of an empty file, whatever it should be.
+        if file.size == 0 {
+            return Ok(None);
+        }
         let schema = self.table_schema.file_schema().clone();
         let found = format.infer_stats(state, &self.listing.store, schema, file).await;
         found.map(|s| Some(Arc::new(s))).map_err(|e| super::parquet::unreadable(&self.listing, file, &e))
@@ -226,15 +248,21 @@ impl FilesTable {
         Ok(merged.unwrap_or_else(|| Statistics {
             num_rows: Precision::Absent,
             total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+            column_statistics: vec![ColumnStatistics::new_unknown(); self.data_schema.fields().len()],
         }))
     }
 
     /// Statistics of several files as of one; nothing where one of them has none, or there is no file.
     fn merged<'a>(&self, files: impl Iterator<Item = Option<&'a Statistics>>) -> Result<Option<Statistics>> {
         let all: Option<Vec<&Statistics>> = files.collect();
-        all.filter(|all| !all.is_empty()).map(|all| Statistics::try_merge_iter(all, &self.schema)).transpose()
+        all.filter(|all| !all.is_empty()).map(|all| Statistics::try_merge_iter(all, &self.data_schema)).transpose()
     }
+}
+
+/// With a column of which nothing is known.
+fn with_one_more(mut statistics: Statistics) -> Statistics {
+    statistics.column_statistics.push(ColumnStatistics::new_unknown());
+    statistics
 }
 
 /// Whether partition values alone decide a filter, so that files are pruned by it and no row needs it again.
@@ -276,7 +304,8 @@ impl TableProvider for FilesTable {
     fn statistics(&self) -> Option<Statistics> {
         let files = self.statistics.get()?;
         // The optimizer asks many times.
-        self.whole.get_or_init(|| self.merged(files.iter().map(Option::as_deref)).ok().flatten()).clone()
+        let whole = self.whole.get_or_init(|| self.merged(files.iter().map(Option::as_deref)).ok().flatten()).clone();
+        whole.map(|s| if self.metadata_source.is_some() { with_one_more(s) } else { s })
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -319,10 +348,20 @@ impl TableProvider for FilesTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let table_statistics = self.table_statistics(&files)?;
-        let groups =
+        let mut table_statistics = self.table_statistics(&files)?;
+        let mut groups =
             splits::divide(files, self.splittable, self.session.mode(), self.session.slots(), &self.session.conf());
-        let config = FileScanConfigBuilder::new(self.listing.store_url.clone(), self.source.clone())
+        let place = self.data_schema.fields().len();
+        let wanted = projection.is_none_or(|p| p.contains(&place));
+        let source = match self.metadata_source.as_ref().filter(|_| wanted) {
+            Some(source) => {
+                table_statistics = with_one_more(table_statistics);
+                groups = metadata::told(groups, &self.listing.store_url)?;
+                source
+            }
+            None => &self.source,
+        };
+        let config = FileScanConfigBuilder::new(self.listing.store_url.clone(), source.clone())
             .with_file_groups(groups)
             .with_statistics(table_statistics)
             .with_projection_indices(projection.cloned())?

@@ -59,7 +59,9 @@ impl Reading {
     pub fn new(session: &EngineSession, format: Format, options: &SourceOptions) -> SparkResult<Self> {
         let conf = session.conf();
         let mut values = options.values().clone();
-        if matches!(format, Format::Csv | Format::Json | Format::Xml) && !values.contains_key("columnnameofcorruptrecord") {
+        if matches!(format, Format::Csv | Format::Json | Format::Xml)
+            && !values.contains_key("columnnameofcorruptrecord")
+        {
             values.insert("columnnameofcorruptrecord".to_owned(), conf.text(&keys::CORRUPT_RECORD_COLUMN).to_owned());
         }
         Ok(Self {
@@ -237,5 +239,9 @@ pub fn batches(read: FileRead) -> Batches {
 /// A file's URL as Spark writes it.
 pub fn file_url(store: &ObjectStoreUrl, path: &Path) -> String {
     let store = store.as_str();
-    if store.starts_with("file:") { format!("file:///{path}") } else { format!("{}/{path}", store.trim_end_matches('/')) }
+    if store.starts_with("file:") {
+        format!("file:///{path}")
+    } else {
+        format!("{}/{path}", store.trim_end_matches('/'))
+    }
 }

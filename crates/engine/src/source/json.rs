@@ -38,7 +38,11 @@ pub async fn open(
         if marked || (wide && ending == Ending::Any) {
             let name = options.text("encoding").or(options.text("charset")).unwrap_or_default();
             let needs = if marked { "multiLine to be true" } else { "lineSep" };
-            return Err(options.invalid("encoding", name, &format!("one whose lines can be told apart; {name} needs {needs}")));
+            return Err(options.invalid(
+                "encoding",
+                name,
+                &format!("one whose lines can be told apart; {name} needs {needs}"),
+            ));
         }
     }
     let partitions = partitions::discover(session, &listing, spec)?;

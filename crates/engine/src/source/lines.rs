@@ -1,6 +1,6 @@
 //! Chunks of bytes cut into lines, and lines put together to batches.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range};
 
 use arrow::array::{StringArray, StringBuilder};
 use bytes::Bytes;
@@ -216,7 +216,7 @@ impl Lines {
         if self.keeps {
             // Bytes that are no UTF-8 become U+FFFD, as when Spark shows them.
             let text = String::from_utf8_lossy(line);
-            if let std::borrow::Cow::Owned(_) = text {
+            if matches!(text, Cow::Owned(_)) {
                 self.broken.push(self.rows);
             }
             self.values.append_value(text);

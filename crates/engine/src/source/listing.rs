@@ -8,7 +8,11 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use regex::Regex;
 use std::sync::Arc;
 
-use super::{SourceOptions, SourceSpec, format::{Reading, file_url}, read::FileRead};
+use super::{
+    SourceOptions, SourceSpec,
+    format::{Reading, file_url},
+    read::FileRead,
+};
 use crate::{
     EngineSession,
     cache::SourceIdentity,
@@ -30,6 +34,8 @@ pub struct Listing {
     pub written: String,
     /// What is read, whatever files are there.
     pub identity: SourceIdentity,
+    /// Whether the table tells of its rows' files.
+    pub metadata: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +92,7 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     files.dedup_by(|a, b| a.meta.location == b.meta.location);
     let identity = identity(spec, &paths)?;
-    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written, identity })
+    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written, identity, metadata: spec.metadata })
 }
 
 impl Listing {
@@ -116,7 +122,8 @@ struct Modified {
 
 impl Modified {
     fn new(session: &EngineSession, options: &SourceOptions) -> SparkResult<Self> {
-        let zone = options.text("timezone").map_or_else(|| firesteel_plan::conf::time_zone(&session.conf()), str::to_owned);
+        let zone =
+            options.text("timezone").map_or_else(|| firesteel_plan::conf::time_zone(&session.conf()), str::to_owned);
         let time = |name: &str| {
             let Some(text) = options.text(name) else { return Ok(None) };
             firesteel_functions::instant(text, &zone)?.map(Some).ok_or_else(|| {

@@ -11,6 +11,7 @@ mod format;
 mod json;
 mod lines;
 mod listing;
+mod metadata;
 mod options;
 mod orc;
 mod parquet;
@@ -37,6 +38,7 @@ pub(crate) use self::{
 };
 pub use self::{
     damage::naming_file,
+    metadata::METADATA,
     options::{SourceOptions, is_format},
     partitions::{NULL_PARTITION, escape, unescape as unescape_key},
     range::{Range, RangeTable},
@@ -56,6 +58,8 @@ pub struct SourceSpec {
     pub paths: Vec<String>,
     /// Partition columns that the catalog knows, in order; otherwise they are found from `k=v` folders.
     pub partition_columns: Option<Vec<String>>,
+    /// Whether the table has the column [`METADATA`] behind all others, which tells of each row's file.
+    pub metadata: bool,
     /// Folders whose contents may be missing yet: a catalog's table that nobody wrote to. Otherwise no file is an error.
     pub may_be_empty: bool,
 }
@@ -79,7 +83,11 @@ pub async fn open(session: &EngineSession, spec: SourceSpec) -> SparkResult<Sour
             _ => SparkError::new(
                 "DATA_SOURCE_NOT_FOUND",
                 "42K02",
-                format!("Failed to find the data source: {}. Supported here: {}.", spec.format, options::FORMATS.join(", ")),
+                format!(
+                    "Failed to find the data source: {}. Supported here: {}.",
+                    spec.format,
+                    options::FORMATS.join(", ")
+                ),
             )
             .param("provider", spec.format),
         });
@@ -133,7 +141,9 @@ pub(crate) fn unsupported_type(format: &str, column: &StructField) -> SparkError
 /// Adds the columns of one more file to those of the files before.
 fn merge_fields(all: &mut Vec<StructField>, found: Vec<StructField>, case_sensitive: bool) -> SparkResult<()> {
     for field in found {
-        let same = |f: &&mut StructField| f.name == field.name || (!case_sensitive && f.name.eq_ignore_ascii_case(&field.name));
+        let same = |f: &&mut StructField| {
+            f.name == field.name || (!case_sensitive && f.name.eq_ignore_ascii_case(&field.name))
+        };
         match all.iter_mut().find(same) {
             None => all.push(field),
             Some(known) if known.data_type == field.data_type => {}

@@ -9,7 +9,8 @@ use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, future::ready, stream};
 use object_store::ObjectStoreExt;
 use orc_rust::{
-    ArrowReaderBuilder, error::OrcError, projection::ProjectionMask, reader::AsyncChunkReader, schema::TimestampPrecision,
+    ArrowReaderBuilder, error::OrcError, projection::ProjectionMask, reader::AsyncChunkReader,
+    schema::TimestampPrecision,
 };
 
 use super::{

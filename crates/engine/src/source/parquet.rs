@@ -56,13 +56,8 @@ pub async fn open(
         }
     };
     let schema = types::schema_from_arrow(&file_schema)?;
-    let parts = FilesTableParts {
-        listing,
-        partitions,
-        fields: schema,
-        splittable: true,
-        format: Some(Arc::new(format)),
-    };
+    let parts =
+        FilesTableParts { listing, partitions, fields: schema, splittable: true, format: Some(Arc::new(format)) };
     parts.with_file_schema(session, file_schema, None, |s| Arc::new(ParquetSource::new(s)))
 }
 

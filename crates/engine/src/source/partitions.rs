@@ -64,7 +64,9 @@ pub fn discover(session: &EngineSession, listing: &Listing, spec: &SourceSpec) -
         .collect();
     let values = texts
         .iter()
-        .map(|file| file.iter().zip(&columns).map(|((_, text), column)| value(text.as_deref(), column, &zone)).collect())
+        .map(|file| {
+            file.iter().zip(&columns).map(|((_, text), column)| value(text.as_deref(), column, &zone)).collect()
+        })
         .collect::<SparkResult<_>>()?;
     Ok(Partitions { columns, values })
 }

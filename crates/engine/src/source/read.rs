@@ -129,8 +129,15 @@ impl FileRead {
     }
 
     /// The file's lines. Without `keeps` they are only counted.
-    pub async fn lines(&self, ending: Ending, charset: Charset, keeps: bool) -> Result<BoxStream<'static, Result<LineBatch>>> {
-        let splits = ending.look_back().filter(|_| charset == Charset::Utf8 && Compression::of(&self.meta).ok() == Some(Compression::None));
+    pub async fn lines(
+        &self,
+        ending: Ending,
+        charset: Charset,
+        keeps: bool,
+    ) -> Result<BoxStream<'static, Result<LineBatch>>> {
+        let splits = ending
+            .look_back()
+            .filter(|_| charset == Charset::Utf8 && Compression::of(&self.meta).ok() == Some(Compression::None));
         let (range, first) = match splits {
             // What is before the split tells whether its first line starts there. Its last line may end beyond it.
             Some(back) => (self.range.clone(), self.range.start.saturating_sub(back)),
@@ -146,15 +153,14 @@ impl FileRead {
             return error;
         }
         let (class, state, why) = match find::<SparkError>(&error) {
-            Some(known) if known.parameters().contains_key("path") || known.class() == "UNSUPPORTED_FEATURE" => return error,
+            Some(known) if known.parameters().contains_key("path") || known.class() == "UNSUPPORTED_FEATURE" => {
+                return error;
+            }
             Some(known) => (known.class().to_owned(), known.sql_state().to_owned(), known.message().to_owned()),
             None => (UNREADABLE.to_owned(), "KD001".to_owned(), format!("{}.", error.strip_backtrace())),
         };
-        let mut named = SparkError::new(
-            class,
-            state,
-            format!("Encountered error while reading file {}. {why}", self.url),
-        );
+        let mut named =
+            SparkError::new(class, state, format!("Encountered error while reading file {}. {why}", self.url));
         for (name, value) in find::<SparkError>(&error).map(|e| e.parameters().clone()).unwrap_or_default() {
             named = named.param(name, value);
         }
@@ -187,7 +193,9 @@ impl FileRead {
         let missing = matches!(find::<object_store::Error>(&error), Some(object_store::Error::NotFound { .. }));
         let stored = find::<object_store::Error>(&error).is_some();
         // What modes decide about is no damage.
-        let damaged = !stored && find::<SparkError>(&error).is_none_or(|e| e.class() == UNREADABLE || e.class() == "MALFORMED_CSV_RECORD");
+        let damaged = !stored
+            && find::<SparkError>(&error)
+                .is_none_or(|e| e.class() == UNREADABLE || e.class() == "MALFORMED_CSV_RECORD");
         if (missing && self.reading.ignore_missing) || (damaged && self.reading.ignore_corrupt) {
             tracing::warn!(file = self.url, %error, "a file is passed over from here on");
             return None;
@@ -211,7 +219,11 @@ pub async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("of no known kind");
-            Err(to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is damaged: its reader failed: {why}."))))
+            Err(to_datafusion(SparkError::new(
+                UNREADABLE,
+                "KD001",
+                format!("The file is damaged: its reader failed: {why}."),
+            )))
         }
     }
 }
@@ -226,17 +238,22 @@ fn chunk_ranges(start: u64, end: u64) -> impl Iterator<Item = Range<u64>> + Send
 /// What Hadoop calls deflate: zlib's format.
 fn inflate(raw: impl Stream<Item = Result<Bytes>> + Send + 'static) -> BoxStream<'static, Result<Bytes>> {
     const OUT: usize = 1 << 20;
-    let start = (Decompress::new(true), raw.boxed(), Bytes::new(), false);
-    stream::try_unfold(start, |(mut inflate, mut raw, mut chunk, mut ended)| async move {
+    // What was decompressed last may have filled all the room there was: then there may be more of it.
+    let start = (Decompress::new(true), raw.boxed(), Bytes::new(), false, false);
+    stream::try_unfold(start, |(mut inflate, mut raw, mut chunk, mut ended, mut full)| async move {
         loop {
             if ended {
                 return Ok(None);
             }
-            if chunk.is_empty() {
+            if chunk.is_empty() && !full {
                 match raw.try_next().await? {
                     Some(next) => chunk = next,
                     None => {
-                        return Err(to_datafusion(SparkError::new(UNREADABLE, "KD001", "The compressed file is cut off.".to_owned())));
+                        return Err(to_datafusion(SparkError::new(
+                            UNREADABLE,
+                            "KD001",
+                            "The compressed file is cut off.".to_owned(),
+                        )));
                     }
                 }
             }
@@ -248,11 +265,16 @@ fn inflate(raw: impl Stream<Item = Result<Bytes>> + Send + 'static) -> BoxStream
             let used = usize::try_from(inflate.total_in() - before).unwrap_or(chunk.len());
             chunk = chunk.slice(used..);
             ended = status == Status::StreamEnd;
+            full = out.len() == out.capacity();
             if out.is_empty() && used == 0 && !ended && !chunk.is_empty() {
-                return Err(to_datafusion(SparkError::new(UNREADABLE, "KD001", "The compressed file is damaged.".to_owned())));
+                return Err(to_datafusion(SparkError::new(
+                    UNREADABLE,
+                    "KD001",
+                    "The compressed file is damaged.".to_owned(),
+                )));
             }
             if !out.is_empty() {
-                return Ok(Some((Bytes::from(out), (inflate, raw, chunk, ended))));
+                return Ok(Some((Bytes::from(out), (inflate, raw, chunk, ended, full))));
             }
         }
     })

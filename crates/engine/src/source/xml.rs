@@ -75,7 +75,8 @@ pub async fn read(read: FileRead) -> Result<Batches> {
     let (rows, broken) = elements(document, reading)?;
     let batch = records.read(&rows, broken, document)?;
     let most = read.batch_size.max(1);
-    let slices = (0..batch.num_rows()).step_by(most).map(move |at| Ok(batch.slice(at, most.min(batch.num_rows() - at))));
+    let slices =
+        (0..batch.num_rows()).step_by(most).map(move |at| Ok(batch.slice(at, most.min(batch.num_rows() - at))));
     Ok(stream::iter(slices).boxed())
 }
 

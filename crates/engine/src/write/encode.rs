@@ -188,7 +188,11 @@ impl TextEncoder {
             match &mut self.rows {
                 Rows::Text => {
                     let column = batch.column(0);
-                    let column = if *column.data_type() == ArrowType::Utf8 { column } else { &arrow::compute::cast(column, &ArrowType::Utf8)? };
+                    let column = if *column.data_type() == ArrowType::Utf8 {
+                        column
+                    } else {
+                        &arrow::compute::cast(column, &ArrowType::Utf8)?
+                    };
                     if column.is_valid(row) {
                         self.text.push_str(column.as_string::<i32>().value(row));
                     }

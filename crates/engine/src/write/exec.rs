@@ -229,7 +229,11 @@ impl PartitionWriter {
         }
         let mut at = 0;
         while at < rows.num_rows() {
-            let full = self.open.as_ref().filter(|o| o.folder == folder).map_or(0, |o| usize::try_from(o.rows).unwrap_or(most));
+            let full = self
+                .open
+                .as_ref()
+                .filter(|o| o.folder == folder)
+                .map_or(0, |o| usize::try_from(o.rows).unwrap_or(most));
             if full >= most {
                 self.close().await?;
                 continue;

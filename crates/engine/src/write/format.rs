@@ -116,7 +116,8 @@ impl FileFormat {
             }
             other => Self::Text(texts(&conf, other, &options)?),
         };
-        for column in spec.columns.iter().filter(|c| !spec.partition_by.iter().any(|p| p.eq_ignore_ascii_case(&c.name))) {
+        for column in spec.columns.iter().filter(|c| !spec.partition_by.iter().any(|p| p.eq_ignore_ascii_case(&c.name)))
+        {
             format.check(column)?;
         }
         Ok(format)
@@ -130,7 +131,9 @@ impl FileFormat {
             Self::Orc { .. } => return orc_holds(column),
             Self::Text(texts) => match texts.kind {
                 TextKind::Text => column.data_type.is_string(),
-                TextKind::Csv => firesteel_functions::json::csv::supports(&column.data_type) && column.data_type != DataType::Binary,
+                TextKind::Csv => {
+                    firesteel_functions::json::csv::supports(&column.data_type) && column.data_type != DataType::Binary
+                }
                 TextKind::Json | TextKind::Xml => column.data_type != DataType::Variant,
             },
         };
@@ -156,6 +159,8 @@ impl FileFormat {
         match (self, arrow) {
             (_, ArrowType::Utf8View | ArrowType::LargeUtf8) => ArrowType::Utf8,
             (_, ArrowType::BinaryView | ArrowType::LargeBinary) => ArrowType::Binary,
+            // ORC's timestamps are wall clocks: those of UTC.
+            (Self::Orc { .. }, ArrowType::Timestamp(unit, Some(_))) => ArrowType::Timestamp(*unit, None),
             // Avro has two kinds of integers.
             (Self::Avro { .. }, ArrowType::Int8 | ArrowType::Int16) => ArrowType::Int32,
             (_, other) => other.clone(),
@@ -232,7 +237,8 @@ fn texts(conf: &SparkConf, format: &str, options: &SourceOptions) -> SparkResult
             }
         }
         TextKind::Json => {
-            firesteel_functions::json::JsonWriter::new(&texts.text_options(), &texts.zone).map_err(|e| from_datafusion(&e))?;
+            firesteel_functions::json::JsonWriter::new(&texts.text_options(), &texts.zone)
+                .map_err(|e| from_datafusion(&e))?;
         }
         TextKind::Text => {}
     }

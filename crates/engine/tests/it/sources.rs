@@ -121,7 +121,10 @@ async fn damaged_files_are_errors_that_name_them() {
             let mut spec = spec.clone();
             // Half of them with a schema that the file may not have.
             if mutation % 2 == 0 && format != "text" {
-                spec.schema = Some(vec![StructField::new("i", DataType::Integer, true), StructField::new("s", DataType::String, true)]);
+                spec.schema = Some(vec![
+                    StructField::new("i", DataType::Integer, true),
+                    StructField::new("s", DataType::String, true),
+                ]);
             }
             let work = AssertUnwindSafe(read(&session, spec)).catch_unwind();
             let ended = tokio::time::timeout(Duration::from_secs(20), work).await;
@@ -136,7 +139,8 @@ async fn damaged_files_are_errors_that_name_them() {
                 Ok(Ok(Err(error))) => {
                     errors += 1;
                     let names = error.message().contains(file.file_name().unwrap().to_str().unwrap());
-                    let no_schema = error.class() == "UNABLE_TO_INFER_SCHEMA" || error.class() == "COLUMN_ALREADY_EXISTS";
+                    let no_schema =
+                        error.class() == "UNABLE_TO_INFER_SCHEMA" || error.class() == "COLUMN_ALREADY_EXISTS";
                     assert!(names || no_schema, "{name}: mutation {mutation} does not name the file: {error:?}");
                 }
             }

@@ -20,15 +20,13 @@ use arrow::{
 use datafusion::error::Result as DfResult;
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
+use self::parse::{Json, Lenience, parse_prefix};
 pub use self::{
     options::{Mode, Options},
     records::{JsonInference, JsonRecords},
     write::JsonWriter,
     xml::{Element, XmlInference, XmlRecords},
     xml_write::XmlWriter,
-};
-use self::{
-    parse::{Json, Lenience, parse_prefix},
 };
 use crate::{
     FunctionContext, Typed, errors, literal,

@@ -90,8 +90,7 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
         && let Some(at) = fields.iter().position(|f| f.name == options.corrupt_column())
     {
         let unread = |row: usize| present[row] && (values[row].is_none() || column.bad[row] || column.partial[row]);
-        let unread: StringArray =
-            (0..args.rows).map(|row| texts.get(row).filter(|_| unread(row))).collect();
+        let unread: StringArray = (0..args.rows).map(|row| texts.get(row).filter(|_| unread(row))).collect();
         column.array = with_field(&column.array, at, Arc::new(unread))?;
     }
     if options.fails_fast() {
@@ -214,7 +213,9 @@ impl Reader {
             }
             // One byte, with or without a sign.
             DataType::Byte => self.leaf::<Int8Type>(values, arrow, |v| match v {
-                Json::Number(n) if self.exact => n.parse::<i16>().ok().filter(|n| (-128..256).contains(n)).map(|n| n as i8),
+                Json::Number(n) if self.exact => {
+                    n.parse::<i16>().ok().filter(|n| (-128..256).contains(n)).map(|n| n as i8)
+                }
                 Json::Number(n) => n.parse().ok(),
                 _ => None,
             }),

@@ -42,9 +42,8 @@ impl JsonRecords {
             read: read.collect(),
             schema: Arc::new(schema),
             wanted,
-            reader: Reader::exact(options, zone).map_err(|e| {
-                errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e))
-            })?,
+            reader: Reader::exact(options, zone)
+                .map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
             lenience: lenience(options),
             mode: options.mode(),
         })

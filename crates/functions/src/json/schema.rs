@@ -23,7 +23,8 @@ pub(super) fn infer(value: &Json<'_>, options: &Options, times: Option<&Times>) 
         Json::Bool(_) => DataType::Boolean,
         Json::Number(n) => number(n, options.flag("prefersDecimal", false), true),
         Json::Array(all, _) => {
-            let element = all.iter().map(|v| infer(v, options, times)).reduce(|a, b| common(&a, &b)).unwrap_or(DataType::Null);
+            let element =
+                all.iter().map(|v| infer(v, options, times)).reduce(|a, b| common(&a, &b)).unwrap_or(DataType::Null);
             DataType::array(element)
         }
         Json::Object(all, _) => {
@@ -38,7 +39,8 @@ pub(super) fn infer(value: &Json<'_>, options: &Options, times: Option<&Times>) 
 fn of_text(text: &str, options: &Options, times: Option<&Times>) -> DataType {
     if options.flag("prefersDecimal", false) {
         let plain = text.replace(',', "");
-        let is_number = plain.bytes().all(|b| b.is_ascii_digit() || b"+-.".contains(&b)) && plain.parse::<f64>().is_ok();
+        let is_number =
+            plain.bytes().all(|b| b.is_ascii_digit() || b"+-.".contains(&b)) && plain.parse::<f64>().is_ok();
         if is_number && let found @ DataType::Decimal { .. } = number(plain.trim_start_matches('+'), true, false) {
             return found;
         }

@@ -70,7 +70,7 @@ impl Shape {
 
     fn attributes<'a>(&self, element: &'a Element) -> impl Iterator<Item = (String, &'a str)> {
         let prefix = self.attribute_prefix.clone();
-        let own = if self.excludes_attributes { &[] } else { element.attributes.as_slice() };
+        let own: &'a [(String, String)] = if self.excludes_attributes { &[] } else { &element.attributes };
         own.iter().map(move |(name, value)| (format!("{prefix}{name}"), value.as_str()))
     }
 }
@@ -347,7 +347,9 @@ impl XmlInference {
             return DataType::Long;
         }
         if java_double(value).is_some() && !value.ends_with(['d', 'D', 'f', 'F']) {
-            if self.prefers_decimal && let found @ DataType::Decimal { .. } = schema::number(value, true, true) {
+            if self.prefers_decimal
+                && let found @ DataType::Decimal { .. } = schema::number(value, true, true)
+            {
                 return found;
             }
             return DataType::Double;

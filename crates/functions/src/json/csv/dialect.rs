@@ -73,7 +73,10 @@ fn invalid(name: &str, why: &str) -> SparkError {
 fn separator(written: &str) -> SparkResult<String> {
     let error = |class: &'static str, message: &str| Err(SparkError::new(class, "42602", message.to_owned()));
     if written.is_empty() {
-        return error("INVALID_DELIMITER_VALUE.EMPTY_STRING", "Invalid value for delimiter. Delimiter cannot be empty string.");
+        return error(
+            "INVALID_DELIMITER_VALUE.EMPTY_STRING",
+            "Invalid value for delimiter. Delimiter cannot be empty string.",
+        );
     }
     let mut out = String::new();
     let mut chars = written.chars();
@@ -138,7 +141,9 @@ impl Dialect {
             "STOP_AT_CLOSING_QUOTE" => UnescapedQuote::StopAtClosingQuote,
             "SKIP_VALUE" => UnescapedQuote::SkipValue,
             "RAISE_ERROR" => UnescapedQuote::RaiseError,
-            "BACK_TO_DELIMITER" => return Err(SparkError::unsupported("option unescapedQuoteHandling=BACK_TO_DELIMITER of csv")),
+            "BACK_TO_DELIMITER" => {
+                return Err(SparkError::unsupported("option unescapedQuoteHandling=BACK_TO_DELIMITER of csv"));
+            }
             _ => return Err(invalid("unescapedQuoteHandling", &format!("cannot be {unescaped}"))),
         };
         Ok(Self {
@@ -152,7 +157,8 @@ impl Dialect {
             unescaped,
             empty_value: options.get("emptyValue").unwrap_or("").to_owned(),
             null_value: options.get("nullValue").unwrap_or("").to_owned(),
-            max_columns: usize::try_from(number("maxColumns", 20480)?).map_err(|_| invalid("maxColumns", "is negative"))?,
+            max_columns: usize::try_from(number("maxColumns", 20480)?)
+                .map_err(|_| invalid("maxColumns", "is negative"))?,
             max_chars: usize::try_from(number("maxCharsPerColumn", -1)?).ok(),
         })
     }
@@ -221,7 +227,8 @@ impl Dialect {
 
     /// How many bytes of `text` are blanks that mean nothing else.
     fn blanks(&self, text: &str, newline: Option<&str>) -> usize {
-        let means = |rest: &str| rest.starts_with(self.separator.as_str()) || newline.is_some_and(|n| rest.starts_with(n));
+        let means =
+            |rest: &str| rest.starts_with(self.separator.as_str()) || newline.is_some_and(|n| rest.starts_with(n));
         let mut at = 0;
         while text.as_bytes().get(at).is_some_and(|b| *b <= b' ') && !means(&text[at..]) {
             at += 1;
@@ -237,7 +244,8 @@ impl Dialect {
             ([one], None) => bytes.iter().position(|b| b == one),
             ([one], Some("\n")) => bytes.iter().position(|b| b == one || *b == b'\n'),
             _ => (0..bytes.len()).find(|i| {
-                bytes[*i..].starts_with(separator) || record.newline.is_some_and(|n| bytes[*i..].starts_with(n.as_bytes()))
+                bytes[*i..].starts_with(separator)
+                    || record.newline.is_some_and(|n| bytes[*i..].starts_with(n.as_bytes()))
             }),
         };
         found.map(|i| from + i).or(record.complete.then_some(record.text.len()))
@@ -345,7 +353,8 @@ impl Dialect {
                 UnescapedQuote::StopAtDelimiter => {
                     let Some(end) = self.next_stop(record, behind) else { return Ok(None) };
                     let value = format!("{quote}{read}{}", &text[plain..end]);
-                    let value = if self.trim_trailing { value.trim_end_matches(|c| c <= ' ').to_owned() } else { value };
+                    let value =
+                        if self.trim_trailing { value.trim_end_matches(|c| c <= ' ').to_owned() } else { value };
                     return Ok(Some((Some(Cow::Owned(value)), end)));
                 }
                 UnescapedQuote::SkipValue => {
@@ -403,7 +412,10 @@ mod tests {
 
     #[test]
     fn separators_have_any_length() {
-        assert_eq!(line("1||a|b||\"x||y\"", &[("sep", "||")]), [Some("1".into()), Some("a|b".into()), Some("x||y".into())]);
+        assert_eq!(
+            line("1||a|b||\"x||y\"", &[("sep", "||")]),
+            [Some("1".into()), Some("a|b".into()), Some("x||y".into())]
+        );
         assert_eq!(line("1\t", &[("sep", "\\t")]), [Some("1".into()), None]);
     }
 }

@@ -72,7 +72,7 @@ impl CsvInference {
             DataType::Boolean => 6,
             _ => return DataType::String,
         };
-        if from <= 0 && value.parse::<i32>().is_ok() {
+        if from == 0 && value.parse::<i32>().is_ok() {
             return DataType::Integer;
         }
         if from <= 1 && value.parse::<i64>().is_ok() {
@@ -108,7 +108,11 @@ impl CsvInference {
         use DataType::{Date, Decimal, Double, Timestamp};
         match (a, b) {
             (Date, Timestamp) | (Timestamp, Date) => {
-                if self.dates_are_times { Timestamp } else { DataType::String }
+                if self.dates_are_times {
+                    Timestamp
+                } else {
+                    DataType::String
+                }
             }
             (Double, Decimal { .. }) | (Decimal { .. }, Double) => Double,
             (Decimal { precision: p, scale: s }, Decimal { precision: q, scale: t }) => {

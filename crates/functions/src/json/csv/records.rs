@@ -31,7 +31,11 @@ pub(crate) struct Specials {
 impl Specials {
     pub(crate) fn new(options: &Options) -> Self {
         let word = |key: &str, default: &str| options.get(key).unwrap_or(default).to_owned();
-        Self { nan: word("nanValue", "NaN"), positive: word("positiveInf", "Inf"), negative: word("negativeInf", "-Inf") }
+        Self {
+            nan: word("nanValue", "NaN"),
+            positive: word("positiveInf", "Inf"),
+            negative: word("negativeInf", "-Inf"),
+        }
     }
 
     pub(super) fn contains(&self, value: &str) -> bool {
@@ -163,7 +167,13 @@ impl<'a> CutRecords<'a> {
 impl CsvRecords {
     /// `file` are the columns of the files, `places` those of them that are wanted. Unless all columns are read
     /// (`prunes`), how many values a record has, and what is in the others, does not matter.
-    pub fn new(options: &Options, zone: &str, file: &[StructField], places: &[usize], prunes: bool) -> SparkResult<Self> {
+    pub fn new(
+        options: &Options,
+        zone: &str,
+        file: &[StructField],
+        places: &[usize],
+        prunes: bool,
+    ) -> SparkResult<Self> {
         let corrupt = options.corrupt_column();
         let mut place = 0;
         // The text of a record is no value of it.
@@ -182,7 +192,8 @@ impl CsvRecords {
                 Some(place) => Wanted::Value { place, data_type: file[i].data_type.clone() },
             });
         }
-        let fields: Vec<StructField> = places.iter().map(|i| StructField { nullable: true, ..file[*i].clone() }).collect();
+        let fields: Vec<StructField> =
+            places.iter().map(|i| StructField { nullable: true, ..file[*i].clone() }).collect();
         let read = wanted.iter().filter(|w| matches!(w, Wanted::Value { .. })).count();
         Ok(Self {
             values: (!prunes || read == place).then_some(place),
@@ -190,7 +201,8 @@ impl CsvRecords {
             schema: Arc::new(types::schema_to_arrow(&fields)?),
             null_value: options.get("nullValue").unwrap_or("").to_owned(),
             specials: Specials::new(options),
-            reader: Reader::new(options, zone).map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
+            reader: Reader::new(options, zone)
+                .map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
             mode: options.mode(),
         })
     }
@@ -218,9 +230,8 @@ impl CsvRecords {
                 columns.push(None);
                 continue;
             };
-            let value = |row: usize| {
-                records.get(row).get(*place).and_then(|v| v.as_deref()).filter(|v| *v != self.null_value)
-            };
+            let value =
+                |row: usize| records.get(row).get(*place).and_then(|v| v.as_deref()).filter(|v| *v != self.null_value);
             if *field.data_type() == Arrow::Binary {
                 let array: BinaryArray = (0..rows).map(|row| value(row).map(str::as_bytes)).collect();
                 columns.push(Some(Arc::new(array)));
