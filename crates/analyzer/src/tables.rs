@@ -149,14 +149,12 @@ fn enqueue(
                 RelationKind::TableFunction { name, .. } => names.borrow_mut().push(name.clone()),
                 _ => {}
             },
-            &mut |e| {
-                match &e.kind {
-                    ExprKind::Function(call) => names.borrow_mut().push(call.name.clone()),
-                    ExprKind::Attribute { name, .. } if name.iter().any(|n| n.eq_ignore_ascii_case(METADATA)) => {
-                        metadata.set(true);
-                    }
-                    _ => {}
+            &mut |e| match &e.kind {
+                ExprKind::Function(call) => names.borrow_mut().push(call.name.clone()),
+                ExprKind::Attribute { name, .. } if name.iter().any(|n| n.eq_ignore_ascii_case(METADATA)) => {
+                    metadata.set(true);
                 }
+                _ => {}
             },
         );
         tables.metadata = metadata.get();

@@ -126,7 +126,9 @@ impl Analyzer<'_> {
         }
         let mut scope = Scope::new(attributes);
         // What tells of files is there for those who ask for it by name.
-        if let Some(column) = arrow.fields().get(table.schema.len()).filter(|f| self.tables.metadata && f.name() == METADATA) {
+        if let Some(column) =
+            arrow.fields().get(table.schema.len()).filter(|f| self.tables.metadata && f.name() == METADATA)
+        {
             let mut attribute = self.attribute(METADATA, types::from_arrow(column.data_type())?, false);
             attribute.qualifier.clone_from(&table.qualifier);
             exprs.push(DfExpr::Column(Column::new(Some(reference), METADATA)).alias(&attribute.column));

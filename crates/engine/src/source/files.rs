@@ -134,7 +134,8 @@ impl FilesTable {
         let partition_fields = parts.partitions.arrow_fields()?;
         let mut fields = file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
         let data_schema = Arc::new(Schema::new(fields.clone()));
-        let offered = parts.listing.metadata && !fields.iter().any(|f| f.name().eq_ignore_ascii_case(metadata::METADATA));
+        let offered =
+            parts.listing.metadata && !fields.iter().any(|f| f.name().eq_ignore_ascii_case(metadata::METADATA));
         let metadata_source = if offered {
             let field = Arc::new(metadata::field()?);
             fields.push(field.clone());

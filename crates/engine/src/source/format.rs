@@ -150,6 +150,11 @@ impl FileSource for FormatSource {
         Arc::new(Self { batch_size, ..self.clone() })
     }
 
+    /// The files were divided among tasks by what can be divided.
+    fn supports_repartitioning(&self) -> bool {
+        false
+    }
+
     fn try_pushdown_projection(&self, projection: &ProjectionExprs) -> Result<Option<Arc<dyn FileSource>>> {
         let merged = self.projection.source.try_merge(projection)?;
         let projection = SplitProjection::new(self.table_schema.file_schema(), &merged);

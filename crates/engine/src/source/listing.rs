@@ -92,7 +92,14 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     files.dedup_by(|a, b| a.meta.location == b.meta.location);
     let identity = identity(spec, &paths)?;
-    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written, identity, metadata: spec.metadata })
+    Ok(Listing {
+        store_url: first.store.clone(),
+        store,
+        files,
+        written: first.written,
+        identity,
+        metadata: spec.metadata,
+    })
 }
 
 impl Listing {

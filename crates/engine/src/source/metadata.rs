@@ -60,7 +60,8 @@ fn value(file: &PartitionedFile, store: &ObjectStoreUrl) -> Result<ScalarValue> 
         Arc::new(Int64Array::from(vec![start])),
         Arc::new(Int64Array::from(vec![end - start])),
         Arc::new(
-            TimestampMicrosecondArray::from(vec![meta.last_modified.timestamp_micros()]).with_timezone_opt(types::utc()),
+            TimestampMicrosecondArray::from(vec![meta.last_modified.timestamp_micros()])
+                .with_timezone_opt(types::utc()),
         ),
     ];
     let names = types::fields_to_arrow(&fields()).map_err(to_datafusion)?;

@@ -292,7 +292,7 @@ impl Reader {
             DataType::TimestampNtz => texts!(TimestampMicrosecondType, |t: &str| match &times.ntz {
                 Some(pattern) => pattern.parse(t)?.local(),
                 None => {
-                    let parsed = text::parse_timestamp(t)?;
+                    let parsed = text::parse_timestamp(t).filter(|p| p.zone.is_none())?;
                     parsed.date?;
                     parsed.local(0)
                 }

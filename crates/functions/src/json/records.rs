@@ -149,7 +149,7 @@ impl JsonInference {
             (so_far, DataType::Array { element, .. }) => self.merge(so_far, *element),
             (so_far, DataType::Null) => Ok(so_far),
             (so_far, found @ DataType::Struct(_)) => Ok(schema::common(&so_far, &found)),
-            (DataType::Struct(mut fields), _) => match self.mode {
+            (DataType::Struct(mut fields), found) => match self.mode {
                 Mode::Permissive => {
                     let corrupt = self.options.corrupt_column();
                     if !fields.iter().any(|f| f.name == corrupt) {
@@ -159,7 +159,7 @@ impl JsonInference {
                     Ok(DataType::Struct(fields))
                 }
                 Mode::DropMalformed => Ok(DataType::Struct(fields)),
-                Mode::FailFast => Err(malformed_in_inference()),
+                Mode::FailFast => Err(no_object(&found)),
             },
             (so_far, _) => Ok(so_far),
         }
@@ -175,11 +175,24 @@ impl JsonInference {
 
 fn malformed_in_inference() -> SparkError {
     SparkError::new(
-        "MALFORMED_RECORD_IN_SCHEMA_INFERENCE",
+        "MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
         "22023",
-        "Malformed records are detected in schema inference. Parse Mode: FAILFAST. Reasons: Failed to infer a common \
-         schema. Struct types are expected, but other types were found."
-            .to_owned(),
+        "Malformed records are detected in schema inference. Parse Mode: FAILFAST. To infer a schema from the others, set \
+         the option 'mode' to 'PERMISSIVE' or 'DROPMALFORMED'.",
     )
     .param("failFastMode", "FAILFAST")
+}
+
+fn no_object(found: &DataType) -> SparkError {
+    let shown = format!("\"{}\"", errors::sql_type(found));
+    SparkError::new(
+        "INVALID_JSON_RECORD_TYPE",
+        "22023",
+        format!(
+            "Detected an invalid type of a JSON record while inferring a common schema in the mode FAILFAST. Expected a \
+             STRUCT type, but found {shown}."
+        ),
+    )
+    .param("failFastMode", "FAILFAST")
+    .param("invalidType", shown)
 }

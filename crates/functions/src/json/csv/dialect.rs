@@ -362,7 +362,7 @@ impl Dialect {
                     return Ok(Some((self.or_empty(Cow::Borrowed("")), end)));
                 }
                 UnescapedQuote::RaiseError => {
-                    return Err(unreadable(format!(
+                    return Err(raised(format!(
                         "an unescaped quote {quote} is inside of a quoted value (unescapedQuoteHandling=RAISE_ERROR)"
                     )));
                 }
@@ -373,6 +373,10 @@ impl Dialect {
     fn or_empty<'a>(&self, value: Cow<'a, str>) -> Value<'a> {
         Some(if value.is_empty() { Cow::Owned(self.empty_value.clone()) } else { value })
     }
+}
+
+fn raised(why: String) -> SparkError {
+    SparkError::new("FAILED_READ_FILE.NO_HINT", "KD001", format!("The CSV record cannot be read: {why}."))
 }
 
 /// A file that cannot be read as CSV: no mode passes over it.
