@@ -236,7 +236,7 @@ fn of_times(op: BinaryOp, left: &Expr, right: &Expr, names: &dyn Names) -> Optio
         return None;
     }
     let (l, r) = (names.data_type(left)?, names.data_type(right)?);
-    let is_moment = |t: &T| matches!(t, T::Date | T::Timestamp | T::TimestampNtz);
+    let is_moment = |t: &T| matches!(t, T::Date | T::Timestamp | T::TimestampNtz | T::Time(_));
     let is_span = |t: &T| matches!(t, T::DayTimeInterval { .. } | T::CalendarInterval);
     let is_days = |t: &T| matches!(t, T::DayTimeInterval { start: DayTimeField::Day, end: DayTimeField::Day });
     let is_text_or_none = |t: &T| t.is_string() || *t == T::Null;

@@ -414,7 +414,8 @@ pub(crate) fn write_double(out: &mut String, v: f64) {
 
 /// Java writes a digit after the point: of such texts of a number the one that is nearest to it. `shortest` may have fewer.
 fn at_least_two_digits(shortest: String, two_digits: impl FnOnce() -> Option<String>) -> String {
-    if shortest.contains('.') { shortest } else { two_digits().unwrap_or(shortest) }
+    let better = || two_digits().filter(|text| !text.contains(".0e"));
+    if shortest.contains('.') { shortest } else { better().unwrap_or(shortest) }
 }
 
 /// As Java's `Float.toString`.
