@@ -154,8 +154,15 @@ fn report(timing: Option<Timing>, application: &Application, number: usize, resu
         Some(Timing::Json) => {
             let columns: Vec<_> = columns.iter().map(|c| [c.name.clone(), c.data_type.to_string()]).collect();
             let mut told = serde_json::json!({ "statement": number, "seconds": result.seconds, "rows": rows });
-            if let Some(planning) = application.planning_seconds() {
-                told["planning"] = planning.into();
+            let planning = application.planning();
+            if let Some(whole) = planning.whole() {
+                told["planning"] = whole.as_secs_f64().into();
+                told["phases"] = serde_json::json!({
+                    "parse": planning.parse.as_secs_f64(),
+                    "analysis": planning.analysis.as_secs_f64(),
+                    "optimizer": planning.optimizer.as_secs_f64(),
+                    "physical": planning.physical.as_secs_f64(),
+                });
             }
             if !columns.is_empty() {
                 told["columns"] = serde_json::json!(columns);

@@ -35,6 +35,7 @@ use parking_lot::Mutex;
 
 use crate::{
     journal::{self, Done, Journal},
+    planning::PlanningTimes,
     progress::ProgressSender,
     traces,
 };
@@ -74,8 +75,8 @@ pub struct Application {
     /// Writes that the present statement has begun.
     writes: AtomicU32,
     in_script: AtomicBool,
-    /// When the present statement began, and when its plan was there.
-    planned: Mutex<(Instant, Option<Instant>)>,
+    /// Of the present statement.
+    planning: Mutex<PlanningTimes>,
 }
 
 #[derive(Debug)]
@@ -120,7 +121,6 @@ impl Application {
         for key in session.conf().unread() {
             tracing::warn!(key, "this key of Spark's has no effect in Firesteel (docs/configuration.md)");
         }
-        let planned = Mutex::new((Instant::now(), None));
         Self {
             session,
             runner,
@@ -130,7 +130,7 @@ impl Application {
             commits: Mutex::default(),
             writes: AtomicU32::new(0),
             in_script: AtomicBool::new(false),
-            planned,
+            planning: Mutex::new(PlanningTimes::begin()),
         }
     }
 
@@ -146,10 +146,9 @@ impl Application {
         self.runner.executed_plan()
     }
 
-    /// Of the last statement of a script that ran a plan: the time from its text to its physical plan.
-    pub fn planning_seconds(&self) -> Option<f64> {
-        let (began, planned) = *self.planned.lock();
-        planned.map(|planned| planned.duration_since(began).as_secs_f64())
+    /// Of the last statement.
+    pub fn planning(&self) -> PlanningTimes {
+        *self.planning.lock()
     }
 
     pub fn session(&self) -> &Session {
@@ -174,8 +173,9 @@ impl Application {
         for (index, span) in spans.iter().enumerate() {
             self.progress.update(|p| p.statement = index + 1);
             let started = Instant::now();
-            *self.planned.lock() = (started, None);
+            *self.planning.lock() = PlanningTimes::begin();
             let (statement, text) = self.parse(script, *span)?;
+            self.planning.lock().parse = started.elapsed();
             if self.journal.is_some() {
                 self.session.begin_statement(u32::try_from(index).unwrap_or(u32::MAX));
             }
@@ -230,8 +230,9 @@ impl Application {
             p.statements = p.statement;
         });
         let started = Instant::now();
-        *self.planned.lock() = (started, None);
+        *self.planning.lock() = PlanningTimes::begin();
         let (statement, substituted) = self.parse(text, Span::new(0, text.len()))?;
+        self.planning.lock().parse = started.elapsed();
         let outcome = self.run_statement(&statement, &substituted).await;
         self.runner.statement_ended();
         Ok((statement, StatementResult { outcome: outcome?, seconds: started.elapsed().as_secs_f64() }))
@@ -304,7 +305,10 @@ impl Application {
     /// A statement, or one in a script.
     pub(crate) async fn run_inner(&self, statement: &Statement, text: &str) -> SparkResult<Outcome> {
         self.progress.update(|p| p.activity = "analyzing".to_owned());
-        match self.session.analyze(statement, text).await? {
+        let began = Instant::now();
+        let analyzed = self.session.analyze(statement, text).await;
+        self.planning.lock().analysis += began.elapsed();
+        match analyzed? {
             Analyzed::Query(query) => self.run_query(query).await.map(Outcome::Rows),
             Analyzed::Write(write) => self.run_write(write).await,
             Analyzed::Rows { columns, batches } => Ok(Outcome::Rows(QueryResult { columns, batches })),
@@ -338,7 +342,7 @@ impl Application {
 
     pub(crate) async fn run_query(&self, query: AnalyzedQuery) -> SparkResult<QueryResult> {
         let plan = self.plan(&query.plan).await?;
-        self.planned.lock().1 = Some(Instant::now());
+        self.planning.lock().is_ready();
         let limit = self.max_result_bytes();
         let mut stream = self.runner.run(plan).await?;
         let schema = Arc::new(result_schema(&query.columns)?);
@@ -367,7 +371,7 @@ impl Application {
             return if self.in_script.load(Ordering::Relaxed) { Err(interrupted_script()) } else { Ok(finished) };
         }
         let plan = self.plan(&write.query.plan).await?;
-        self.planned.lock().1 = Some(Instant::now());
+        self.planning.lock().is_ready();
         let Some((job, plan)) = write::prepare(engine, plan, &write.spec, name.as_deref()).await? else {
             self.session.apply(write.then).await?;
             return Ok(Outcome::Written(WriteSummary::default()));
@@ -407,7 +411,15 @@ impl Application {
         self.progress.update(|p| p.activity = "planning".to_owned());
         let plan = self.with_cached(plan).await?;
         let plan = program::expand(recursion::expand(plan, self).await?, self).await?;
-        physical_plan(self.session.engine(), &plan).await
+        let began = Instant::now();
+        let state = self.session.engine().state();
+        optimize::load_statistics(&plan, &state).await.map_err(|e| from_datafusion(&e))?;
+        let optimized = state.optimize(&plan).map_err(|e| from_datafusion(&e))?;
+        self.planning.lock().optimizer += began.elapsed();
+        let began = Instant::now();
+        let physical = state.query_planner().create_physical_plan(&optimized, &state).await;
+        self.planning.lock().physical += began.elapsed();
+        physical.map_err(|e| from_datafusion(&e))
     }
 
     async fn with_cached(&self, plan: &LogicalPlan) -> SparkResult<LogicalPlan> {
@@ -439,6 +451,7 @@ impl Application {
             return Err(SparkError::unsupported(format!("EXPLAIN {mode:?}")));
         }
         let plan = self.plan(logical).await?;
+        self.planning.lock().is_ready();
         text.push_str(&format!("== Physical Plan ==\n{}", self.runner.describe(&plan)?));
         text_result("plan", vec![text])
     }
@@ -471,12 +484,6 @@ impl recursion::RunRows for Application {
         let plan = self.plan(&plan).await?;
         self.collect(plan).await
     }
-}
-
-pub async fn physical_plan(engine: &EngineSession, plan: &LogicalPlan) -> SparkResult<Arc<dyn ExecutionPlan>> {
-    let state = engine.state();
-    optimize::load_statistics(plan, &state).await.map_err(|e| from_datafusion(&e))?;
-    state.create_physical_plan(plan).await.map_err(|e| from_datafusion(&e))
 }
 
 fn result_schema(columns: &[OutputColumn]) -> SparkResult<Schema> {

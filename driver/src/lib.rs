@@ -9,6 +9,7 @@ pub mod hive;
 pub mod journal;
 pub mod local;
 pub mod master;
+pub mod planning;
 pub mod pod;
 pub mod processes;
 pub mod progress;

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 /// What comes back for these lines, one answer each.
-fn session(lines: &[String]) -> Vec<Value> {
+pub(crate) fn session(lines: &[String]) -> Vec<Value> {
     let scratch = tempfile::TempDir::new().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_firesteel"))
         .args(["sql", "--quiet", "--json-session", "--conf", "spark.sql.session.timeZone=America/Los_Angeles"])
@@ -30,7 +30,7 @@ fn session(lines: &[String]) -> Vec<Value> {
     answers
 }
 
-fn request(sql: &str) -> String {
+pub(crate) fn request(sql: &str) -> String {
     json!({ "sql": sql }).to_string()
 }
 

@@ -3,6 +3,16 @@
 use datafusion::error::DataFusionError;
 use firesteel_plan::{DataType, SparkError};
 
+/// More of something than a plan can be made of.
+pub fn too_complex() -> SparkError {
+    SparkError::new(
+        "FAILED_TO_PARSE_TOO_COMPLEX",
+        "54001",
+        "The statement, including potential SQL functions and referred views, was too complex to parse. To mitigate this \
+         error divide the statement into multiple, less complex chunks.",
+    )
+}
+
 /// A part of a name, in backticks: `` `a` ``.
 pub fn id(part: &str) -> String {
     format!("`{}`", part.replace('`', "``"))

@@ -1,7 +1,7 @@
 //! One statement's analysis: what it knows and the small things every part of it needs.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
     sync::{
         Arc,
@@ -44,7 +44,12 @@ pub(crate) struct Analyzer<'a> {
     pub warnings: &'a RefCell<Vec<String>>,
     /// The outer columns that subqueries were found to read: parts of their names.
     pub outer_columns: RefCell<HashMap<*const Relation, String>>,
+    /// Subqueries in expressions around the present place.
+    pub subqueries: Cell<usize>,
 }
+
+/// Most subqueries in expressions of each other: the time that DataFusion takes to check a plan doubles with each of them.
+pub(crate) const MAX_SUBQUERY_DEPTH: usize = 12;
 
 /// What surrounds a relation.
 #[derive(Clone, Copy)]
@@ -160,6 +165,7 @@ impl Analyzer<'_> {
             data_type,
             nullable,
             comment: None,
+            declared: None,
         }
     }
 
@@ -202,7 +208,13 @@ pub(crate) fn finish(planned: Planned) -> AnalyzedQuery {
         .scope
         .attributes
         .into_iter()
-        .map(|a| OutputColumn { name: a.name, data_type: a.data_type, nullable: a.nullable, comment: a.comment })
+        .map(|a| OutputColumn {
+            name: a.name,
+            data_type: a.data_type,
+            nullable: a.nullable,
+            comment: a.comment,
+            declared: a.declared,
+        })
         .collect();
     AnalyzedQuery { plan: planned.plan, columns }
 }

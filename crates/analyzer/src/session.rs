@@ -1,7 +1,7 @@
 //! A session: configuration, current database, temporary views, and the catalog it shares with others.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::BTreeMap,
     sync::{
         Arc,
@@ -13,6 +13,7 @@ use std::{
 use datafusion::{arrow::array::RecordBatch, scalar::ScalarValue};
 use firesteel_engine::{EngineSession, source::SourceSpec};
 use firesteel_functions::{FunctionContext, Legacy};
+pub use firesteel_plan::conf::time_zone;
 use firesteel_plan::{SparkConf, SparkError, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 
@@ -407,6 +408,7 @@ impl Session {
             recursion_rows: number("spark.sql.cteRecursionRowLimit", 1_000_000),
             warnings,
             outer_columns: RefCell::default(),
+            subqueries: Cell::default(),
         }
     }
 
@@ -436,26 +438,4 @@ impl Session {
             },
         }
     }
-}
-
-/// The session's time zone, or the machine's.
-pub fn time_zone(conf: &SparkConf) -> String {
-    let set = conf.text(&keys::SESSION_TIME_ZONE).trim();
-    if !set.is_empty() {
-        return set.to_owned();
-    }
-    let from_link = || {
-        let target = std::fs::read_link("/etc/localtime").ok()?;
-        let target = target.to_string_lossy().into_owned();
-        target.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
-    };
-    std::env::var("TZ")
-        .ok()
-        .map(|z| z.trim_start_matches(':').to_owned())
-        .filter(|z| !z.is_empty())
-        .or_else(|| {
-            std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty())
-        })
-        .or_else(from_link)
-        .unwrap_or_else(|| "UTC".to_owned())
 }

@@ -246,6 +246,7 @@ pub fn relation_children(relation: &Relation) -> Children<'_> {
             }
         }
         RelationKind::SetOperation { left, right, .. } => out.relations.extend([left.as_ref(), right]),
+        RelationKind::UnionAll { inputs } => out.relations.extend(inputs),
         RelationKind::SubqueryAlias { input, .. } | RelationKind::Sample { input, .. } => out.relations.push(input),
         RelationKind::With { ctes, input, .. } => {
             out.relations.extend(ctes.iter().map(|c| &c.query));

@@ -68,6 +68,14 @@ pub fn divide_by_zero() -> SparkError {
     .param("config", ANSI_CONF)
 }
 
+pub fn interval_divided_by_zero() -> SparkError {
+    SparkError::new(
+        "INTERVAL_DIVIDED_BY_ZERO",
+        "22012",
+        "Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead.",
+    )
+}
+
 pub fn remainder_by_zero() -> SparkError {
     SparkError::new(
         "REMAINDER_BY_ZERO",

@@ -226,16 +226,28 @@ pub(crate) fn want(ctx: &FunctionContext, name: &str, index: usize, letter: char
             _ => (DataType::Double, "NUMERIC"),
         },
         'A' => match &arg.data_type {
-            DataType::Array { .. } | DataType::Null => return Ok(arg),
+            DataType::Array { .. } => return Ok(arg),
+            DataType::Null => {
+                return null_of(DataType::Array { element: Box::new(DataType::Null), contains_null: true });
+            }
             _ => return Err(errors::unexpected_input(name, index, "ARRAY", &arg)),
         },
         'M' => match &arg.data_type {
-            DataType::Map { .. } | DataType::Null => return Ok(arg),
+            DataType::Map { .. } => return Ok(arg),
+            DataType::Null => {
+                let (key, value) = (Box::new(DataType::Null), Box::new(DataType::Null));
+                return null_of(DataType::Map { key, value, value_contains_null: true });
+            }
             _ => return Err(errors::unexpected_input(name, index, "MAP", &arg)),
         },
         _ => return Ok(arg),
     };
     want_type(ctx, name, index, &target, required, arg)
+}
+
+fn null_of(data_type: DataType) -> SparkResult<Typed> {
+    let expr = crate::udf::type_literal(&data_type)?;
+    Ok(Typed::new(expr, data_type, true))
 }
 
 pub(crate) fn want_type(

@@ -6,6 +6,7 @@ use crate::{
         BinaryOp, CastMode, FrameBound, FunctionCall, LikeKind, Literal, PathPart, SortItem, TimestampKind, UnaryOp,
         WindowDefinition, WindowFrame, WindowSpec,
     },
+    types::DayTimeField,
 };
 
 /// What of an expression's text only its surroundings tell.
@@ -30,6 +31,11 @@ pub trait Names {
 
     /// The whole name of a function that is not built in.
     fn function(&self, _name: &[String]) -> Option<String> {
+        None
+    }
+
+    /// The type of an expression, where it is known.
+    fn data_type(&self, _e: &Expr) -> Option<DataType> {
         None
     }
 }
@@ -71,6 +77,11 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
     let show = |e: &Expr| expr(e, names);
     let list = |items: &[Expr]| items.iter().map(show).collect::<Vec<_>>().join(", ");
     let not = |negated: bool, text: String| if negated { format!("(NOT {text})") } else { text };
+    if let ExprKind::Binary { op, left, right } = &e.kind
+        && let Some(text) = of_times(*op, left, right, names)
+    {
+        return text;
+    }
     match &e.kind {
         ExprKind::Literal(Literal::TimestampText { text, kind: TimestampKind::Session | TimestampKind::Ltz }) => {
             format!("TIMESTAMP '{}'", names.timestamp(text).unwrap_or_else(|| timestamp_text(text)))
@@ -171,6 +182,12 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
             text.push_str(" END");
             text
         }
+        // No text is cast to what has parts.
+        ExprKind::Cast {
+            operand,
+            data_type: DataType::Array { .. } | DataType::Map { .. } | DataType::Struct(_),
+            ..
+        } => show(operand),
         ExprKind::Cast { operand, data_type, mode } => {
             let name = if *mode == CastMode::Try { "TRY_CAST" } else { "CAST" };
             format!("{name}({} AS {})", show(operand), type_sql(data_type))
@@ -203,6 +220,81 @@ pub fn expr(e: &Expr, names: &dyn Names) -> String {
         }
         ExprKind::TableArgument(_) => "table()".to_owned(),
     }
+}
+
+/// Operands of more nodes have no types to be named by: finding these out takes time.
+const TYPED_NODES: usize = 40;
+
+/// Sums, differences and products of dates, times and intervals are other expressions in Spark, by the types of their operands.
+fn of_times(op: BinaryOp, left: &Expr, right: &Expr, names: &dyn Names) -> Option<String> {
+    use DataType as T;
+    if !matches!(op, BinaryOp::Plus | BinaryOp::Minus | BinaryOp::Multiply) || is_number(left) && is_number(right) {
+        return None;
+    }
+    let mut nodes = 0;
+    if !is_small(left, &mut nodes) || !is_small(right, &mut nodes) {
+        return None;
+    }
+    let (l, r) = (names.data_type(left)?, names.data_type(right)?);
+    let is_moment = |t: &T| matches!(t, T::Date | T::Timestamp | T::TimestampNtz);
+    let is_span = |t: &T| matches!(t, T::DayTimeInterval { .. } | T::CalendarInterval);
+    let is_days = |t: &T| matches!(t, T::DayTimeInterval { start: DayTimeField::Day, end: DayTimeField::Day });
+    let is_text_or_none = |t: &T| t.is_string() || *t == T::Null;
+    let (a, b) = (|| expr(left, names), || expr(right, names));
+    Some(match (op, &l, &r) {
+        (BinaryOp::Plus, T::Date, t) if is_days(t) => format!("date_add({}, extractansiintervaldays({}))", a(), b()),
+        (BinaryOp::Plus, t, T::Date) if is_days(t) => format!("date_add({}, extractansiintervaldays({}))", b(), a()),
+        (BinaryOp::Plus, t, u) if is_moment(t) && (u.is_interval() || *u == T::Null) => format!("{} + {}", a(), b()),
+        (BinaryOp::Plus, t, u) if (t.is_interval() || *t == T::Null) && is_moment(u) => format!("{} + {}", b(), a()),
+        (BinaryOp::Plus, t, u) if t.is_string() && is_span(u) => format!("{} + {}", a(), b()),
+        (BinaryOp::Plus, t, u) if is_span(t) && u.is_string() => format!("{} + {}", b(), a()),
+        (BinaryOp::Plus, T::Date, t) if !is_text_or_none(t) => format!("date_add({}, {})", a(), b()),
+        (BinaryOp::Plus, t, T::Date) if !is_text_or_none(t) => format!("date_add({}, {})", b(), a()),
+        (BinaryOp::Minus, T::Date, t) if is_days(t) => {
+            format!("date_add({}, (- extractansiintervaldays({})))", a(), b())
+        }
+        (BinaryOp::Minus, t, u) if is_moment(t) && u.is_interval() => format!("{} - {}", a(), b()),
+        (BinaryOp::Minus, t, u) if t.is_string() && is_span(u) => format!("{} - {}", a(), b()),
+        (BinaryOp::Minus, T::Date, t) if t.is_integral() => format!("date_sub({}, {})", a(), b()),
+        (BinaryOp::Multiply, t, u) if !t.is_interval() && u.is_interval() => format!("({} * {})", b(), a()),
+        (BinaryOp::Plus | BinaryOp::Minus, t, u) if t.is_interval() || u.is_interval() => {
+            format!("({} {} {})", a(), op.symbol(), b())
+        }
+        _ => return None,
+    })
+}
+
+fn is_number(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Literal(
+            Literal::Byte(_)
+            | Literal::Short(_)
+            | Literal::Integer(_)
+            | Literal::Long(_)
+            | Literal::Float(_)
+            | Literal::Double(_)
+            | Literal::Decimal { .. },
+        ) => true,
+        ExprKind::Unary { op: UnaryOp::Minus | UnaryOp::Plus, operand } => is_number(operand),
+        _ => false,
+    }
+}
+
+/// Whether it has few nodes, all of them of the plain kinds.
+fn is_small(e: &Expr, nodes: &mut usize) -> bool {
+    *nodes += 1;
+    *nodes <= TYPED_NODES
+        && match &e.kind {
+            ExprKind::Literal(_) | ExprKind::Attribute { .. } => true,
+            ExprKind::Unary { operand, .. }
+            | ExprKind::Cast { operand, .. }
+            | ExprKind::Field { base: operand, .. } => is_small(operand, nodes),
+            ExprKind::Binary { left, right, .. } => is_small(left, nodes) && is_small(right, nodes),
+            ExprKind::Function(call) => {
+                call.over.is_none() && call.filter.is_none() && call.args.iter().all(|a| is_small(a, nodes))
+            }
+            _ => false,
+        }
 }
 
 /// What a part of a VARIANT is named after.

@@ -131,6 +131,10 @@ pub enum RelationKind {
         by_name: bool,
         allow_missing_columns: bool,
     },
+    /// `a UNION ALL b UNION ALL c …`: three or more, grouped from the left, in one list however long it is.
+    UnionAll {
+        inputs: Vec<Relation>,
+    },
     /// `(input) AS alias(columns…)`
     SubqueryAlias {
         input: Box<Relation>,

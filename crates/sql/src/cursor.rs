@@ -308,6 +308,14 @@ impl<'a> Parser<'a> {
         if self.height > MAX_DEPTH { Err(self.too_complex()) } else { Ok(()) }
     }
 
+    /// Reads what stands beside what was read at this level, not on top of it.
+    pub fn beside<T>(&mut self, sibling: impl FnOnce(&mut Self) -> SparkResult<T>) -> SparkResult<T> {
+        let siblings = std::mem::take(&mut self.height);
+        let result = sibling(self);
+        self.height = self.height.max(siblings);
+        result
+    }
+
     fn too_complex(&self) -> SparkError {
         let token = self.token(0);
         self.error_at(error::too_complex(), Span { start: token.start, end: token.end })

@@ -4,7 +4,7 @@ use datafusion::logical_expr::expr::Sort as DfSort;
 use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, literal, registry};
 use firesteel_plan::{
     DataType, Expr, ExprKind, SparkError, SparkResult,
-    expr::{FunctionCall, Literal},
+    expr::{FunctionCall, Literal, SortItem},
 };
 
 use super::{Clause, Env, named};
@@ -314,28 +314,32 @@ impl Analyzer<'_> {
         let inner = Env { in_aggregate: true, ..*env };
         let args = self.aggregate_arguments(definition, call, &inner)?;
         let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
-        let mut order_by = Vec::with_capacity(call.within_group.len());
-        for item in &call.within_group {
-            let key = self.expr(&item.expr, &inner)?;
-            order_by.push((DfSort::new(key.expr.clone(), item.ascending, item.nulls_first()), key));
-        }
+        let order_by = self.within_group(call, &inner)?;
         let args = AggregateArgs { args, distinct: call.distinct, filter, order_by, ignore_nulls: call.ignore_nulls };
         let resolved =
             definition.resolve_aggregate(&self.functions, args).map_err(|e| self.with_call(e, whole, env))?;
         let column = {
             let mut collected = collected.borrow_mut();
-            let known = collected.aggregates.iter().find(|(e, _)| *e == resolved.aggregate.expr);
-            match known {
-                Some((_, attribute)) => attribute.expr(),
+            match collected.aggregate(&resolved.aggregate.expr) {
+                Some(attribute) => attribute.expr(),
                 None => {
                     let attribute = self.attribute_of(definition.name, &resolved.aggregate);
                     let column = attribute.expr();
-                    collected.aggregates.push((resolved.aggregate.expr.clone(), attribute));
+                    collected.add_aggregate(resolved.aggregate.expr.clone(), attribute);
                     column
                 }
             }
         };
         resolved.finished(column)
+    }
+
+    /// WITHIN GROUP (ORDER BY …).
+    pub(super) fn within_group(&self, call: &FunctionCall, env: &Env<'_>) -> SparkResult<Vec<(DfSort, Typed)>> {
+        let key = |item: &SortItem| -> SparkResult<(DfSort, Typed)> {
+            let key = self.expr(&item.expr, env)?;
+            Ok((DfSort::new(key.expr.clone(), item.ascending, item.nulls_first()), key))
+        };
+        call.within_group.iter().map(key).collect()
     }
 
     fn grouping_call(&self, name: &str, call: &FunctionCall, env: &Env<'_>) -> SparkResult<Typed> {

@@ -8,7 +8,7 @@ mod predicate;
 mod subquery;
 mod window;
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::HashMap};
 
 use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
@@ -91,10 +91,32 @@ pub(crate) struct LambdaScope<'a> {
 pub(crate) struct Collected {
     pub aggregates: Vec<(DfExpr, Attribute)>,
     pub windows: Vec<(DfExpr, Attribute)>,
+    /// Where in these two each expression is.
+    places: HashMap<DfExpr, usize>,
     /// The grouping expressions, for `grouping()`.
     pub grouping: Vec<Typed>,
     /// The attribute of the grouping id: there where GROUP BY has several grouping sets.
     pub grouping_id: Option<Attribute>,
+}
+
+impl Collected {
+    pub fn aggregate(&self, expr: &DfExpr) -> Option<&Attribute> {
+        self.places.get(expr).and_then(|at| self.aggregates.get(*at)).map(|(_, attribute)| attribute)
+    }
+
+    pub fn add_aggregate(&mut self, expr: DfExpr, attribute: Attribute) {
+        self.places.insert(expr.clone(), self.aggregates.len());
+        self.aggregates.push((expr, attribute));
+    }
+
+    pub fn window(&self, expr: &DfExpr) -> Option<&Attribute> {
+        self.places.get(expr).and_then(|at| self.windows.get(*at)).map(|(_, attribute)| attribute)
+    }
+
+    pub fn add_window(&mut self, expr: DfExpr, attribute: Attribute) {
+        self.places.insert(expr.clone(), self.windows.len());
+        self.windows.push((expr, attribute));
+    }
 }
 
 impl<'a> Env<'a> {
@@ -155,6 +177,12 @@ impl naming::Names for ShownNames<'_> {
         }
         let function = self.analyzer.tables.function(name, self.env.rel.database)?;
         Some(function.name.join("."))
+    }
+
+    fn data_type(&self, e: &Expr) -> Option<DataType> {
+        let collected = std::cell::RefCell::new(Collected::default());
+        let env = Env { select: Some(&collected), ..*self.env };
+        self.analyzer.expr(e, &env).ok().map(|typed| typed.data_type)
     }
 }
 
@@ -324,6 +352,7 @@ impl Analyzer<'_> {
             return Ok(value);
         }
         let (left, right) = self.operands(left, right, env)?;
+        let (left, right) = if op.is_comparison() { self.padded(left, right, env)? } else { (left, right) };
         operators::binary(&self.functions, op, left, right)
     }
 
@@ -353,9 +382,7 @@ impl Analyzer<'_> {
             let condition = self.expr(when, env)?;
             conditions.push(match &operand {
                 Some(operand) => operators::binary(ctx, BinaryOp::Equal, operand.clone(), condition)?,
-                None if matches!(condition.data_type, DataType::Boolean | DataType::Null) => {
-                    coercion::implicit(ctx, condition, &DataType::Boolean)?
-                }
+                None if condition.data_type == DataType::Boolean => condition,
                 None => {
                     return Err(errors::mismatch(
                         "UNEXPECTED_INPUT_TYPE",

@@ -25,14 +25,20 @@ use firesteel_plan::{DataType, Expr, ExprKind, Relation, SparkError, SparkResult
 use super::{Clause, Env, Position, boolean, when};
 use crate::{
     errors,
-    query::{Analyzer, RelEnv},
+    query::{Analyzer, MAX_SUBQUERY_DEPTH, RelEnv},
     scope::{Planned, project},
 };
 
 impl Analyzer<'_> {
     fn subquery(&self, relation: &Relation, env: &Env<'_>) -> SparkResult<Planned> {
         let inner = RelEnv { outer: Some(env), windows: None, hints: None, args: None, ..*env.rel };
-        let planned = self.relation(relation, &inner)?.exact()?;
+        if self.subqueries.get() >= MAX_SUBQUERY_DEPTH {
+            return Err(env.rel.locate(errors::too_complex(), relation.span));
+        }
+        self.subqueries.set(self.subqueries.get() + 1);
+        let planned = self.relation(relation, &inner);
+        self.subqueries.set(self.subqueries.get() - 1);
+        let planned = planned?.exact()?;
         let outer = outer_columns(&planned.plan).map_err(errors::from_datafusion)?;
         if !outer.is_empty() {
             let outer: Vec<String> = outer.into_iter().map(|column| name_around(&column, env)).collect();

@@ -1,6 +1,9 @@
 //! GROUP BY: its expressions, grouping sets, and what of a SELECT may stand beside them.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use datafusion::{
     common::{
@@ -59,10 +62,10 @@ impl Grouped {
 
 /// How expressions over the input become expressions over the aggregate's output.
 pub(crate) struct Rewrite {
-    keys: Vec<(DfExpr, DfExpr)>,
-    columns: Vec<String>,
-    /// How many of `columns` are keys.
-    key_count: usize,
+    keys: HashMap<DfExpr, DfExpr>,
+    columns: HashSet<String>,
+    /// Those of `columns` that are keys.
+    key_columns: HashSet<String>,
     /// Whether keys may be null above the aggregate though they are not below.
     pub changes_nulls: bool,
 }
@@ -143,10 +146,7 @@ impl Analyzer<'_> {
 
     fn grouping_expr(&self, e: &Expr, items: &[Item<'_>], env: &Env<'_>) -> SparkResult<Typed> {
         let typed = self.grouping_value(e, items, env)?;
-        if super::has_map(&typed.data_type) {
-            return Err(env.rel.locate(SparkError::unsupported("GROUP BY of a map"), e.span));
-        }
-        if !is_orderable(&typed.data_type) {
+        if !is_groupable(&typed.data_type) {
             let shown = self.show(e, env);
             let error = SparkError::new(
                 "GROUP_EXPRESSION_TYPE_IS_NOT_ORDERABLE",
@@ -208,12 +208,13 @@ impl Analyzer<'_> {
             }
         };
         let mut exprs: Vec<DfExpr> = Vec::with_capacity(aggregates.len());
+        let mut seen: HashSet<DfExpr> = HashSet::with_capacity(aggregates.len());
         for (expr, attribute) in &mut aggregates {
             // Two subqueries may have one text, which would be the name of both.
             if has_subquery(expr) {
                 *expr = std::mem::take(expr).alias(&attribute.column);
             }
-            if !exprs.contains(expr) {
+            if seen.insert(expr.clone()) {
                 exprs.push(expr.clone());
             }
         }
@@ -241,26 +242,28 @@ impl Analyzer<'_> {
 
         let mut columns = Vec::new();
         let mut rewrite = Rewrite {
-            keys: Vec::new(),
-            columns: Vec::new(),
-            key_count: keys.len(),
+            keys: HashMap::new(),
+            columns: HashSet::new(),
+            key_columns: HashSet::new(),
             changes_nulls: grouped.sets.is_some(),
         };
         let mut rename = |from: String, to: String, columns: &mut Vec<DfExpr>| {
             let column = DfExpr::Column(Column::new_unqualified(&from));
             columns.push(if from == to { column } else { column.alias(&to) });
-            rewrite.columns.push(to);
+            rewrite.columns.insert(to);
         };
+        let (mut rewritten, mut key_columns) = (HashMap::new(), HashSet::new());
         for (typed, key) in grouped.exprs.iter().zip(&keys) {
             let from = key.schema_name().to_string();
             let to = match key {
                 DfExpr::Column(column) => column.name.clone(),
                 _ => {
                     let to = format!("group#{}", self.next_id());
-                    rewrite.keys.push((typed.expr.clone(), DfExpr::Column(Column::new_unqualified(&to))));
+                    rewritten.insert(typed.expr.clone(), DfExpr::Column(Column::new_unqualified(&to)));
                     to
                 }
             };
+            key_columns.insert(to.clone());
             rename(from, to, &mut columns);
         }
         for (expr, attribute) in &aggregates {
@@ -271,9 +274,19 @@ impl Analyzer<'_> {
             let long = DfExpr::Cast(Cast::new(Box::new(raw), arrow::datatypes::DataType::Int64));
             let mask = 1_i64.checked_shl(u32::try_from(keys.len()).unwrap_or(63)).map_or(i64::MAX, |m| m - 1);
             columns.push((long & lit(mask)).alias(&id.column));
-            rewrite.columns.push(id.column);
+            rewrite.columns.insert(id.column);
         }
+        (rewrite.keys, rewrite.key_columns) = (rewritten, key_columns);
         Ok((project(plan, columns)?, rewrite))
+    }
+}
+
+fn is_groupable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map { key, value, .. } => is_groupable(key) && is_groupable(value),
+        DataType::Array { element, .. } => is_groupable(element),
+        DataType::Struct(fields) => fields.iter().all(|f| is_groupable(&f.data_type)),
+        other => is_orderable(other),
     }
 }
 
@@ -285,14 +298,14 @@ impl Rewrite {
 
     /// Whether an expression over the aggregate's output uses a grouping column.
     pub fn has_key(&self, expr: &DfExpr) -> bool {
-        expr.column_refs().iter().any(|c| self.columns[..self.key_count].contains(&c.name))
+        expr.column_refs().iter().any(|c| self.key_columns.contains(&c.name))
     }
 
     /// Replaces grouping expressions by their columns. What is left must be made of those and of aggregates.
     pub fn apply(&self, expr: DfExpr, shown: &str, has_group_by: bool) -> SparkResult<DfExpr> {
         let expr = expr
-            .transform_down(|e| match self.keys.iter().find(|(key, _)| *key == e) {
-                Some((_, column)) => Ok(Transformed::new(column.clone(), true, TreeNodeRecursion::Jump)),
+            .transform_down(|e| match self.keys.get(&e) {
+                Some(column) => Ok(Transformed::new(column.clone(), true, TreeNodeRecursion::Jump)),
                 None => Ok(Transformed::no(e)),
             })
             .map_err(errors::from_datafusion)?

@@ -6,6 +6,7 @@ pub(crate) mod hint;
 mod join;
 mod pivot;
 pub(crate) mod recursive;
+mod sample;
 mod select;
 mod set_operation;
 mod table;
@@ -79,6 +80,7 @@ impl Analyzer<'_> {
             RelationKind::SetOperation { left, right, op, all, by_name, allow_missing_columns } => {
                 self.set_operation(left, right, *op, *all, *by_name, *allow_missing_columns, env)
             }
+            RelationKind::UnionAll { inputs } => self.union_all(inputs, env),
             RelationKind::SubqueryAlias { input, alias, columns } => {
                 let planned = self.relation(input, &RelEnv { hints: None, ..*env })?;
                 let planned = hint::heed(planned, env.hints, std::slice::from_ref(alias), self.case_sensitive());
@@ -101,7 +103,11 @@ impl Analyzer<'_> {
                 self.pivot(input, &pivot, env)
             }
             RelationKind::Unpivot(unpivot) => self.unpivot(unpivot, env),
-            RelationKind::Sample { .. } => Err(SparkError::unsupported("TABLESAMPLE")),
+            RelationKind::Sample { with_replacement: true, .. } => {
+                Err(SparkError::unsupported("a sample that takes rows more than once"))
+            }
+            RelationKind::Sample { system: true, .. } => Err(SparkError::unsupported("TABLESAMPLE SYSTEM")),
+            RelationKind::Sample { input, method, seed, .. } => self.sample(input, method, *seed, env),
             RelationKind::Hint { input, name, args } => self.hint(input, name, args, env),
             RelationKind::Repartition { input, partitions, by, shuffle } => {
                 self.repartition(input, *partitions, by, *shuffle, env)

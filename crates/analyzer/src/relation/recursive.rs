@@ -94,6 +94,11 @@ fn halves(query: &Relation) -> Option<(Relation, Relation, bool, &[Cte])> {
         RelationKind::SetOperation { left, right, op: SetOp::Union, all, .. } => {
             Some(((**left).clone(), (**right).clone(), *all, &[]))
         }
+        RelationKind::UnionAll { inputs } => {
+            let (last, before) = inputs.split_last()?;
+            let kind = RelationKind::UnionAll { inputs: before.to_vec() };
+            Some((Relation { kind, ..query.clone() }, last.clone(), true, &[]))
+        }
         RelationKind::With { ctes, input, recursive } => {
             let (left, right, all, _) = halves(input)?;
             let with = |input: Relation| Relation {

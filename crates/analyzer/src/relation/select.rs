@@ -3,7 +3,10 @@
 //! All expressions are resolved against the input first; aggregates and window functions met on the way are collected and
 //! stood for by attributes. Then the plan is put together from below: aggregate, HAVING, windows, QUALIFY, the list, sort.
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+};
 
 use datafusion::{
     common::Column,
@@ -424,6 +427,10 @@ impl Analyzer<'_> {
     fn outputs(&self, items: &[Item<'_>], base: &Env<'_>) -> SparkResult<Vec<Output>> {
         let mut outputs: Vec<Output> = Vec::with_capacity(items.len());
         let mut aliases: Vec<Alias<'_>> = Vec::new();
+        let mut inputs: HashMap<&str, &Attribute> = HashMap::new();
+        for attribute in base.scopes.iter().flat_map(|s| s.attributes.iter().chain(&s.hidden)) {
+            inputs.entry(&attribute.column).or_insert(attribute);
+        }
         for item in items {
             let output = match &item.source {
                 ItemSource::Attribute(a) => Output {
@@ -444,12 +451,7 @@ impl Analyzer<'_> {
                     let env = Env { aliases: &aliases, ..*base };
                     let typed = self.expr(e, &env)?;
                     let same_as = match &typed.expr {
-                        DfExpr::Column(column) => base
-                            .scopes
-                            .iter()
-                            .flat_map(|s| s.attributes.iter().chain(&s.hidden))
-                            .find(|a| a.column == column.name)
-                            .cloned(),
+                        DfExpr::Column(column) => inputs.get(column.name.as_str()).map(|a| (*a).clone()),
                         _ => None,
                     };
                     // The columns that a subquery reads of this query belong to its name.
@@ -502,12 +504,13 @@ impl Analyzer<'_> {
     fn list(&self, plan: LogicalPlan, outputs: Vec<Output>, mut keys: Vec<DfSort>) -> SparkResult<Planned> {
         let mut exprs = Vec::with_capacity(outputs.len());
         let mut attributes: Vec<Attribute> = Vec::with_capacity(outputs.len());
+        let mut seen: HashSet<String> = HashSet::with_capacity(outputs.len());
         for output in outputs {
             let mut attribute = match output.same_as {
                 Some(same) => Attribute { name: output.name, nullable: output.typed.nullable, ..same },
                 None => self.attribute_of(output.name, &output.typed),
             };
-            if attributes.iter().any(|a| a.column == attribute.column) {
+            if !seen.insert(attribute.column.clone()) {
                 // The same column twice: one value, two names in the plan.
                 attribute.column = format!("{}#{}", attribute.name, self.next_id());
             }
@@ -573,9 +576,10 @@ fn name_of(expr: &DfExpr) -> String {
 fn window_plan(plan: LogicalPlan, windows: Vec<(DfExpr, Attribute)>) -> SparkResult<LogicalPlan> {
     let mut columns: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();
     let mut exprs: Vec<DfExpr> = Vec::with_capacity(windows.len());
+    let mut seen: HashSet<DfExpr> = HashSet::with_capacity(windows.len());
     for (expr, attribute) in windows {
         columns.push(DfExpr::Column(Column::new_unqualified(expr.schema_name().to_string())).alias(&attribute.column));
-        if !exprs.contains(&expr) {
+        if seen.insert(expr.clone()) {
             exprs.push(expr);
         }
     }

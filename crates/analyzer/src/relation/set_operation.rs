@@ -79,6 +79,37 @@ impl Analyzer<'_> {
         }
     }
 
+    /// Grouped from the left. Inputs that need no other types than those before them become one node with these.
+    pub(super) fn union_all(&self, inputs: &[Relation], env: &RelEnv<'_>) -> SparkResult<Planned> {
+        let Some((first, others)) = inputs.split_first() else {
+            return Err(SparkError::internal("a union of nothing"));
+        };
+        let mut left = self.relation(first, env)?.exact()?;
+        let mut together: Vec<Arc<LogicalPlan>> = Vec::new();
+        for other in others {
+            let right = self.relation(other, env)?.exact()?;
+            let joins = !together.is_empty() && {
+                let (l, r) = (&left.scope.attributes, &right.scope.attributes);
+                l.len() == r.len() && l.iter().zip(r).all(|(l, r)| l.data_type == r.data_type)
+            };
+            if joins {
+                let columns = left.scope.attributes.iter().zip(&right.scope.attributes);
+                let renamed = columns.map(|(l, r)| r.expr().alias(&l.column)).collect();
+                for (l, r) in left.scope.attributes.iter_mut().zip(&right.scope.attributes) {
+                    l.nullable |= r.nullable;
+                }
+                together.push(Arc::new(project(right.plan, renamed)?));
+                continue;
+            }
+            let place = first.span.to(other.span);
+            let before = union_of(left, &mut together)?;
+            let (l, r, attributes) = self.aligned(before, right, SetOp::Union).map_err(|e| env.locate(e, place))?;
+            together = vec![Arc::new(l), Arc::new(r)];
+            left = Planned { plan: LogicalPlan::default(), scope: Scope::new(attributes) };
+        }
+        union_of(left, &mut together)
+    }
+
     /// Adds the number of each row among its equals.
     fn numbered(&self, plan: LogicalPlan) -> SparkResult<LogicalPlan> {
         let columns: Vec<DfExpr> = plan.schema().columns().into_iter().map(DfExpr::Column).collect();
@@ -205,4 +236,13 @@ impl Analyzer<'_> {
             Planned { plan: project(right.plan, right_exprs)?, scope: Scope::new(right_out) },
         ))
     }
+}
+
+/// The union of the plans, if there are any, in place of the plan.
+fn union_of(planned: Planned, inputs: &mut Vec<Arc<LogicalPlan>>) -> SparkResult<Planned> {
+    if inputs.is_empty() {
+        return Ok(planned);
+    }
+    let plan = Union::try_new(std::mem::take(inputs)).map(LogicalPlan::Union).map_err(errors::from_datafusion)?;
+    Ok(Planned { plan, scope: planned.scope })
 }

@@ -7,8 +7,8 @@ use datafusion::{
     datasource::provider_as_source,
     logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder},
 };
-use firesteel_engine::source::{Range, RangeTable};
-use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
+use firesteel_engine::source::{METADATA, Range, RangeTable};
+use firesteel_functions::{Typed, char_types, coercion, types};
 use firesteel_plan::{DataType, Expr, ExprKind, RelationKind, SparkError, SparkResult, expr::Literal};
 
 use super::{constant, rename};
@@ -112,30 +112,39 @@ impl Analyzer<'_> {
             };
             let raw = DfExpr::Column(Column::new(Some(reference.clone()), column.name()));
             let wanted = types::to_arrow(&field.data_type)?;
-            let is_text = matches!(types::from_arrow(column.data_type()), Ok(DataType::String));
-            let expr = if *column.data_type() == wanted {
-                raw
-            } else if is_text && !field.data_type.is_string() {
-                let text = Typed::new(raw, DataType::String, true);
-                cast::cast(&self.functions, text, &field.data_type, EvalMode::Try)?.expr
-            } else {
-                DfExpr::Cast(Cast::new(Box::new(raw), wanted))
-            };
+            let expr = if *column.data_type() == wanted { raw } else { DfExpr::Cast(Cast::new(Box::new(raw), wanted)) };
             // char(n) and varchar(n) are strings in queries.
-            let data_type = match &field.data_type {
-                DataType::Char(_) | DataType::Varchar(_) => DataType::String,
-                other => other.clone(),
+            let declared =
+                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
+            let data_type = declared.as_ref().map_or(&field.data_type, |_| &DataType::String).clone();
+            let expr = match declared {
+                // Files that others wrote may have it without its spaces.
+                Some(DataType::Char(length)) => {
+                    char_types::pad(Typed::new(expr, DataType::String, field.nullable), length)?.expr
+                }
+                _ => expr,
             };
             let mut attribute = self.attribute(&field.name, data_type, field.nullable);
+            attribute.declared = declared;
             attribute.qualifier.clone_from(&table.qualifier);
             attribute.comment.clone_from(&field.comment);
             exprs.push(expr.alias(&attribute.column));
             attributes.push(attribute);
         }
+        let mut scope = Scope::new(attributes);
+        // What tells of files is there for those who ask for it by name.
+        if let Some(column) =
+            arrow.fields().get(table.schema.len()).filter(|f| self.tables.metadata && f.name() == METADATA)
+        {
+            let mut attribute = self.attribute(METADATA, types::from_arrow(column.data_type())?, false);
+            attribute.qualifier.clone_from(&table.qualifier);
+            exprs.push(DfExpr::Column(Column::new(Some(reference), METADATA)).alias(&attribute.column));
+            scope.hidden.push(attribute);
+        }
         if exprs.is_empty() {
             return Ok(Planned { plan, scope: Scope::default() });
         }
-        Ok(Planned { plan: project(plan, exprs)?, scope: Scope::new(attributes) })
+        Ok(Planned { plan: project(plan, exprs)?, scope })
     }
 
     pub(super) fn table_function(&self, name: &[String], args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {

@@ -2,8 +2,10 @@
 
 mod build_side;
 mod estimate;
+mod guards;
 mod join_order;
 mod join_strategy;
+mod restore_order;
 mod selectivity;
 mod semi_join;
 mod unnest;
@@ -33,7 +35,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
+    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).collect();
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
     let move_cost = match mode {
         ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,
@@ -58,6 +60,8 @@ pub fn physical_rules(sort_above: u64) -> Vec<Arc<dyn PhysicalOptimizerRule + Se
     rules.splice(at..at, ours);
     let at = rules.iter().rposition(|rule| rule.name() == "EnsureRequirements").map_or(rules.len(), |found| found + 1);
     rules.insert(at, Arc::new(KeepAsked));
+    let at = rules.iter().rposition(|rule| rule.name() == "SanityCheckPlan").unwrap_or(rules.len());
+    rules.insert(at, Arc::new(restore_order::RestoreOrder));
     rules
 }
 

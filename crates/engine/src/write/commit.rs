@@ -9,8 +9,10 @@ use object_store::path::Path;
 
 use super::{
     WriteMode, WriteSpec,
+    lock::CommitLock,
     manifest::{Commit, Manifest},
     staged::{PendingFile, local_path},
+    visible,
 };
 use crate::{
     EngineSession,
@@ -18,6 +20,9 @@ use crate::{
     source::{NULL_PARTITION, escape},
     storage::{Location, error::from_object_store},
 };
+
+/// A listing is made again when it changes meanwhile, at most so often.
+const LISTINGS: usize = 100;
 
 /// A write that has begun. Ends with [`begin_commit`](Self::begin_commit) or [`abort`](Self::abort).
 pub struct WriteJob {
@@ -61,19 +66,14 @@ impl WriteJob {
         };
         let present = match spec.mode {
             // Also finds, before any work is done, a bucket that is missing or closed.
-            WriteMode::ErrorIfExists | WriteMode::Ignore => !job.existing("").await?.is_empty(),
+            WriteMode::ErrorIfExists | WriteMode::Ignore => job.is_taken().await?,
             _ => {
                 job.probe().await?;
                 false
             }
         };
         match (spec.mode, present) {
-            (WriteMode::ErrorIfExists, true) => Err(SparkError::new(
-                "PATH_ALREADY_EXISTS",
-                "42K04",
-                format!("Path {} already exists. Set mode as \"overwrite\" to overwrite the existing path.", spec.path),
-            )
-            .param("outputPath", spec.path.as_str())),
+            (WriteMode::ErrorIfExists, true) => Err(already_exists(&spec.path)),
             (WriteMode::Ignore, true) => Ok(None),
             _ => Ok(Some(job)),
         }
@@ -97,7 +97,26 @@ impl WriteJob {
 
     /// Decides what the write consists of. Nothing of it is visible before [`Commit::finish`]. Of a write that has a name,
     /// an earlier decision counts: this driver's files are taken back then.
-    pub async fn begin_commit(self, files: Vec<PendingFile>) -> SparkResult<Commit> {
+    pub async fn begin_commit(self, mut files: Vec<PendingFile>) -> SparkResult<Commit> {
+        let lock = CommitLock::take(&self.base).await?;
+        Commit::sweep(&self.session, &self.base).await?;
+        // Another may have been quicker.
+        if matches!(self.mode, WriteMode::ErrorIfExists | WriteMode::Ignore)
+            && self.name.is_none()
+            && self.is_taken().await?
+        {
+            let path = self.base.written.clone();
+            let taken_back = std::mem::take(&mut files);
+            if self.mode == WriteMode::ErrorIfExists {
+                self.abort(&taken_back).await;
+                return Err(already_exists(&path));
+            }
+            for file in &taken_back {
+                if let Err(error) = file.abort(&self.session, &self.base).await {
+                    tracing::warn!(key = %file.key, %error, "a file of no use could not be removed");
+                }
+            }
+        }
         let replaced = match self.mode {
             WriteMode::Overwrite => self.existing(&self.prefix).await?,
             WriteMode::OverwriteDynamic => {
@@ -112,7 +131,7 @@ impl WriteJob {
         };
         let replaced = replaced.into_iter().map(String::from).collect();
         let manifest = Manifest { job: self.id.clone(), files, replaced };
-        Commit::begin(&self.session, self.base, self.name, manifest).await
+        Commit::begin(&self.session, self.base, self.name, manifest, lock).await
     }
 
     /// Takes back what attempts wrote, as far as it is known.
@@ -125,6 +144,23 @@ impl WriteJob {
         clean(&self.base, &self.id).await;
     }
 
+    /// Whether readers see a file.
+    async fn is_taken(&self) -> SparkResult<bool> {
+        let store = self.store()?;
+        let at = Some(&self.base.path).filter(|p| !p.as_ref().is_empty());
+        for _ in 0..LISTINGS {
+            let found: Result<Vec<_>, _> = store.list(at).try_collect().await;
+            let found = match found {
+                Err(object_store::Error::NotFound { .. }) if self.base.is_local() => return Ok(false),
+                other => other.map_err(|e| from_object_store(&e, &self.base.written))?,
+            };
+            if let Some(seen) = visible::visible(store.as_ref(), &self.base, found).await? {
+                return Ok(seen.iter().any(|meta| !self.is_hidden(&meta.location)));
+            }
+        }
+        Ok(true)
+    }
+
     /// Data files below `prefix`, other programs' bookkeeping left out.
     async fn existing(&self, prefix: &str) -> SparkResult<Vec<Path>> {
         let at = if prefix.is_empty() { self.base.clone() } else { self.base.child(prefix)? };
@@ -133,19 +169,20 @@ impl WriteJob {
 
     async fn list(&self, at: Option<Path>) -> SparkResult<Vec<Path>> {
         let store = self.store()?;
-        let base = self.base.path.parts().count();
         let at = at.filter(|p| !p.as_ref().is_empty());
         let found: Result<Vec<Path>, _> = store.list(at.as_ref()).map_ok(|m| m.location).try_collect().await;
         let found = match found {
             Err(object_store::Error::NotFound { .. }) if self.base.is_local() => Vec::new(),
             other => other.map_err(|e| from_object_store(&e, &self.base.written))?,
         };
-        let hidden = |p: &Path| {
-            p.parts()
-                .skip(base)
-                .any(|s| (s.as_ref().starts_with('_') && !s.as_ref().contains('=')) || s.as_ref().starts_with('.'))
-        };
-        Ok(found.into_iter().filter(|p| !hidden(p)).collect())
+        Ok(found.into_iter().filter(|p| !self.is_hidden(p)).collect())
+    }
+
+    fn is_hidden(&self, path: &Path) -> bool {
+        let below = path.parts().skip(self.base.path.parts().count());
+        below
+            .map(|part| part.as_ref().to_owned())
+            .any(|name| (name.starts_with('_') && !name.contains('=')) || name.starts_with('.'))
     }
 
     async fn probe(&self) -> SparkResult<()> {
@@ -162,6 +199,15 @@ impl WriteJob {
     fn store(&self) -> SparkResult<std::sync::Arc<dyn object_store::ObjectStore>> {
         self.session.runtime().object_store(&self.base.store).map_err(|e| from_datafusion(&e))
     }
+}
+
+fn already_exists(path: &str) -> SparkError {
+    SparkError::new(
+        "PATH_ALREADY_EXISTS",
+        "42K04",
+        format!("Path {path} already exists. Set mode as \"overwrite\" to overwrite the existing path."),
+    )
+    .param("outputPath", path)
 }
 
 /// Removes the folder of files not yet committed of a write to local disk.

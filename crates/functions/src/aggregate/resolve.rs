@@ -536,6 +536,16 @@ fn extreme(max: bool, name: &str, call: Call, value: Typed) -> SparkResult<Resol
             ))
         }));
     }
+    if matches!(value.data_type, DataType::Array { .. } | DataType::Struct(_)) {
+        // Bytes in the order of the values: nulls inside them come first.
+        let data_type = value.data_type.clone();
+        let key = crate::udf::call("nested_to_order", vec![value.expr])?;
+        let resolved = call.of(udaf, vec![key], DataType::Binary, true);
+        return Ok(then(resolved, move |v| {
+            let expr = crate::udf::call("order_to_nested", vec![v.expr, type_literal(&data_type)?])?;
+            Ok(Typed::new(expr, data_type.clone(), true))
+        }));
+    }
     Ok(call.of(udaf, vec![value.expr], value.data_type, true))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array},
+    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},
@@ -284,6 +284,9 @@ fn sequence(args: &Args<'_>) -> DfResult<ArrayRef> {
 
 /// Columns side by side, row after row.
 fn woven(columns: &[ArrayRef], rows: usize) -> DfResult<ArrayRef> {
+    if columns.is_empty() {
+        return Ok(new_empty_array(&Arrow::Null));
+    }
     let arrays: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
     let mut indices = Vec::with_capacity(rows * columns.len());
     for row in 0..rows {
@@ -423,9 +426,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                 exprs.push(canonical(k)?.expr);
                 exprs.push(v.expr);
             }
-            if exprs.len() == 1 {
-                return Err(SparkError::unsupported("map() without entries"));
-            }
             Ok(Typed::new(call("spark_map_ansi", exprs)?, data_type, false))
         }),
         F::resolve("map_from_arrays", |_, name, args| {
@@ -475,10 +475,10 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                 let data_type = value.data_type.clone();
                 return Ok(Typed::new(call("spark_reverse_list", vec![value.expr])?, data_type, nullable));
             }
+            let value = want(ctx, name, 0, 'x', value)?;
             if value.data_type == DataType::Binary {
                 return Ok(Typed::new(call("spark_reverse_bytes", vec![value.expr])?, DataType::Binary, nullable));
             }
-            let value = want(ctx, name, 0, 's', value)?;
             Ok(Typed::new(call("spark_reverse", vec![value.expr])?, DataType::String, nullable))
         }),
         F::resolve("array_join", |ctx, name, mut args| {

@@ -19,6 +19,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = access::udfs();
     all.extend(build::udfs());
     all.extend(sets::udfs());
+    all.extend(sets::order_udfs());
     all.extend(insert::udfs());
     all.extend(vector::udfs());
     all.extend(maps::udfs());

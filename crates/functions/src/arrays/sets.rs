@@ -4,12 +4,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Int64Array, ListArray, UInt32Array},
+    array::{
+        Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array, ListArray, UInt32Array, new_null_array,
+    },
     compute::{SortOptions, take},
     datatypes::DataType as Arrow,
     row::{Row, RowConverter, Rows, SortField},
 };
-use datafusion::{error::Result as DfResult, scalar::ScalarValue};
+use datafusion::{common::exec_err, error::Result as DfResult, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkResult};
 
 use super::{access::list, build::lists};
@@ -19,6 +21,41 @@ use crate::{
     registry::{FunctionDef, check_count, want},
     udf::{Args, Ret, Udf, booleans, call},
 };
+
+/// Nested values as bytes whose order is that of the values, with nulls first, as in Spark; and back.
+pub(super) fn order_udfs() -> Vec<Udf> {
+    vec![
+        Udf::new("nested_to_order", Ret::Fixed(Arrow::Binary), |args| {
+            let values = args.array(0)?;
+            let rows = rows_of(&values, SortOptions { descending: false, nulls_first: true })?;
+            let mut out = BinaryBuilder::new();
+            for row in 0..values.len() {
+                if values.is_null(row) {
+                    out.append_null();
+                } else {
+                    out.append_value(rows.row(row).data());
+                }
+            }
+            Ok(Arc::new(out.finish()))
+        }),
+        // (bytes, null of the type)
+        Udf::new("order_to_nested", Ret::Arg(1), |args| {
+            let bytes = args.array(0)?;
+            let bytes = bytes.as_binary::<i32>();
+            let options = SortOptions { descending: false, nulls_first: true };
+            let converter = RowConverter::new(vec![SortField::new_with_options(args.return_type.clone(), options)])?;
+            let none = new_null_array(args.return_type, 1);
+            let null = converter.convert_columns(&[none])?;
+            let parser = converter.parser();
+            let rows = (0..bytes.len())
+                .map(|row| if bytes.is_null(row) { null.row(0) } else { parser.parse(bytes.value(row)) });
+            match converter.convert_rows(rows)?.pop() {
+                Some(values) => Ok(values),
+                None => exec_err!("{} of nothing", args.name),
+            }
+        }),
+    ]
+}
 
 fn rows_of(values: &ArrayRef, options: SortOptions) -> DfResult<Rows> {
     let converter = RowConverter::new(vec![SortField::new_with_options(values.data_type().clone(), options)])?;
@@ -42,7 +79,8 @@ impl Elements {
     }
 
     fn is_null_at(&self, at: usize) -> bool {
-        self.list.values().is_null(at)
+        let values = self.list.values();
+        *values.data_type() == Arrow::Null || values.is_null(at)
     }
 }
 
@@ -265,6 +303,13 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             match ascending.literal() {
                 Some(ScalarValue::Boolean(Some(true))) => one(c, n, "sort_list_asc", a),
                 Some(ScalarValue::Boolean(Some(false))) => one(c, n, "sort_list_desc", a),
+                _ if ascending.data_type == DataType::Boolean => {
+                    let why = format!(
+                        "the input `ascendingOrder` should be a foldable \"BOOLEAN\" expression; however, got \"{}\".",
+                        ascending.sql()
+                    );
+                    Err(errors::datatype_mismatch("NON_FOLDABLE_INPUT", n, &why))
+                }
                 _ => Err(errors::unexpected_input(n, 1, "BOOLEAN", &ascending)),
             }
         }),
@@ -344,6 +389,14 @@ fn two(
     data_type: Option<DataType>,
 ) -> SparkResult<Typed> {
     check_count(name, args.len(), 2, 2)?;
+    if args.iter().any(|a| a.data_type == DataType::Null) {
+        let types: Vec<_> = args.iter().map(|a| errors::sql_type(&a.data_type)).collect();
+        let why = format!(
+            "Input to function `{name}` should have been two \"ARRAY\" with same element type, but it's [{}].",
+            types.iter().map(|t| format!("\"{t}\"")).collect::<Vec<_>>().join(", ")
+        );
+        return Err(errors::datatype_mismatch("BINARY_ARRAY_DIFF_TYPES", name, &why));
+    }
     let (args, common) = coercion::unify(ctx, name, args)?;
     if !matches!(common, DataType::Array { .. }) {
         return Err(errors::unexpected_input(name, 0, "ARRAY", &args[0]));

@@ -406,8 +406,15 @@ pub(crate) fn write_double(out: &mut String, v: f64) {
     } else if v == 0.0 {
         out.push_str(if v.is_sign_negative() { "-0.0" } else { "0.0" });
     } else {
-        java_digits(out, &format!("{v:e}"), v.abs() >= 1e-3 && v.abs() < 1e7);
+        let text = format!("{v:e}");
+        let two_digits = || Some(format!("{v:.1e}")).filter(|text| text.parse() == Ok(v));
+        java_digits(out, &at_least_two_digits(text, two_digits), v.abs() >= 1e-3 && v.abs() < 1e7);
     }
+}
+
+/// Java writes a digit after the point: of such texts of a number the one that is nearest to it. `shortest` may have fewer.
+fn at_least_two_digits(shortest: String, two_digits: impl FnOnce() -> Option<String>) -> String {
+    if shortest.contains('.') { shortest } else { two_digits().unwrap_or(shortest) }
 }
 
 /// As Java's `Float.toString`.
@@ -415,7 +422,9 @@ pub(crate) fn write_float(out: &mut String, v: f32) {
     if !v.is_finite() || v == 0.0 {
         write_double(out, f64::from(v));
     } else {
-        java_digits(out, &format!("{v:e}"), v.abs() >= 1e-3 && v.abs() < 1e7);
+        let text = format!("{v:e}");
+        let two_digits = || Some(format!("{v:.1e}")).filter(|text| text.parse() == Ok(v));
+        java_digits(out, &at_least_two_digits(text, two_digits), v.abs() >= 1e-3 && v.abs() < 1e7);
     }
 }
 
@@ -478,6 +487,8 @@ mod tests {
         assert_eq!(java(1234567.5), "1234567.5");
         assert_eq!(java(-12.25), "-12.25");
         assert_eq!(java(1.5e300), "1.5E300");
+        assert_eq!(java(f64::from_bits(1)), "4.9E-324");
+        assert_eq!(java(2e22), "2.0E22");
     }
 
     #[test]

@@ -319,7 +319,7 @@ fn scale(args: &Args<'_>, divide: bool, tolerate: bool) -> DfResult<ArrayRef> {
 }
 
 fn zero(tolerate: bool) -> DfResult<Option<i64>> {
-    if tolerate { Ok(None) } else { Err(external(errors::divide_by_zero())) }
+    if tolerate { Ok(None) } else { Err(external(errors::interval_divided_by_zero())) }
 }
 
 fn divide_half_up(a: i128, b: i128) -> Option<i128> {

@@ -127,7 +127,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             check_count(name, args.len(), 2, 2)?;
             let time = args.remove(1);
             let unit = want(ctx, name, 0, 's', args.remove(0))?;
-            let time = if time.data_type == DataType::TimestampNtz { time } else { want(ctx, name, 1, 'T', time)? };
+            let time = want(ctx, name, 1, 'T', time)?;
             let data_type = time.data_type.clone();
             let expr = call("spark_date_trunc", vec![unit.expr, time.expr, text_literal(&ctx.time_zone)])?;
             Ok(Typed::new(expr, data_type, true))

@@ -87,6 +87,20 @@ pub(super) fn write_json(out: &mut String, value: &Json<'_>) {
     }
 }
 
+/// Writes rows as JSON objects, one a record.
+pub struct JsonWriter(Writer);
+
+impl JsonWriter {
+    pub fn new(options: &Options, zone: &str) -> DfResult<Self> {
+        Ok(Self(Writer::new(options, zone)?))
+    }
+
+    /// A struct's row as an object.
+    pub fn row(&self, out: &mut String, structs: &ArrayRef, row: usize, data_type: &DataType) -> DfResult<()> {
+        self.0.write(out, structs, row, data_type)
+    }
+}
+
 pub(crate) struct Writer {
     times: Times,
     pub env: Env,

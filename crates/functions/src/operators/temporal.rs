@@ -49,7 +49,8 @@ pub(super) fn resolve(
             (a, b) if a.is_interval() && is_datetime(b) => add(ctx, right, left, false, mode),
             (Date, b) if b.is_integral() => days(ctx, left, right, "date_add"),
             (a, Date) if a.is_integral() => days(ctx, right, left, "date_add"),
-            (Date, Null) => days(ctx, left, right, "date_add"),
+            (Date, Null) => coercion::implicit(ctx, right, &Timestamp),
+            (Null, Date) => coercion::implicit(ctx, left, &Timestamp),
             (a, b) if a.is_interval() || b.is_interval() => match intervals(ctx, op, left.clone(), right.clone(), mode)
             {
                 Some(sum) => sum,
@@ -71,7 +72,7 @@ pub(super) fn resolve(
                 coercion::implicit(ctx, left, &Date).and_then(|l| difference(l, right, "date_minus", DAYS))
             }
             (Date, b) if b.is_integral() => days(ctx, left, right, "date_sub"),
-            (Date, Null) => days(ctx, left, right, "date_sub"),
+            (Date, Null) => coercion::implicit(ctx, right, &Date).and_then(|r| difference(left, r, "date_minus", DAYS)),
             (Timestamp | TimestampNtz, _) | (_, Timestamp | TimestampNtz)
                 if (is_datetime(l) || l.is_string() || *l == Null)
                     && (is_datetime(r) || r.is_string() || *r == Null) =>

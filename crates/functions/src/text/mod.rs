@@ -1,6 +1,7 @@
 //! Functions of strings and binaries.
 
 mod aes;
+pub mod char_types;
 mod charset;
 mod checks;
 mod format;
@@ -25,6 +26,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
     all.extend(format::udfs());
     all.extend(number_pattern::udfs());
     all.extend(hashing::udfs());
+    all.extend(char_types::udfs());
     all.extend(checks::udfs());
     all.extend(charset::udfs());
     all.extend(to_text::udfs());

@@ -48,7 +48,7 @@ impl Parser<'_> {
         let mut terms = vec![self.conjunction(first)?];
         while self.is(K::OR) && self.starts_operand(1) {
             self.advance();
-            terms.push(self.conjunction(None)?);
+            terms.push(self.beside(|p| p.conjunction(None))?);
         }
         self.balanced(BinaryOp::Or, terms)
     }
@@ -57,7 +57,7 @@ impl Parser<'_> {
         let mut terms = vec![self.negation(first)?];
         while self.is(K::AND) && self.starts_operand(1) {
             self.advance();
-            terms.push(self.negation(None)?);
+            terms.push(self.beside(|p| p.negation(None))?);
         }
         self.balanced(BinaryOp::And, terms)
     }

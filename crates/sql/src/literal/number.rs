@@ -29,11 +29,12 @@ pub fn number(text: &str, kind: TokenKind) -> Result<Literal, SparkError> {
         }
         TokenKind::Byte => integral(digits, "tinyint", i8::MIN.into(), i8::MAX.into()).map(|v| Literal::Byte(v as i8)),
         TokenKind::Float => {
-            let value: f32 = digits.parse().unwrap_or(f32::INFINITY);
-            if value.is_infinite() {
+            let value: f64 = digits.parse().unwrap_or(f64::INFINITY);
+            // Also what would be rounded to the greatest.
+            if value.abs() > f64::from(f32::MAX) {
                 return Err(error::numeric_range(digits, "float", "-3.4028234663852886E+38", "3.4028234663852886E+38"));
             }
-            Ok(Literal::Float(value))
+            Ok(Literal::Float(digits.parse().unwrap_or(value as f32)))
         }
         TokenKind::Double | TokenKind::Exponent => {
             let value: f64 = digits.parse().unwrap_or(f64::INFINITY);

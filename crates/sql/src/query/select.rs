@@ -118,18 +118,7 @@ impl Parser<'_> {
             let select = self.select_over(from.clone())?;
             whole = Some(match whole {
                 None => select,
-                Some(left) => {
-                    self.grow()?;
-                    let kind = RelationKind::SetOperation {
-                        left: Box::new(left),
-                        right: Box::new(select),
-                        op: SetOp::Union,
-                        all: true,
-                        by_name: false,
-                        allow_missing_columns: false,
-                    };
-                    Relation::new(kind, self.span_from(start))
-                }
+                Some(left) => self.combined(left, select, SetOp::Union, true, start)?,
             });
         }
         Ok(whole.unwrap_or(from))

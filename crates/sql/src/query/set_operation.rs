@@ -22,7 +22,7 @@ impl Parser<'_> {
             }
             let Some(op) = self.set_operator(&[K::UNION, K::EXCEPT, K::MINUS]) else { return Ok(left) };
             let all = self.set_quantifier();
-            let right = self.intersection()?;
+            let right = self.beside(Self::intersection)?;
             left = self.combined(left, right, op, all, start)?;
         }
     }
@@ -60,6 +60,16 @@ impl Parser<'_> {
         all: bool,
         start: usize,
     ) -> SparkResult<Relation> {
+        let left = match (op, all) {
+            (SetOp::Union, true) => match listed(left) {
+                Ok(mut inputs) => {
+                    inputs.push(right);
+                    return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
+                }
+                Err(left) => left,
+            },
+            _ => left,
+        };
         self.grow()?;
         let kind = RelationKind::SetOperation {
             left: Box::new(left),
@@ -135,6 +145,17 @@ impl Parser<'_> {
         let columns = if self.is_symbol(S::OpenParen) { self.identifier_list()? } else { Vec::new() };
         let kind = RelationKind::SubqueryAlias { input: Box::new(input), alias, columns };
         Ok(Relation::new(kind, self.span_from(start)))
+    }
+}
+
+/// The inputs of a UNION ALL, which another one joins.
+fn listed(relation: Relation) -> Result<Vec<Relation>, Relation> {
+    match relation.kind {
+        RelationKind::UnionAll { inputs } => Ok(inputs),
+        RelationKind::SetOperation { left, right, op: SetOp::Union, all: true, by_name: false, .. } => {
+            Ok(vec![*left, *right])
+        }
+        kind => Err(Relation { kind, ..relation }),
     }
 }
 

@@ -110,6 +110,11 @@ fn operators(text: &str) -> Vec<&'static str> {
             RelationKind::Offset { input, .. } => ("offset", Some(input)),
             RelationKind::Join { left, .. } => ("join", Some(left)),
             RelationKind::SetOperation { left, .. } => ("set operation", Some(left)),
+            RelationKind::UnionAll { inputs } => {
+                names.push("union all");
+                next = inputs.first();
+                continue;
+            }
             RelationKind::SubqueryAlias { input, .. } => ("alias", Some(input)),
             RelationKind::With { input, .. } => ("with", Some(input)),
             RelationKind::LateralView { input, .. } => ("lateral view", Some(input)),

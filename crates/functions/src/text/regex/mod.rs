@@ -302,12 +302,12 @@ fn replace(args: &Args<'_>) -> DfResult<ArrayRef> {
         };
         let skip = usize::try_from(position - 1).unwrap_or(0);
         let start = t.char_indices().nth(skip).map_or(if skip == 0 { 0 } else { t.len() }, |(i, _)| i);
+        // What is before it is not looked at, as in a region of a Java matcher.
+        let (before, t) = t.split_at(start);
+        out.push_str(before);
         let mut copied = 0;
         p.each_match(t, |groups| {
             let Some(Some((s, e))) = groups.first().copied() else { return false };
-            if s < start {
-                return true;
-            }
             out.push_str(&t[copied..s]);
             for part in parts {
                 match part {
