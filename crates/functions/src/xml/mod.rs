@@ -50,8 +50,8 @@ fn from_xml(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> 
         )
         .param("schema", format!("\"{shown}\"")));
     };
-    if fields.iter().any(|f| f.name == "_corrupt_record") {
-        return Err(SparkError::unsupported(format_args!("{name} with the field _corrupt_record")));
+    if fields.iter().any(|f| f.name == options.corrupt_column()) {
+        return Err(SparkError::unsupported(format_args!("{name} with a column for records that cannot be read")));
     }
     let text = only_text(name, 0, args.remove(0))?;
     let udf = if options.fails_fast() { "spark_from_xml_failfast_ansi" } else { "spark_from_xml" };

@@ -66,7 +66,7 @@ impl Parser<'_> {
                     inputs.push(right);
                     return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
                 }
-                Err(left) => left,
+                Err(left) => *left,
             },
             _ => left,
         };
@@ -149,13 +149,13 @@ impl Parser<'_> {
 }
 
 /// The inputs of a UNION ALL, which another one joins.
-fn listed(relation: Relation) -> Result<Vec<Relation>, Relation> {
+fn listed(relation: Relation) -> Result<Vec<Relation>, Box<Relation>> {
     match relation.kind {
         RelationKind::UnionAll { inputs } => Ok(inputs),
         RelationKind::SetOperation { left, right, op: SetOp::Union, all: true, by_name: false, .. } => {
             Ok(vec![*left, *right])
         }
-        kind => Err(Relation { kind, ..relation }),
+        kind => Err(Box::new(Relation { kind, ..relation })),
     }
 }
 
