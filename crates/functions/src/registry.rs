@@ -259,10 +259,10 @@ pub(crate) fn want_type(
     arg: Typed,
 ) -> SparkResult<Typed> {
     // A constant number may become a narrower one, as in a store: Spark looks at the value when it casts.
-    let numeric = arg.data_type.is_numeric() && target.is_numeric();
-    if !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi)
-        && !(numeric && !matches!(crate::literal::evaluate(&arg), Ok(None)))
-    {
+    let narrows = |arg: &Typed| {
+        arg.data_type.is_numeric() && target.is_numeric() && !matches!(crate::literal::evaluate(arg), Ok(None))
+    };
+    if !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi) && !narrows(&arg) {
         return Err(errors::unexpected_input(name, index, required, &arg));
     }
     coercion::implicit(ctx, arg, target)

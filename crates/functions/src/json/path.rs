@@ -59,6 +59,15 @@ fn parse_path(path: &str) -> Option<Vec<Step<'_>>> {
     Some(steps)
 }
 
+/// [`find`] in every value, not only up to the first that has something.
+fn all_found(values: &[Json<'_>], path: &[Step<'_>], style: Style, out: &mut Vec<String>) -> bool {
+    let mut found = false;
+    for value in values {
+        found |= find(value, path, style, out);
+    }
+    found
+}
+
 /// Adds what is at the path to `out`, one text a value. Whether anything is there.
 fn find(value: &Json<'_>, path: &[Step<'_>], style: Style, out: &mut Vec<String>) -> bool {
     let Some((step, rest)) = path.split_first() else {
@@ -67,9 +76,7 @@ fn find(value: &Json<'_>, path: &[Step<'_>], style: Style, out: &mut Vec<String>
                 out.push(text.to_string());
                 true
             }
-            Json::Array(all, _) if style == Style::Flatten => {
-                all.iter().fold(false, |found, v| find(v, &[], style, out) || found)
-            }
+            Json::Array(all, _) if style == Style::Flatten => all_found(all, &[], style, out),
             other => {
                 let mut text = String::new();
                 write_json(&mut text, other);
@@ -92,13 +99,12 @@ fn find(value: &Json<'_>, path: &[Step<'_>], style: Style, out: &mut Vec<String>
             let mut inside = Vec::new();
             // As in Hive, two of them in a row do not keep the structure.
             if rest.first() == Some(&Step::AnyIndex) {
-                let found =
-                    all.iter().fold(false, |found, v| find(v, &rest[1..], Style::Flatten, &mut inside) || found);
+                let found = all_found(all, &rest[1..], Style::Flatten, &mut inside);
                 out.push(format!("[{}]", inside.join(",")));
                 return found;
             }
             if style == Style::Quoted {
-                let found = all.iter().fold(false, |found, v| find(v, rest, style, &mut inside) || found);
+                let found = all_found(all, rest, style, &mut inside);
                 out.push(format!("[{}]", inside.join(",")));
                 return found;
             }

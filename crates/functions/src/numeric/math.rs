@@ -64,7 +64,7 @@ pub(super) fn udfs() -> Vec<Udf> {
     vec![
         of_double!("spark_sqrt", f64::sqrt),
         of_double!("spark_cbrt", f64::cbrt),
-        of_double!("spark_exp", f64::exp),
+        of_double!("spark_exp", super::java_exp::exp),
         of_double!("spark_expm1", f64::exp_m1),
         of_double!("spark_sin", f64::sin),
         of_double!("spark_cos", f64::cos),
@@ -76,7 +76,7 @@ pub(super) fn udfs() -> Vec<Udf> {
         of_double!("spark_acos", f64::acos),
         of_double!("spark_atan", f64::atan),
         of_double!("spark_sinh", f64::sinh),
-        of_double!("spark_cosh", f64::cosh),
+        of_double!("spark_cosh", super::java_exp::cosh),
         of_double!("spark_tanh", f64::tanh),
         of_double!("spark_asinh", f64::asinh),
         of_double!("spark_acosh", f64::acosh),

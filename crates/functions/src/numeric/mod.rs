@@ -2,6 +2,7 @@
 
 mod bits;
 pub(crate) mod decimal;
+mod java_exp;
 mod math;
 mod rounding;
 

@@ -141,7 +141,8 @@ fn canonical_kernel(args: &Args<'_>) -> DfResult<ArrayRef> {
 /// The entries of each map in the order of their keys: maps with the same entries are the same.
 fn sorted_map(map: &MapArray) -> DfResult<MapArray> {
     let (keys, values) = (canonical_array(map.keys())?, canonical_array(map.values())?);
-    let rows = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?.convert_columns(&[keys.clone()])?;
+    let rows = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?
+        .convert_columns(std::slice::from_ref(&keys))?;
     let mut order: Vec<u32> = Vec::with_capacity(keys.len());
     let mut lengths = Vec::with_capacity(map.len());
     for (row, range) in map.value_offsets().windows(2).enumerate() {

@@ -93,7 +93,7 @@ fn mode_of(mode: &str, padding: &str) -> SparkResult<Mode> {
 }
 
 enum Cipher {
-    Of128(Aes128),
+    Of128(Box<Aes128>),
     Of192(Box<Aes192>),
     Of256(Box<Aes256>),
 }
@@ -101,7 +101,7 @@ enum Cipher {
 impl Cipher {
     fn new(key: &[u8]) -> SparkResult<Self> {
         let cipher = match key.len() {
-            16 => Aes128::new_from_slice(key).map(Self::Of128).ok(),
+            16 => Aes128::new_from_slice(key).map(|c| Self::Of128(Box::new(c))).ok(),
             24 => Aes192::new_from_slice(key).map(|c| Self::Of192(Box::new(c))).ok(),
             32 => Aes256::new_from_slice(key).map(|c| Self::Of256(Box::new(c))).ok(),
             _ => None,

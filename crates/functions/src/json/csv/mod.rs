@@ -84,8 +84,10 @@ fn to_csv(args: &Args<'_>) -> DfResult<ArrayRef> {
         if values.is_null(row) {
             return Ok(false);
         }
+        let start = out.len();
         writer.row(out, &fields, values.as_struct().columns(), row)?;
-        Ok(true)
+        // A line of one column that is null is no line.
+        Ok(out.len() > start || fields.len() != 1)
     })
 }
 

@@ -149,30 +149,29 @@ fn extract(args: &Args<'_>) -> DfResult<ArrayRef> {
     let groups = args.primitive::<Int32Type>(2)?;
     let mut builder = StringBuilder::with_capacity(args.rows, texts.byte_size() / 4);
     // The usual call: one pattern and one group for all rows.
-    if let (Some(regex), true, Some(group)) = (&patterns.constant, groups.constant, groups.get(0)) {
-        if let (Ok(group), Regex::Linear { regex: linear, .. }) =
+    if let (Some(regex), true, Some(group)) = (&patterns.constant, groups.constant, groups.get(0))
+        && let (Ok(group), Regex::Linear { regex: linear, .. }) =
             (check_group("regexp_extract", regex, group), regex.as_ref())
-        {
-            let mut locations = linear.capture_locations();
-            for row in 0..args.rows {
-                let Some(t) = texts.get(row) else {
-                    builder.append_null();
-                    continue;
-                };
-                if let Engine::Linear(_) = regex.engine(t) {
-                    let found = if group == 0 {
-                        linear.find(t).map(|m| (m.start(), m.end()))
-                    } else {
-                        linear.captures_read(&mut locations, t).and_then(|_| locations.get(group))
-                    };
-                    builder.append_value(found.map_or("", |(s, e)| &t[s..e]));
+    {
+        let mut locations = linear.capture_locations();
+        for row in 0..args.rows {
+            let Some(t) = texts.get(row) else {
+                builder.append_null();
+                continue;
+            };
+            if let Engine::Linear(_) = regex.engine(t) {
+                let found = if group == 0 {
+                    linear.find(t).map(|m| (m.start(), m.end()))
                 } else {
-                    let found = regex.first(t, group)?.flatten();
-                    builder.append_value(found.map_or("", |(s, e)| &t[s..e]));
-                }
+                    linear.captures_read(&mut locations, t).and_then(|_| locations.get(group))
+                };
+                builder.append_value(found.map_or("", |(s, e)| &t[s..e]));
+            } else {
+                let found = regex.first(t, group)?.flatten();
+                builder.append_value(found.map_or("", |(s, e)| &t[s..e]));
             }
-            return Ok(Arc::new(builder.finish()));
         }
+        return Ok(Arc::new(builder.finish()));
     }
     for row in 0..args.rows {
         let (Some(t), Some(p), Some(group)) = (texts.get(row), patterns.get(row)?, groups.get(row)) else {
