@@ -1,4 +1,5 @@
-"""Compares Firesteel's answers with those recorded from real Spark: the headline example, and the queries of TPC-H and TPC-DS.
+"""Compares Firesteel's answers with those recorded from real Spark: the headline example, the queries of TPC-H and TPC-DS, and calls
+of every built-in function.
 
 Needs a built `firesteel` (the test build, unless --firesteel says otherwise). Rows recorded at scale 0.01 are in the repository; those
 of other scales are recorded first, with real Spark, when the cache folder does not have them.
@@ -23,7 +24,7 @@ SINCE = "spark.firesteel.example.since=01/Mar/2026:00:00:00 +0000"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", default="all", choices=["all", "server-health", *tpc.BENCHMARKS])
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "server-health", "functions", *tpc.BENCHMARKS])
     parser.add_argument("--scale", default="0.01", help="of TPC-H and TPC-DS")
     parser.add_argument("--queries", default="", help="of TPC-H or TPC-DS: numbers such as 1,14a,5a-v2.7")
     parser.add_argument("--firesteel", default=os.environ["CARGO_TARGET_DIR"] + "/debug/firesteel")
@@ -37,10 +38,18 @@ def main():
         good = True
         if options.what in ("all", "server-health"):
             good &= server_health(options.firesteel, pathlib.Path(scratch), out / "server-health")
+        if options.what in ("all", "functions"):
+            good &= functions(options.firesteel)
         for name in tpc.BENCHMARKS:
             if options.what in ("all", name):
                 good &= tpc_queries(name, options, pathlib.Path(scratch), out / f"{name}-sf{options.scale}")
     sys.exit(0 if good else 1)
+
+
+def functions(firesteel):
+    """Calls of every built-in function: those that docs/functions.md lists as equal must be."""
+    command = [sys.executable, HERE / "functions/compare", "--check", "--firesteel", firesteel]
+    return subprocess.run(command, cwd=ROOT).returncode == 0
 
 
 def server_health(firesteel, scratch, out):

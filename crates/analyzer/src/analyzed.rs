@@ -71,11 +71,18 @@ pub struct OutputColumn {
     pub nullable: bool,
     /// Of the table's column that it is.
     pub comment: Option<String>,
+    /// The type of the table's column that it is, where that is char(n) or varchar(n).
+    pub declared: Option<DataType>,
 }
 
 impl OutputColumn {
     pub fn new(name: impl Into<String>, data_type: DataType, nullable: bool) -> Self {
-        Self { name: name.into(), data_type, nullable, comment: None }
+        Self { name: name.into(), data_type, nullable, comment: None, declared: None }
+    }
+
+    /// The type of a table's column that is made of this one.
+    pub fn stored_type(&self) -> DataType {
+        self.declared.as_ref().unwrap_or(&self.data_type).clone()
     }
 }
 

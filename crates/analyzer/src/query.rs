@@ -165,6 +165,7 @@ impl Analyzer<'_> {
             data_type,
             nullable,
             comment: None,
+            declared: None,
         }
     }
 
@@ -207,7 +208,13 @@ pub(crate) fn finish(planned: Planned) -> AnalyzedQuery {
         .scope
         .attributes
         .into_iter()
-        .map(|a| OutputColumn { name: a.name, data_type: a.data_type, nullable: a.nullable, comment: a.comment })
+        .map(|a| OutputColumn {
+            name: a.name,
+            data_type: a.data_type,
+            nullable: a.nullable,
+            comment: a.comment,
+            declared: a.declared,
+        })
         .collect();
     AnalyzedQuery { plan: planned.plan, columns }
 }

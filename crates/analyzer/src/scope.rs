@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use firesteel_engine::source::METADATA;
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
 use crate::errors;
@@ -23,6 +24,8 @@ pub struct Attribute {
     pub column: String,
     /// Of the table's column that it is.
     pub comment: Option<String>,
+    /// The type of the table's column that it is, where that is char(n) or varchar(n): queries know strings alone.
+    pub declared: Option<DataType>,
 }
 
 impl Attribute {
@@ -84,7 +87,8 @@ impl Scope {
         for qualifier_parts in (0..name.len().min(4)).rev() {
             let (qualifier, rest) = name.split_at(qualifier_parts);
             let Some((column, fields)) = rest.split_first() else { continue };
-            let hidden = if qualifier_parts > 0 { self.hidden.as_slice() } else { &[] };
+            // Only a qualified name reaches them, but for what tells of files.
+            let hidden = self.hidden.iter().filter(|a| qualifier_parts > 0 || a.name == METADATA);
             let mut found: Vec<&Attribute> = Vec::new();
             for attribute in self.attributes.iter().chain(hidden) {
                 if same_name(&attribute.name, column, case_sensitive)
@@ -113,7 +117,7 @@ impl Scope {
             .hidden
             .iter()
             .chain(&self.attributes)
-            .filter(|a| !a.qualifier.is_empty() && a.has_qualifier(qualifier, case_sensitive))
+            .filter(|a| a.name != METADATA && !a.qualifier.is_empty() && a.has_qualifier(qualifier, case_sensitive))
             .cloned()
             .collect();
         (!found.is_empty()).then_some(found)
@@ -121,8 +125,8 @@ impl Scope {
 
     /// The same attributes under another table name.
     pub fn with_qualifier(mut self, qualifier: &[String]) -> Self {
-        self.hidden.clear();
-        for attribute in &mut self.attributes {
+        self.hidden.retain(|a| a.name == METADATA);
+        for attribute in self.attributes.iter_mut().chain(&mut self.hidden) {
             attribute.qualifier = qualifier.to_vec();
         }
         self
@@ -246,6 +250,7 @@ mod tests {
             nullable: true,
             column: format!("{name}#{id}"),
             comment: None,
+            declared: None,
         }
     }
 

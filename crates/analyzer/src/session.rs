@@ -13,6 +13,7 @@ use std::{
 use datafusion::{arrow::array::RecordBatch, scalar::ScalarValue};
 use firesteel_engine::{EngineSession, source::SourceSpec};
 use firesteel_functions::{FunctionContext, Legacy};
+pub use firesteel_plan::conf::time_zone;
 use firesteel_plan::{SparkConf, SparkError, SparkResult, Statement, conf::keys, statement::StatementKind};
 use parking_lot::RwLock;
 
@@ -420,6 +421,7 @@ impl Session {
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
             case_sensitive: conf.bool(&keys::CASE_SENSITIVE),
             precision_loss: conf.bool(&keys::ALLOW_PRECISION_LOSS),
+            reserved_keywords: conf.bool(&keys::ANSI_ENABLED) && is_set("spark.sql.ansi.enforceReservedKeywords"),
             timestamp_type: match conf.text(&keys::TIMESTAMP_TYPE).trim().eq_ignore_ascii_case("TIMESTAMP_NTZ") {
                 true => firesteel_plan::DataType::TimestampNtz,
                 false => firesteel_plan::DataType::Timestamp,
@@ -436,26 +438,4 @@ impl Session {
             },
         }
     }
-}
-
-/// The session's time zone, or the machine's.
-pub fn time_zone(conf: &SparkConf) -> String {
-    let set = conf.text(&keys::SESSION_TIME_ZONE).trim();
-    if !set.is_empty() {
-        return set.to_owned();
-    }
-    let from_link = || {
-        let target = std::fs::read_link("/etc/localtime").ok()?;
-        let target = target.to_string_lossy().into_owned();
-        target.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
-    };
-    std::env::var("TZ")
-        .ok()
-        .map(|z| z.trim_start_matches(':').to_owned())
-        .filter(|z| !z.is_empty())
-        .or_else(|| {
-            std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty())
-        })
-        .or_else(from_link)
-        .unwrap_or_else(|| "UTC".to_owned())
 }

@@ -2,12 +2,12 @@
 //! looked up and opened first.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use firesteel_engine::source::{self, SourceSpec};
+use firesteel_engine::source::{self, METADATA, SourceSpec};
 use firesteel_plan::{
     Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult, conf::keys, statement::FunctionResult,
     types::StructField,
@@ -46,6 +46,8 @@ pub(crate) struct Tables {
     found: HashMap<String, SparkResult<Option<Found>>>,
     functions: HashMap<(String, String), Arc<UserFunction>>,
     pub variables: Arc<Variables>,
+    /// Whether something asks for what tells of files.
+    pub metadata: bool,
     /// Variables, temporary functions and views that were met: their kind and name.
     temporary: Mutex<Vec<(&'static str, Vec<String>)>>,
 }
@@ -137,6 +139,7 @@ fn enqueue(
     let mut texts: Vec<(Relation, String)> = vec![(relation.clone(), database.to_owned())];
     while let Some((relation, database)) = texts.pop() {
         let names: RefCell<Vec<Vec<String>>> = RefCell::default();
+        let metadata = Cell::new(tables.metadata);
         visit::each_in_relation(
             &relation,
             &mut |r| match &r.kind {
@@ -146,12 +149,15 @@ fn enqueue(
                 RelationKind::TableFunction { name, .. } => names.borrow_mut().push(name.clone()),
                 _ => {}
             },
-            &mut |e| {
-                if let ExprKind::Function(call) = &e.kind {
-                    names.borrow_mut().push(call.name.clone());
+            &mut |e| match &e.kind {
+                ExprKind::Function(call) => names.borrow_mut().push(call.name.clone()),
+                ExprKind::Attribute { name, .. } if name.iter().any(|n| n.eq_ignore_ascii_case(METADATA)) => {
+                    metadata.set(true);
                 }
+                _ => {}
             },
         );
+        tables.metadata = metadata.get();
         for name in names.into_inner() {
             let key = function_key(&name, &database);
             if tables.functions.contains_key(&key) {
@@ -217,6 +223,7 @@ pub(crate) async fn find_table(
                     paths: vec![location.clone()],
                     partition_columns: Some(table.partition_columns.clone()),
                     may_be_empty: true,
+                    metadata: true,
                 };
                 open(session, spec, qualifier, Some(table.clone())).await.map(Some)
             }
@@ -228,6 +235,7 @@ pub(crate) async fn find_table(
                 format: format.to_lowercase(),
                 options: options.iter().map(|(k, v)| (k.to_lowercase(), v.clone())).collect(),
                 paths: vec![path.clone()],
+                metadata: true,
                 ..SourceSpec::default()
             };
             open(session, spec, name.to_vec(), None).await.map(Some)
@@ -238,9 +246,7 @@ pub(crate) async fn find_table(
 
 /// Formats that `format.`path`` reads.
 fn is_format(name: &str) -> bool {
-    ["parquet", "csv", "json", "text", "orc", "avro", "xml", "binaryfile", "delta"]
-        .iter()
-        .any(|f| f.eq_ignore_ascii_case(name))
+    source::is_format(name) || name.eq_ignore_ascii_case("delta")
 }
 
 async fn open_data_source(
@@ -278,7 +284,7 @@ pub(crate) fn source_spec(
         Some(format) => format.to_owned(),
         None => session.conf().text(&keys::DEFAULT_SOURCE).to_owned(),
     };
-    Ok(SourceSpec { format, schema, options, paths, partition_columns: None, may_be_empty: false })
+    Ok(SourceSpec { format, schema, options, paths, partition_columns: None, may_be_empty: false, metadata: false })
 }
 
 async fn open(

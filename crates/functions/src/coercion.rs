@@ -85,6 +85,8 @@ pub fn tightest_common_type(left: &DataType, right: &DataType, ansi: bool) -> Op
             return Some(YearMonthInterval { start: *a.min(c), end: *b.max(d) });
         }
         (Time(a), Time(b)) => return Some(Time(*a.max(b))),
+        (Geometry(_), Geometry(_)) => return Some(Geometry(None)),
+        (Geography(_), Geography(_)) => return Some(Geography(None)),
         _ => {}
     }
     if let (Some(a), Some(b)) = (numeric_rank(left), numeric_rank(right)) {

@@ -88,6 +88,18 @@ pub fn remainder_by_zero() -> SparkError {
     .param("config", ANSI_CONF)
 }
 
+/// An argument that has to be a constant and is none.
+pub fn non_foldable_argument(function: &str, parameter: &str, data_type: &str) -> SparkError {
+    let message = format!(
+        "The function `{function}` requires the parameter `{parameter}` to be a foldable expression of the type \
+         \"{data_type}\", but the actual argument is a non-foldable."
+    );
+    SparkError::new("NON_FOLDABLE_ARGUMENT", "42K08", message)
+        .param("funcName", format!("`{function}`"))
+        .param("paramName", format!("`{parameter}`"))
+        .param("paramType", format!("\"{data_type}\""))
+}
+
 /// `message` such as "long overflow"; `instead` a function that tolerates it, or nothing.
 pub fn arithmetic_overflow(message: &str, instead: &str) -> SparkError {
     let alternative = if instead.is_empty() {

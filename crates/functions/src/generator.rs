@@ -13,6 +13,10 @@ pub enum Generator {
     Inline { outer: bool },
     /// `stack(n, v1, v2, …)`: n rows of as many columns as it takes.
     Stack,
+    /// Fields of an object or elements of an array in a VARIANT: resolved to an `Inline`.
+    VariantExplode { outer: bool },
+    /// `json_tuple(text, name1, name2, …)`: one row, resolved to a `Stack`.
+    JsonTuple,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -35,10 +39,16 @@ pub(crate) fn resolve(
     if generator == Generator::Stack {
         return stack(ctx, args);
     }
+    if generator == Generator::JsonTuple {
+        return json_tuple(name, args);
+    }
     if args.len() != 1 {
         return Err(errors::wrong_num_args(name, 1, args.len()));
     }
     let arg = args.remove(0);
+    if let Generator::VariantExplode { outer } = generator {
+        return variant_explode(name, outer, arg);
+    }
     let outer = matches!(generator, Generator::Explode { outer: true, .. } | Generator::Inline { outer: true });
     let mut output = Vec::new();
     match (&generator, &arg.data_type) {
@@ -109,6 +119,45 @@ fn stack(ctx: &FunctionContext, mut args: Vec<Typed>) -> SparkResult<ResolvedGen
         args.push(crate::literal::null(&output[column].data_type)?);
     }
     Ok(ResolvedGenerator { generator: Generator::Stack, output, args, rows })
+}
+
+fn variant_explode(name: &str, outer: bool, arg: Typed) -> SparkResult<ResolvedGenerator> {
+    let value = match &arg.data_type {
+        DataType::Variant => arg,
+        DataType::Null => crate::literal::null(&DataType::Variant)?,
+        _ => return Err(errors::unexpected_input(name, 0, "VARIANT", &arg)),
+    };
+    let output = vec![
+        StructField::new("pos", DataType::Integer, outer),
+        StructField::new("key", DataType::String, true),
+        StructField::new("value", DataType::Variant, outer),
+    ];
+    let data_type = DataType::array(DataType::Struct(output.clone()));
+    let list = crate::udf::call("spark_variant_parts", vec![crate::udf::type_literal(&data_type)?, value.expr])?;
+    let args = vec![Typed::new(list, data_type, true)];
+    Ok(ResolvedGenerator { generator: Generator::Inline { outer }, output, args, rows: 0 })
+}
+
+fn json_tuple(name: &str, mut args: Vec<Typed>) -> SparkResult<ResolvedGenerator> {
+    if args.len() < 2 {
+        return Err(errors::wrong_num_args(name, "> 1", args.len()));
+    }
+    if args.iter().any(|a| !a.data_type.is_string()) {
+        return Err(errors::datatype_mismatch(
+            "NON_STRING_TYPE",
+            format_args!("{name}(…)"),
+            format_args!("All arguments of the function `{name}` must be strings."),
+        )
+        .param("funcName", format!("`{name}`")));
+    }
+    let text = args.remove(0);
+    let (mut output, mut values) = (Vec::new(), Vec::new());
+    for (i, field) in args.into_iter().enumerate() {
+        output.push(StructField::new(format!("c{i}"), DataType::String, true));
+        let value = crate::udf::call("spark_json_field", vec![text.expr.clone(), field.expr])?;
+        values.push(Typed::new(value, DataType::String, true));
+    }
+    Ok(ResolvedGenerator { generator: Generator::Stack, output, args: values, rows: 1 })
 }
 
 impl ResolvedGenerator {

@@ -94,6 +94,11 @@ impl HiveFormat {
                 write_value(&self.env, out, values, row, data_type)?;
                 out.push('"');
             }
+            DataType::Geometry(_) | DataType::Geography(_) if quoted => {
+                out.push('"');
+                write_value(&self.env, out, values, row, data_type)?;
+                out.push('"');
+            }
             DataType::Binary => {
                 if let Some(bytes) = Bytes::new(values, false)?.get(row) {
                     self.bytes(out, bytes);

@@ -14,22 +14,36 @@ mod datetime;
 pub mod errors;
 pub mod generator;
 pub mod hive;
-mod json;
+pub mod json;
 pub mod lambda;
 pub mod literal;
 mod numeric;
 pub mod operators;
+mod random;
 pub mod registry;
 mod scalar;
+mod shapes;
+mod sketch;
 mod text;
 mod typed;
 pub mod types;
 mod udf;
+mod variant;
 pub mod window;
+mod xml;
 
 pub use aggregate::{AggregateArgs, ResolvedAggregate, single_value};
 pub use arrays::{arrays_zip, subscript};
 pub use lambda::{HigherOrder, all_higher_order_udfs};
+pub use random::TaskOptions;
 pub use registry::{FunctionDef, FunctionKind};
+pub use text::char_types;
 pub use typed::{EvalMode, FunctionContext, Legacy, Typed};
 pub use udf::{all_udafs, all_udfs, all_udwfs};
+
+/// The moment that a text names, in microseconds since the epoch, in `zone` unless it names its own; nothing when it names none.
+pub fn instant(text: &str, zone: &str) -> firesteel_plan::SparkResult<Option<i64>> {
+    let zone = datetime::zone::Zone::parse(zone)?;
+    let parsed = datetime::text::parse_timestamp(text).filter(|p| p.date.is_some());
+    Ok(parsed.and_then(|p| Some(p.zone.unwrap_or(zone).to_utc(p.local(0)?))))
+}

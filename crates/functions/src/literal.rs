@@ -109,8 +109,13 @@ fn timestamp_text(ctx: &FunctionContext, text: &str, kind: TimestampKind) -> Spa
 
 /// The value of an expression that is the same for all rows, whatever functions it calls. Nothing when it is not, or fails.
 pub fn fold(value: &Typed) -> Option<ScalarValue> {
+    evaluate(value).ok().flatten()
+}
+
+/// As [`fold`], with the error of an expression that fails.
+pub fn evaluate(value: &Typed) -> SparkResult<Option<ScalarValue>> {
     if let Some(literal) = value.literal() {
-        return Some(literal.clone());
+        return Ok(Some(literal.clone()));
     }
     let varies = value
         .expr
@@ -131,14 +136,20 @@ pub fn fold(value: &Typed) -> Option<ScalarValue> {
         })
         .unwrap_or(true);
     if varies {
-        return None;
+        return Ok(None);
     }
+    constant(value)
+        .map(Some)
+        .map_err(|e| crate::errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e.to_string())))
+}
+
+fn constant(value: &Typed) -> datafusion::error::Result<ScalarValue> {
     let schema = DFSchema::empty();
-    let physical = create_physical_expr(&value.expr, &schema, &ExecutionProps::new(), &Default::default()).ok()?;
+    let physical = create_physical_expr(&value.expr, &schema, &ExecutionProps::new(), &Default::default())?;
     let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
-    let array = physical.evaluate(&row).ok()?.into_array(1).ok()?;
-    ScalarValue::try_from_array(&array, 0).ok()
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options)?;
+    let array = physical.evaluate(&row)?.into_array(1)?;
+    ScalarValue::try_from_array(&array, 0)
 }
 
 /// A literal that the functions here need themselves.

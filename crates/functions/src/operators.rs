@@ -28,6 +28,7 @@ use crate::{
 pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = arithmetic::udfs();
     all.extend(compare::udfs());
+    all.extend(temporal::udfs());
     all
 }
 
@@ -316,5 +317,5 @@ pub fn case_when(ctx: &FunctionContext, branches: Vec<(Typed, Typed)>, otherwise
 /// A key of grouping, joining, sorting or partitioning in the form in which equal keys have equal bits: NaN of any bits is
 /// one value, and so are 0.0 and -0.0.
 pub fn normalized_key(value: Typed) -> SparkResult<Typed> {
-    canonical(value)
+    compare::group_key(value)
 }

@@ -258,10 +258,11 @@ pub(crate) fn want_type(
     required: &str,
     arg: Typed,
 ) -> SparkResult<Typed> {
-    // A long literal that fits an int is one.
-    let narrow_literal = *target == DataType::Integer
-        && matches!(arg.literal(), Some(datafusion::scalar::ScalarValue::Int64(Some(v))) if i32::try_from(*v).is_ok());
-    if !narrow_literal && !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi) {
+    // A constant number may become a narrower one, as in a store: Spark looks at the value when it casts.
+    let numeric = arg.data_type.is_numeric() && target.is_numeric();
+    if !coercion::can_implicitly_cast(&arg.data_type, target, ctx.ansi)
+        && !(numeric && !matches!(crate::literal::evaluate(&arg), Ok(None)))
+    {
         return Err(errors::unexpected_input(name, index, required, &arg));
     }
     coercion::implicit(ctx, arg, target)
@@ -276,6 +277,11 @@ static REGISTRY: LazyLock<HashMap<&'static str, FunctionDef>> = LazyLock::new(||
         .chain(crate::arrays::functions())
         .chain(crate::scalar::functions())
         .chain(crate::json::functions())
+        .chain(crate::random::functions())
+        .chain(crate::sketch::functions())
+        .chain(crate::xml::functions())
+        .chain(crate::variant::functions())
+        .chain(crate::shapes::functions())
         .chain(aggregate::functions())
         .chain(crate::lambda::functions())
         .chain(more());
@@ -304,6 +310,9 @@ fn more() -> Vec<FunctionDef> {
         F::generator("inline", Generator::Inline { outer: false }),
         F::generator("inline_outer", Generator::Inline { outer: true }),
         F::generator("stack", Generator::Stack),
+        F::generator("json_tuple", Generator::JsonTuple),
+        F::generator("variant_explode", Generator::VariantExplode { outer: false }),
+        F::generator("variant_explode_outer", Generator::VariantExplode { outer: true }),
     ]
 }
 

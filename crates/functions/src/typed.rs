@@ -84,6 +84,8 @@ pub struct FunctionContext {
     pub case_sensitive: bool,
     /// `spark.sql.decimalOperations.allowPrecisionLoss`
     pub precision_loss: bool,
+    /// `spark.sql.ansi.enforceReservedKeywords`, where ANSI mode is on.
+    pub reserved_keywords: bool,
     /// What TIMESTAMP is (`spark.sql.timestampType`): with a zone, or without.
     pub timestamp_type: DataType,
     pub current_user: Arc<str>,
@@ -115,6 +117,7 @@ impl Default for FunctionContext {
             now_micros: 0,
             case_sensitive: false,
             precision_loss: true,
+            reserved_keywords: false,
             timestamp_type: DataType::Timestamp,
             current_user: "spark".into(),
             current_catalog: "spark_catalog".into(),

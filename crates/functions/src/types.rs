@@ -46,10 +46,8 @@ pub fn to_arrow(data_type: &DataType) -> SparkResult<Arrow> {
         DataType::DayTimeInterval { .. } => Arrow::Duration(TimeUnit::Microsecond),
         DataType::YearMonthInterval { .. } => Arrow::Interval(IntervalUnit::YearMonth),
         DataType::CalendarInterval => Arrow::Interval(IntervalUnit::MonthDayNano),
-        DataType::Variant => return Err(SparkError::unsupported("the type VARIANT")),
-        DataType::Geometry(_) | DataType::Geography(_) => {
-            return Err(SparkError::unsupported(format_args!("the type {}", data_type.to_string().to_uppercase())));
-        }
+        // Metadata and value of a variant; the spatial reference system and the shape: see `variant` and `shapes`.
+        DataType::Variant | DataType::Geometry(_) | DataType::Geography(_) => Arrow::Binary,
         DataType::CollatedString(collation) => {
             return Err(SparkError::unsupported(format_args!("the collation {collation}")));
         }
@@ -94,6 +92,7 @@ pub fn schema_to_arrow(fields: &[StructField]) -> SparkResult<Schema> {
 fn said_by_metadata(data_type: &DataType) -> Option<String> {
     match data_type {
         DataType::Char(_) | DataType::Varchar(_) | DataType::Time(_) => Some(data_type.to_string()),
+        DataType::Variant | DataType::Geometry(_) | DataType::Geography(_) => Some(data_type.to_string()),
         DataType::DayTimeInterval { .. } if *data_type != DAY_TO_SECOND => Some(data_type.to_string()),
         DataType::YearMonthInterval { .. } if *data_type != YEAR_TO_MONTH => Some(data_type.to_string()),
         _ => None,
@@ -164,7 +163,46 @@ fn struct_field_from_arrow(field: &FieldRef) -> SparkResult<StructField> {
     Ok(result)
 }
 
+/// Refuses types whose values have no form in files yet that other programs would read.
+pub fn check_storable(data_type: &DataType) -> SparkResult<()> {
+    match data_type {
+        DataType::Variant | DataType::Geometry(_) | DataType::Geography(_) | DataType::CollatedString(_) => {
+            let shown = data_type.to_string().to_uppercase();
+            Err(SparkError::unsupported(format_args!("a table's column of the type {shown}")))
+        }
+        DataType::Array { element, .. } => check_storable(element),
+        DataType::Map { key, value, .. } => {
+            check_storable(key)?;
+            check_storable(value)
+        }
+        DataType::Struct(fields) => fields.iter().try_for_each(|f| check_storable(&f.data_type)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is a struct or a map in the type.
+pub(crate) fn has_struct_or_map(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(_) | DataType::Map { .. } => true,
+        DataType::Array { element, .. } => has_struct_or_map(element),
+        _ => false,
+    }
+}
+
 pub(crate) fn parse_said(text: &str) -> Option<DataType> {
+    let system = |name: &str| match text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')')? {
+        "any" => Some(None),
+        srid => srid.parse().ok().map(Some),
+    };
+    if text == "variant" {
+        return Some(DataType::Variant);
+    }
+    if let Some(srid) = system("geometry") {
+        return Some(DataType::Geometry(srid));
+    }
+    if let Some(srid) = system("geography") {
+        return Some(DataType::Geography(srid));
+    }
     let number = |prefix: &str| text.strip_prefix(prefix)?.strip_suffix(')')?.parse::<u32>().ok();
     if let Some(n) = number("char(") {
         return Some(DataType::Char(n));

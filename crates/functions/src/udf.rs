@@ -125,6 +125,13 @@ pub(crate) struct Args<'a> {
     pub return_type: &'a Arrow,
 }
 
+impl<'a> Args<'a> {
+    /// The arguments of a call that is evaluated for every row, whatever is constant.
+    pub(crate) fn of_call(name: &'static str, args: &'a ScalarFunctionArgs) -> Self {
+        Self { name, values: &args.args, rows: args.number_rows, return_type: args.return_field.data_type() }
+    }
+}
+
 impl Args<'_> {
     pub(crate) fn len(&self) -> usize {
         self.values.len()
@@ -377,7 +384,7 @@ pub(crate) fn binaries(
     Ok(Arc::new(builder.finish()))
 }
 
-static UDFS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| {
+static UDFS: LazyLock<HashMap<String, Arc<ScalarUDF>>> = LazyLock::new(|| {
     let mut all = HashMap::new();
     let ours = crate::cast::udfs()
         .into_iter()
@@ -387,9 +394,18 @@ static UDFS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(|| 
         .chain(crate::datetime::udfs())
         .chain(crate::arrays::udfs())
         .chain(crate::scalar::udfs())
-        .chain(crate::json::udfs());
+        .chain(crate::json::udfs())
+        .chain(crate::sketch::udfs())
+        .chain(crate::xml::udfs())
+        .chain(crate::variant::udfs())
+        .chain(crate::shapes::udfs())
+        .chain(crate::aggregate::listagg::udfs())
+        .chain(crate::aggregate::set_order::udfs());
     for udf in ours {
-        all.insert(udf.name, Arc::new(ScalarUDF::new_from_impl(udf)));
+        all.insert(udf.name.to_owned(), Arc::new(ScalarUDF::new_from_impl(udf)));
+    }
+    for udf in crate::random::task_udfs() {
+        all.insert(udf.name().to_owned(), Arc::new(udf));
     }
     all
 });

@@ -85,7 +85,9 @@ pub(crate) fn resolve(
 ) -> SparkResult<ResolvedWindow> {
     use WindowKind::*;
     let (low, high) = match kind {
-        RowNumber | Rank | DenseRank | PercentRank | CumeDist => (0, 0),
+        RowNumber | CumeDist => (0, 0),
+        // Their arguments are what the window is ordered by, whatever is written.
+        Rank | DenseRank | PercentRank => (0, usize::MAX),
         Ntile => (0, 1),
         Lag | Lead => (1, 3),
         NthValue => (2, 3),
@@ -94,6 +96,9 @@ pub(crate) fn resolve(
     if args.len() < low || args.len() > high {
         let expected = if low == high { low.to_string() } else { format!("[{low}, {high}]") };
         return Err(errors::wrong_num_args(name, expected, args.len()));
+    }
+    if matches!(kind, Rank | DenseRank | PercentRank) {
+        args.clear();
     }
     let mut ignore = ignore_nulls.unwrap_or(false);
     let flag_at = match kind {

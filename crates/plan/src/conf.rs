@@ -98,6 +98,16 @@ conf_keys! {
     WAREHOUSE_DIR = "spark.sql.warehouse.dir", Text, "spark-warehouse", "Folder of the tables that have no location of their own.";
     DEFAULT_SOURCE = "spark.sql.sources.default", Text, "parquet", "Format of tables and paths that name none.";
     PARQUET_COMPRESSION = "spark.sql.parquet.compression.codec", Text, "snappy", "Codec of Parquet files written.";
+    ORC_COMPRESSION = "spark.sql.orc.compression.codec", Text, "zstd", "Codec of ORC files written.";
+    AVRO_COMPRESSION = "spark.sql.avro.compression.codec", Text, "snappy", "Codec of Avro files written.";
+    PARQUET_MERGE_SCHEMA = "spark.sql.parquet.mergeSchema", Bool, "false", "Whether the schema of Parquet files is that of all files instead of one.";
+    ORC_MERGE_SCHEMA = "spark.sql.orc.mergeSchema", Bool, "false", "Whether the schema of ORC files is that of all files instead of one.";
+    IGNORE_CORRUPT_FILES = "spark.sql.files.ignoreCorruptFiles", Bool, "false", "Whether a damaged file ends where the damage is seen, instead of failing the query. Not for Parquet.";
+    IGNORE_MISSING_FILES = "spark.sql.files.ignoreMissingFiles", Bool, "false", "Whether a file that is gone when it is read has no rows, instead of failing the query. Not for Parquet.";
+    MAX_RECORDS_PER_FILE = "spark.sql.files.maxRecordsPerFile", Int, "0", "Most rows of a file that is written; 0: any number.";
+    PARTITION_TYPE_INFERENCE = "spark.sql.sources.partitionColumnTypeInference.enabled", Bool, "true", "Whether partition columns that no schema names have the type of their values, instead of being strings.";
+    CORRUPT_RECORD_COLUMN = "spark.sql.columnNameOfCorruptRecord", Text, "_corrupt_record", "The column for the text of JSON, CSV and XML records that cannot be read.";
+    CSV_COLUMN_PRUNING = "spark.sql.csv.parser.columnPruning.enabled", Bool, "true", "Whether CSV values that a query does not read are not looked at.";
     VARIABLE_SUBSTITUTE = "spark.sql.variable.substitute", Bool, "true", "Whether ${key} in SQL text is replaced by the key's value.";
     TASK_MAX_FAILURES = "spark.task.maxFailures", Int, "4", "Failures of one task after which its job fails.";
     STAGE_MAX_CONSECUTIVE_ATTEMPTS = "spark.stage.maxConsecutiveAttempts", Int, "4", "Attempts of one stage in a row, for lost map outputs, after which its job fails.";
@@ -334,6 +344,28 @@ fn check(key: &ConfKey, value: &str) -> SparkResult<()> {
     .param("confName", key.name)
     .param("confValue", value)
     .param("confType", wanted))
+}
+
+/// The session's time zone, or the machine's.
+pub fn time_zone(conf: &SparkConf) -> String {
+    let set = conf.text(&keys::SESSION_TIME_ZONE).trim();
+    if !set.is_empty() {
+        return set.to_owned();
+    }
+    let from_link = || {
+        let target = std::fs::read_link("/etc/localtime").ok()?;
+        let target = target.to_string_lossy().into_owned();
+        target.split_once("zoneinfo/").map(|(_, zone)| zone.to_owned())
+    };
+    std::env::var("TZ")
+        .ok()
+        .map(|z| z.trim_start_matches(':').to_owned())
+        .filter(|z| !z.is_empty())
+        .or_else(|| {
+            std::fs::read_to_string("/etc/timezone").ok().map(|z| z.trim().to_owned()).filter(|z| !z.is_empty())
+        })
+        .or_else(from_link)
+        .unwrap_or_else(|| "UTC".to_owned())
 }
 
 /// Spark's byte strings: a number with an optional suffix b, k, m, g, t or p (or kb, mb …), powers of 1024.

@@ -416,6 +416,11 @@ impl Expr {
 }
 
 impl BinaryOp {
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual, NullSafeEqual};
+        matches!(self, Equal | NullSafeEqual | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual)
+    }
+
     /// The operator as Spark writes it in column names and messages.
     pub fn symbol(self) -> &'static str {
         match self {

@@ -412,7 +412,26 @@ fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option
         ("make_timestamp_ltz" | "try_make_timestamp_ltz", [_, _] | [_, _, _]) => {
             format!("make_timestamp({})", args.join(", "))
         }
-        ("from_json" | "from_csv" | "from_xml", [text, _, ..]) => format!("{name}({text})"),
+        ("from_json" | "from_csv" | "from_xml", [text, _, ..])
+        | ("to_json" | "to_csv" | "to_xml" | "schema_of_json" | "schema_of_csv" | "schema_of_xml", [text, _]) => {
+            format!("{name}({text})")
+        }
+        ("to_char" | "to_varchar", [binary, format]) if call.args.first().is_some_and(is_binary) => {
+            match (name, format.to_ascii_lowercase().as_str()) {
+                ("to_char", "base64" | "hex") => format!("{}({binary})", format.to_ascii_lowercase()),
+                ("to_char", _) => format!("decode({binary}, {format})"),
+                (_, "base64" | "hex") => format!("to_varchar({binary})"),
+                _ => format!("to_varchar({binary}, {format})"),
+            }
+        }
+        ("array_append" | "array_prepend", [_, element]) if call.args.first().is_some_and(is_null_cast) => {
+            format!("{name}(NULL, {element})")
+        }
+        ("array_sort", [array]) => {
+            format!(
+                "array_sort({array}, lambdafunction({DEFAULT_ORDER}, namedlambdavariable(), namedlambdavariable()))"
+            )
+        }
         ("first" | "last" | "first_value" | "last_value" | "any_value", [operand, _]) if call.over.is_none() => {
             format!("{name}({operand})")
         }
@@ -454,14 +473,60 @@ fn function_name(lower: &str) -> String {
     }
 }
 
+/// The comparison of `array_sort(array)`, nulls last.
+const DEFAULT_ORDER: &str = "(IF(((namedlambdavariable() IS NULL) AND (namedlambdavariable() IS NULL)), 0, \
+     (IF((namedlambdavariable() IS NULL), 1, (IF((namedlambdavariable() IS NULL), -1, \
+     (IF((namedlambdavariable() < namedlambdavariable()), -1, \
+     (IF((namedlambdavariable() > namedlambdavariable()), 1, 0))))))))))";
+
 /// Adds the arguments that Spark fills in and shows.
 fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
     let binary = call.args.first().is_some_and(is_binary);
     let ntz = args.get(1).is_some_and(|a| a.starts_with("TIMESTAMP_NTZ '"));
     let defaults: &[&str] = match (name, args.len()) {
         ("listagg" | "string_agg", 1) => &["NULL"],
+        ("hll_sketch_agg" | "theta_sketch_agg" | "theta_union_agg", 1) | ("theta_union", 2) => &["12"],
+        ("hll_union_agg", 1) | ("hll_union", 2) => &["false"],
+        ("tuple_sketch_agg_double" | "tuple_sketch_agg_integer", 2)
+        | ("tuple_union_agg_double" | "tuple_union_agg_integer", 1)
+        | (
+            "tuple_union_double" | "tuple_union_integer" | "tuple_union_theta_double" | "tuple_union_theta_integer",
+            2,
+        ) => &["12", "sum"],
+        ("tuple_sketch_agg_double" | "tuple_sketch_agg_integer", 3)
+        | ("tuple_union_agg_double" | "tuple_union_agg_integer", 2)
+        | (
+            "tuple_union_double" | "tuple_union_integer" | "tuple_union_theta_double" | "tuple_union_theta_integer",
+            3,
+        )
+        | ("tuple_sketch_summary_double" | "tuple_sketch_summary_integer", 1)
+        | ("tuple_intersection_agg_double" | "tuple_intersection_agg_integer", 1)
+        | (
+            "tuple_intersection_double"
+            | "tuple_intersection_integer"
+            | "tuple_intersection_theta_double"
+            | "tuple_intersection_theta_integer",
+            2,
+        ) => &["sum"],
+        ("approx_top_k", 1) => &["5", "10000"],
+        ("approx_top_k", 2) | ("approx_top_k_accumulate", 1) => &["10000"],
+        ("approx_top_k_estimate", 1) => &["5"],
+        ("aggregate" | "reduce", 3) => &["lambdafunction(namedlambdavariable(), namedlambdavariable())"],
+        ("rank" | "dense_rank" | "percent_rank", 1..) => {
+            args.clear();
+            &[]
+        }
+        ("try_make_timestamp", 7) => {
+            args.pop();
+            &[]
+        }
+        ("st_geomfromwkb", 1) => &["0"],
+        ("st_asbinary", 1) => &["NDR"],
+        ("str_to_map", n @ 1..=2) => &[",", ":"][n - 1..],
+        ("aes_encrypt", n @ 2..=5) => &["GCM", "DEFAULT", "", ""][n - 2..],
+        ("aes_decrypt" | "try_aes_decrypt", n @ 2..=4) => &["GCM", "DEFAULT", ""][n - 2..],
         ("mask", 1) => &["X", "x", "n", "NULL"],
-        ("make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
+        ("make_interval" | "try_make_interval", n @ 0..=6) => &["0", "0", "0", "0", "0", "0", "0.000000"][n..],
         ("make_dt_interval", n @ 0..=3) => &["0", "0", "0", "0.000000"][n..],
         ("make_ym_interval", n @ 0..=1) => &["0", "0"][n..],
         ("months_between", 2) => &["true"],
@@ -532,6 +597,10 @@ fn is_interval(e: &Expr) -> bool {
 
 fn is_null(e: &Expr) -> bool {
     matches!(e.kind, ExprKind::Literal(Literal::Null))
+}
+
+fn is_null_cast(e: &Expr) -> bool {
+    matches!(&e.kind, ExprKind::Cast { operand, .. } if is_null(operand))
 }
 
 fn is_text(e: &Expr) -> bool {

@@ -37,6 +37,8 @@ pub struct Table {
     pub properties: BTreeMap<String, String>,
     /// The collation that its columns had when none was written.
     pub collation: Option<String>,
+    /// The texts of the columns' default values, by column.
+    pub defaults: BTreeMap<String, String>,
     /// Partitions that were added, whether files are in them or not: values in the order of the columns.
     pub partitions: Vec<Vec<String>>,
 }

@@ -4,7 +4,7 @@ use datafusion::logical_expr::expr::Sort as DfSort;
 use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, literal, registry};
 use firesteel_plan::{
     DataType, Expr, ExprKind, SparkError, SparkResult,
-    expr::{FunctionCall, Literal},
+    expr::{FunctionCall, Literal, SortItem},
 };
 
 use super::{Clause, Env, named};
@@ -106,6 +106,12 @@ impl Analyzer<'_> {
                     && args.len() == call.args.len()
                 {
                     args[1] = self.schema_argument(&args[1], written, env)?;
+                }
+                if matches!(lower.as_str(), "variant_get" | "try_variant_get")
+                    && let [_, _, written] = call.args.as_slice()
+                    && args.len() == call.args.len()
+                {
+                    args[2] = self.schema_argument(&args[2], written, env)?;
                 }
                 if lower == "arrays_zip" {
                     return firesteel_functions::arrays_zip(&zipped_names(&call.args), args)
@@ -263,8 +269,12 @@ impl Analyzer<'_> {
             )
             .param("inputSchema", shown));
         };
-        let data_type = firesteel_sql::parse_data_type(&text)
-            .or_else(|_| firesteel_sql::parse_schema_ddl(&text).map(DataType::Struct))?;
+        // Where the text is neither, the error is the one that the type's parser gave.
+        let data_type = match (firesteel_sql::parse_data_type(&text), firesteel_sql::parse_schema_ddl(&text)) {
+            (Ok(data_type), _) => data_type,
+            (Err(_), Ok(fields)) => DataType::Struct(fields),
+            (Err(error), _) => return Err(error),
+        };
         let null = coercion::implicit(
             &self.functions,
             Typed::new(datafusion::logical_expr::lit(datafusion::scalar::ScalarValue::Null), DataType::Null, true),
@@ -304,11 +314,7 @@ impl Analyzer<'_> {
         let inner = Env { in_aggregate: true, ..*env };
         let args = self.aggregate_arguments(definition, call, &inner)?;
         let filter = call.filter.as_ref().map(|f| self.condition(f, &inner, errors::filter_not_boolean)).transpose()?;
-        let mut order_by = Vec::with_capacity(call.within_group.len());
-        for item in &call.within_group {
-            let key = self.expr(&item.expr, &inner)?;
-            order_by.push((DfSort::new(key.expr.clone(), item.ascending, item.nulls_first()), key));
-        }
+        let order_by = self.within_group(call, &inner)?;
         let args = AggregateArgs { args, distinct: call.distinct, filter, order_by, ignore_nulls: call.ignore_nulls };
         let resolved =
             definition.resolve_aggregate(&self.functions, args).map_err(|e| self.with_call(e, whole, env))?;
@@ -325,6 +331,15 @@ impl Analyzer<'_> {
             }
         };
         resolved.finished(column)
+    }
+
+    /// WITHIN GROUP (ORDER BY …).
+    pub(super) fn within_group(&self, call: &FunctionCall, env: &Env<'_>) -> SparkResult<Vec<(DfSort, Typed)>> {
+        let key = |item: &SortItem| -> SparkResult<(DfSort, Typed)> {
+            let key = self.expr(&item.expr, env)?;
+            Ok((DfSort::new(key.expr.clone(), item.ascending, item.nulls_first()), key))
+        };
+        call.within_group.iter().map(key).collect()
     }
 
     fn grouping_call(&self, name: &str, call: &FunctionCall, env: &Env<'_>) -> SparkResult<Typed> {

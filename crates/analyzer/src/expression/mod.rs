@@ -14,11 +14,12 @@ use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
     DataType, Expr, ExprKind, Relation, Span, SparkError, SparkResult,
-    expr::{BinaryOp, CastMode, UnaryOp},
+    expr::{BinaryOp, CastMode, PathPart, UnaryOp},
     naming,
 };
 
 pub(crate) use function::{has_aggregate, has_subquery, has_window, is_aggregate_call, is_generator};
+pub(crate) use named::in_order as arguments_in_order;
 pub(crate) use window::window_not_allowed;
 
 use crate::{
@@ -294,9 +295,23 @@ impl Analyzer<'_> {
             }
             ExprKind::IntervalOf { .. } => Err(SparkError::unsupported("INTERVAL with an expression for its amount")),
             ExprKind::Collate { .. } => Err(SparkError::unsupported("COLLATE")),
-            ExprKind::VariantPath { .. } => Err(SparkError::unsupported("the path operator `:` of VARIANT values")),
+            ExprKind::VariantPath { base, path } => self.variant_path(base, path, env),
             ExprKind::TableArgument(_) => Err(SparkError::unsupported("a TABLE argument of a table function")),
         }
+    }
+
+    /// `base:a[0]` is `variant_get(base, '$["a"][0]')`.
+    fn variant_path(&self, base: &Expr, path: &[PathPart], env: &Env<'_>) -> SparkResult<Typed> {
+        let mut text = "$".to_owned();
+        for part in path {
+            text.push_str(&match part {
+                PathPart::Field(name) => format!("[\"{name}\"]"),
+                PathPart::Index(index) => format!("[{index}]"),
+            });
+        }
+        let base = self.expr(base, env)?;
+        let path = Typed::new(datafusion::logical_expr::lit(text), DataType::String, false);
+        self.call_typed("variant_get", vec![base, path])
     }
 
     fn unary(&self, op: UnaryOp, operand: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
@@ -337,6 +352,7 @@ impl Analyzer<'_> {
             return Ok(value);
         }
         let (left, right) = self.operands(left, right, env)?;
+        let (left, right) = if op.is_comparison() { self.padded(left, right, env)? } else { (left, right) };
         operators::binary(&self.functions, op, left, right)
     }
 

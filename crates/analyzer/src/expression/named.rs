@@ -20,6 +20,8 @@ fn parameters(function: &str) -> Option<Vec<Parameter>> {
         name,
         default: Some(default.map_or(Literal::Null, |d| Literal::String(d.to_owned()))),
     };
+    let lg_nominal = || Parameter { name: "lgNomEntries", default: Some(Literal::Integer(12)) };
+    let mode = || optional("mode", Some("sum"));
     match function {
         "mask" => Some(vec![
             required("str"),
@@ -28,12 +30,22 @@ fn parameters(function: &str) -> Option<Vec<Parameter>> {
             optional("digitChar", Some("n")),
             optional("otherChar", None),
         ]),
+        "count_min_sketch" => Some(["column", "epsilon", "confidence", "seed"].map(required).into()),
+        "tuple_sketch_agg_double" | "tuple_sketch_agg_integer" => {
+            Some(vec![required("key"), required("summary"), lg_nominal(), mode()])
+        }
+        "tuple_union_agg_double" | "tuple_union_agg_integer" => Some(vec![required("child"), lg_nominal(), mode()]),
+        "tuple_union_double" | "tuple_union_integer" | "tuple_union_theta_double" | "tuple_union_theta_integer" => {
+            Some(vec![required("first"), required("second"), lg_nominal(), mode()])
+        }
+        "explode" | "explode_outer" | "posexplode" | "posexplode_outer" => Some(vec![required("collection")]),
+        "inline" | "inline_outer" | "variant_explode" | "variant_explode_outer" => Some(vec![required("input")]),
         _ => None,
     }
 }
 
 /// The arguments in the order of the parameters.
-pub(super) fn in_order(function: &str, args: &[Expr]) -> SparkResult<Vec<Expr>> {
+pub(crate) fn in_order(function: &str, args: &[Expr]) -> SparkResult<Vec<Expr>> {
     let routine = errors::id(function);
     let Some(parameters) = parameters(function) else {
         return Err(SparkError::new(

@@ -1,8 +1,11 @@
 //! Predicates with a syntax of their own.
 
-use firesteel_functions::{Typed, operators};
+use std::cmp::Ordering;
+
+use datafusion::logical_expr::Expr as DfExpr;
+use firesteel_functions::{Typed, char_types, operators};
 use firesteel_plan::{
-    Expr, ExprKind, SparkResult,
+    DataType, Expr, ExprKind, SparkResult,
     expr::{BinaryOp, LikeKind},
 };
 
@@ -14,6 +17,7 @@ impl Analyzer<'_> {
         let ctx = &self.functions;
         let value = self.expr(operand, env)?;
         let items = self.exprs(list, env)?;
+        let (value, items) = self.padded_list(value, items, env)?;
         let types: Vec<_> = [&value].into_iter().chain(&items).map(|v| v.data_type.clone()).collect();
         operators::in_list(ctx, value, items, negated).map_err(|error| {
             if error.class() != "DATATYPE_MISMATCH.DATA_DIFF_TYPES" {
@@ -23,6 +27,37 @@ impl Analyzer<'_> {
             let shown = format!("({} IN ({}))", self.show(operand, env), items.join(", "));
             errors::data_diff_types("in", &types, &shown)
         })
+    }
+
+    /// Columns of char(n) compare with each other and with constants as if all were as long as the longest: spaces at the end
+    /// do not count.
+    pub(super) fn padded(&self, left: Typed, right: Typed, env: &Env<'_>) -> SparkResult<(Typed, Typed)> {
+        let lengths = (char_length(&left, env), char_length(&right, env));
+        let length = |value: &Typed| value.literal_text().map(|t| u32::try_from(t.chars().count()).unwrap_or(u32::MAX));
+        let (have_left, have_right) = match lengths {
+            (Some(l), Some(r)) => (l, r),
+            (Some(l), None) => (l, length(&right).unwrap_or(l)),
+            (None, Some(r)) => (length(&left).unwrap_or(r), r),
+            (None, None) => return Ok((left, right)),
+        };
+        Ok(match have_left.cmp(&have_right) {
+            Ordering::Less => (char_types::pad(left, have_right)?, right),
+            Ordering::Equal => (left, right),
+            Ordering::Greater => (left, char_types::pad(right, have_left)?),
+        })
+    }
+
+    /// The same for a column and a list of constants.
+    fn padded_list(&self, value: Typed, items: Vec<Typed>, env: &Env<'_>) -> SparkResult<(Typed, Vec<Typed>)> {
+        let Some(own) = char_length(&value, env) else { return Ok((value, items)) };
+        let Some(lengths) =
+            items.iter().map(|i| i.literal_text().map(|t| t.chars().count())).collect::<Option<Vec<_>>>()
+        else {
+            return Ok((value, items));
+        };
+        let most = lengths.into_iter().max().and_then(|n| u32::try_from(n).ok()).unwrap_or(0).max(own);
+        let value = if most > own { char_types::pad(value, most)? } else { value };
+        Ok((value, items.into_iter().map(|item| char_types::pad(item, most)).collect::<SparkResult<_>>()?))
     }
 
     pub(super) fn like_many(
@@ -57,5 +92,25 @@ impl Analyzer<'_> {
             }
             _ => vec![operand],
         }
+    }
+}
+
+/// The n of a column of char(n), of this query or of one around it.
+fn char_length(value: &Typed, env: &Env<'_>) -> Option<u32> {
+    if value.data_type != DataType::String {
+        return None;
+    }
+    let (DfExpr::Column(column) | DfExpr::OuterReferenceColumn(_, column)) = &value.expr else { return None };
+    let mut outer = env.rel.outer;
+    let mut scopes = env.scopes;
+    loop {
+        if let Some(found) = scopes.iter().flat_map(|s| &s.attributes).find(|a| a.column == column.name) {
+            return match found.declared {
+                Some(DataType::Char(length)) => Some(length),
+                _ => None,
+            };
+        }
+        let around = outer?;
+        (scopes, outer) = (around.scopes, around.rel.outer);
     }
 }

@@ -9,7 +9,7 @@ use datafusion::{
 };
 use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coercion, operators, types};
 use firesteel_plan::{
-    DataType, Expr, SparkError, SparkResult,
+    DataType, Expr, ExprKind, SparkError, SparkResult,
     expr::{FrameBound, FunctionCall, SortItem, WindowDefinition, WindowFrame, WindowSpec},
 };
 
@@ -98,13 +98,23 @@ impl Analyzer<'_> {
             let attribute = self.collect_window(raw, collected);
             return resolved.finish(attribute);
         }
+        if !call.within_group.is_empty() && (ordered || user_frame.is_some()) {
+            let shown = errors::sql_expr(&self.show(&Expr { kind: call_without_window(call), span: whole.span }, env));
+            return Err(SparkError::new(
+                "INVALID_WINDOW_SPEC_FOR_AGGREGATION_FUNC",
+                "42601",
+                format!("Cannot specify ORDER BY or a window frame for {shown}."),
+            )
+            .param("aggFunc", shown));
+        }
+        let order_within = self.within_group(call, &inner)?;
         let resolved = definition.resolve_aggregate(
             &self.functions,
             AggregateArgs {
                 args,
                 distinct: call.distinct,
                 filter: None,
-                order_by: Vec::new(),
+                order_by: order_within,
                 ignore_nulls: call.ignore_nulls,
             },
         )?;
@@ -119,11 +129,22 @@ impl Analyzer<'_> {
         let DfExpr::AggregateFunction(AggregateFunction { func, params }) = &resolved.aggregate.expr else {
             return Err(SparkError::internal("an aggregate that is none"));
         };
+        // The order that the function itself needs is the window's, which then has every row of the partition in its frame.
+        let (order_by, window_frame) = match params.order_by.as_slice() {
+            [] => (order_by, user_frame.unwrap_or_else(|| default_frame(ordered))),
+            own if !ordered && user_frame.is_none() => (own.to_vec(), default_frame(false)),
+            _ => {
+                let shown = self.show(whole, env);
+                return Err(SparkError::unsupported(format_args!(
+                    "an order of its own in {shown}, beside the window's"
+                )));
+            }
+        };
         let params = WindowFunctionParams {
             args: params.args.clone(),
             partition_by,
             order_by,
-            window_frame: user_frame.unwrap_or_else(|| default_frame(ordered)),
+            window_frame,
             filter: filter.map(|f| Box::new(f.expr)),
             null_treatment: params.null_treatment,
             distinct: false,
@@ -303,4 +324,9 @@ fn default_frame(ordered: bool) -> DfFrame {
             WindowFrameBound::Following(ScalarValue::Null),
         )
     }
+}
+
+/// The call alone.
+fn call_without_window(call: &FunctionCall) -> ExprKind {
+    ExprKind::Function(Box::new(FunctionCall { over: None, ..call.clone() }))
 }

@@ -146,10 +146,7 @@ impl Analyzer<'_> {
 
     fn grouping_expr(&self, e: &Expr, items: &[Item<'_>], env: &Env<'_>) -> SparkResult<Typed> {
         let typed = self.grouping_value(e, items, env)?;
-        if super::has_map(&typed.data_type) {
-            return Err(env.rel.locate(SparkError::unsupported("GROUP BY of a map"), e.span));
-        }
-        if !is_orderable(&typed.data_type) {
+        if !is_groupable(&typed.data_type) {
             let shown = self.show(e, env);
             let error = SparkError::new(
                 "GROUP_EXPRESSION_TYPE_IS_NOT_ORDERABLE",
@@ -281,6 +278,15 @@ impl Analyzer<'_> {
         }
         (rewrite.keys, rewrite.key_columns) = (rewritten, key_columns);
         Ok((project(plan, columns)?, rewrite))
+    }
+}
+
+fn is_groupable(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Map { key, value, .. } => is_groupable(key) && is_groupable(value),
+        DataType::Array { element, .. } => is_groupable(element),
+        DataType::Struct(fields) => fields.iter().all(|f| is_groupable(&f.data_type)),
+        other => is_orderable(other),
     }
 }
 

@@ -13,7 +13,7 @@ use firesteel_plan::{DataType, Expr, ExprKind, Ident, Relation, SparkError, Spar
 
 use crate::{
     errors,
-    expression::{Clause, Env, is_generator},
+    expression::{Clause, Env, arguments_in_order, is_generator},
     query::{Analyzer, RelEnv, build},
     scope::{Attribute, Planned, project},
 };
@@ -89,7 +89,12 @@ impl Analyzer<'_> {
         let resolved = {
             let scopes = [&input.scope];
             let expr_env = Env::new(env, &scopes, Clause::Other);
-            let args = self.exprs(&function.args, &expr_env)?;
+            let named = function.args.iter().any(|a| matches!(a.kind, ExprKind::NamedArgument { .. }));
+            let args = if named {
+                self.exprs(&arguments_in_order(&name, &function.args)?, &expr_env)?
+            } else {
+                self.exprs(&function.args, &expr_env)?
+            };
             definition.resolve_generator(&self.functions, args).map_err(|e| env.locate(e, call.span))?
         };
         self.unnest(input, resolved, outer)
@@ -145,6 +150,9 @@ impl Analyzer<'_> {
                 let collection = one_argument(&resolved)?;
                 lists.push(collection.expr.clone());
                 outputs.extend(resolved.output.iter().map(|f| (0, Some(f.name.clone()))));
+            }
+            Generator::JsonTuple | Generator::VariantExplode { .. } => {
+                return Err(SparkError::internal("a generator that is resolved to another"));
             }
             Generator::Stack => {
                 let width = resolved.output.len();

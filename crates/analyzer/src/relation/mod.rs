@@ -6,6 +6,7 @@ pub(crate) mod hint;
 mod join;
 mod pivot;
 pub(crate) mod recursive;
+mod sample;
 mod select;
 mod set_operation;
 mod table;
@@ -102,7 +103,11 @@ impl Analyzer<'_> {
                 self.pivot(input, &pivot, env)
             }
             RelationKind::Unpivot(unpivot) => self.unpivot(unpivot, env),
-            RelationKind::Sample { .. } => Err(SparkError::unsupported("TABLESAMPLE")),
+            RelationKind::Sample { with_replacement: true, .. } => {
+                Err(SparkError::unsupported("a sample that takes rows more than once"))
+            }
+            RelationKind::Sample { system: true, .. } => Err(SparkError::unsupported("TABLESAMPLE SYSTEM")),
+            RelationKind::Sample { input, method, seed, .. } => self.sample(input, method, *seed, env),
             RelationKind::Hint { input, name, args } => self.hint(input, name, args, env),
             RelationKind::Repartition { input, partitions, by, shuffle } => {
                 self.repartition(input, *partitions, by, *shuffle, env)

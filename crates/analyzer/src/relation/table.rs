@@ -7,9 +7,9 @@ use datafusion::{
     datasource::provider_as_source,
     logical_expr::{Cast, Expr as DfExpr, LogicalPlanBuilder},
 };
-use firesteel_engine::source::{Range, RangeTable};
-use firesteel_functions::{EvalMode, Typed, cast, coercion, types};
-use firesteel_plan::{DataType, Expr, RelationKind, SparkError, SparkResult};
+use firesteel_engine::source::{METADATA, Range, RangeTable};
+use firesteel_functions::{Typed, char_types, coercion, types};
+use firesteel_plan::{DataType, Expr, ExprKind, RelationKind, SparkError, SparkResult, expr::Literal};
 
 use super::{constant, rename};
 use crate::{
@@ -112,30 +112,39 @@ impl Analyzer<'_> {
             };
             let raw = DfExpr::Column(Column::new(Some(reference.clone()), column.name()));
             let wanted = types::to_arrow(&field.data_type)?;
-            let is_text = matches!(types::from_arrow(column.data_type()), Ok(DataType::String));
-            let expr = if *column.data_type() == wanted {
-                raw
-            } else if is_text && !field.data_type.is_string() {
-                let text = Typed::new(raw, DataType::String, true);
-                cast::cast(&self.functions, text, &field.data_type, EvalMode::Try)?.expr
-            } else {
-                DfExpr::Cast(Cast::new(Box::new(raw), wanted))
-            };
+            let expr = if *column.data_type() == wanted { raw } else { DfExpr::Cast(Cast::new(Box::new(raw), wanted)) };
             // char(n) and varchar(n) are strings in queries.
-            let data_type = match &field.data_type {
-                DataType::Char(_) | DataType::Varchar(_) => DataType::String,
-                other => other.clone(),
+            let declared =
+                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
+            let data_type = declared.as_ref().map_or(&field.data_type, |_| &DataType::String).clone();
+            let expr = match declared {
+                // Files that others wrote may have it without its spaces.
+                Some(DataType::Char(length)) => {
+                    char_types::pad(Typed::new(expr, DataType::String, field.nullable), length)?.expr
+                }
+                _ => expr,
             };
             let mut attribute = self.attribute(&field.name, data_type, field.nullable);
+            attribute.declared = declared;
             attribute.qualifier.clone_from(&table.qualifier);
             attribute.comment.clone_from(&field.comment);
             exprs.push(expr.alias(&attribute.column));
             attributes.push(attribute);
         }
+        let mut scope = Scope::new(attributes);
+        // What tells of files is there for those who ask for it by name.
+        if let Some(column) =
+            arrow.fields().get(table.schema.len()).filter(|f| self.tables.metadata && f.name() == METADATA)
+        {
+            let mut attribute = self.attribute(METADATA, types::from_arrow(column.data_type())?, false);
+            attribute.qualifier.clone_from(&table.qualifier);
+            exprs.push(DfExpr::Column(Column::new(Some(reference), METADATA)).alias(&attribute.column));
+            scope.hidden.push(attribute);
+        }
         if exprs.is_empty() {
             return Ok(Planned { plan, scope: Scope::default() });
         }
-        Ok(Planned { plan: project(plan, exprs)?, scope: Scope::new(attributes) })
+        Ok(Planned { plan: project(plan, exprs)?, scope })
     }
 
     pub(super) fn table_function(&self, name: &[String], args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
@@ -144,6 +153,20 @@ impl Analyzer<'_> {
         };
         if function == "range" {
             return self.range(args, env);
+        }
+        if function == "sql_keywords" {
+            return self.keywords(args, env);
+        }
+        if function == "python_worker_logs" {
+            return Err(SparkError::new(
+                "FEATURE_NOT_ENABLED",
+                "56038",
+                "The feature Python worker logging is not enabled. Consider setting the config \
+                 spark.sql.pyspark.worker.logging.enabled to true to enable this capability.",
+            )
+            .param("featureName", "Python Worker Logging")
+            .param("configKey", "spark.sql.pyspark.worker.logging.enabled")
+            .param("configValue", "true"));
         }
         if firesteel_functions::registry::lookup(&function)
             .is_some_and(|d| d.kind == firesteel_functions::FunctionKind::Generator)
@@ -167,6 +190,30 @@ impl Analyzer<'_> {
             ),
         )
         .param("name", errors::ids(name)))
+    }
+
+    /// `sql_keywords()`: the keywords, and which of them are no names in this session.
+    fn keywords(&self, args: &[Expr], env: &RelEnv<'_>) -> SparkResult<Planned> {
+        if !args.is_empty() {
+            return Err(firesteel_functions::errors::wrong_num_args("sql_keywords", 0, args.len()));
+        }
+        let enforced = self.functions.reserved_keywords;
+        // These are alternatives of other keywords, which Spark does not list.
+        const UNLISTED: [&str; 4] = ["REGEXP", "RLIKE", "TEMP", "TEMPORARY"];
+        let text = |text: &str| Expr::bare(ExprKind::Literal(Literal::String(text.to_owned())));
+        let mut rows = Vec::new();
+        for keyword in firesteel_sql::Keyword::all().filter(|k| !UNLISTED.contains(&k.text())) {
+            rows.push(Expr::call(
+                "named_struct",
+                vec![
+                    text("keyword"),
+                    text(keyword.text()),
+                    text("reserved"),
+                    Expr::bare(ExprKind::Literal(Literal::Boolean(enforced && keyword.is_reserved()))),
+                ],
+            ));
+        }
+        self.generator_table("inline", &[Expr::call("array", rows)], env)
     }
 
     /// `range(end)`, `range(start, end[, step[, partitions]])`: one column `id` of bigint.

@@ -55,6 +55,8 @@ impl Analyzer<'_> {
                 continue;
             }
             let mut attribute = self.attribute_of(&field.name, &value);
+            attribute.declared =
+                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
             attribute.comment.clone_from(&field.comment);
             exprs.push(value.expr.alias(&attribute.column));
             attributes.push(attribute);

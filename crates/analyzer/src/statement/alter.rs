@@ -13,7 +13,7 @@ use firesteel_plan::{
     types::StructField,
 };
 
-use super::{cache, catalog_table, database_name, is_view, partition, qualified, table_name, view};
+use super::{cache, catalog_table, database_name, default, is_view, partition, qualified, table_name, view};
 use crate::{
     Analyzed,
     catalog::{SESSION_CATALOG, Table, TableKind, View},
@@ -101,7 +101,7 @@ pub(super) async fn table(session: &Session, name: &MultipartName, change: &Alte
         | AlterTable::DropColumns { .. }
         | AlterTable::AddConstraint(_)
         | AlterTable::DropConstraint { .. } => return Err(unsupported_operation(operation, &full)),
-        AlterTable::AlterColumns(changes) => change_columns(session, &mut table, changes)?,
+        AlterTable::AlterColumns(changes) => change_columns(session, &mut table, changes).await?,
         AlterTable::ChangeColumn { name: column, column: definition, position } => {
             let mut changes =
                 vec![ColumnChange { name: column.clone(), kind: ColumnChangeKind::Type(definition.data_type.clone()) }];
@@ -116,7 +116,7 @@ pub(super) async fn table(session: &Session, name: &MultipartName, change: &Alte
             if !column.last().is_some_and(|c| c.eq_ignore_ascii_case(&definition.name)) {
                 return Err(unsupported_operation("RENAME COLUMN", &full));
             }
-            change_columns(session, &mut table, &changes)?;
+            change_columns(session, &mut table, &changes).await?;
         }
         AlterTable::AddPartitions { partitions, if_not_exists } => {
             for (spec, location) in partitions {
@@ -246,7 +246,7 @@ fn add_columns(session: &Session, table: &mut Table, columns: &[NewColumn]) -> S
             };
             return Err(unsupported_operation(what, &table.full_name()));
         }
-        firesteel_functions::types::to_arrow(&column.data_type)?;
+        firesteel_functions::types::check_storable(&column.data_type)?;
         let mut field = StructField::new(name, column.data_type.clone(), true);
         field.comment.clone_from(&column.comment);
         table.schema.insert(before + at, field);
@@ -254,7 +254,7 @@ fn add_columns(session: &Session, table: &mut Table, columns: &[NewColumn]) -> S
     super::create::check_duplicates(table.schema.iter().map(|f| &f.name), session.conf().bool(&keys::CASE_SENSITIVE))
 }
 
-fn change_columns(session: &Session, table: &mut Table, changes: &[ColumnChange]) -> SparkResult<()> {
+async fn change_columns(session: &Session, table: &mut Table, changes: &[ColumnChange]) -> SparkResult<()> {
     let case_sensitive = session.conf().bool(&keys::CASE_SENSITIVE);
     let full = table.full_name();
     for change in changes {
@@ -275,11 +275,12 @@ fn change_columns(session: &Session, table: &mut Table, changes: &[ColumnChange]
             ColumnChangeKind::Nullable(_) => {
                 return Err(unsupported_operation("ALTER COLUMN ... SET NOT NULL", &full));
             }
-            ColumnChangeKind::SetDefault(..) | ColumnChangeKind::DropDefault => {
-                return Err(errors::unsupported_statement(format_args!(
-                    "a default value of column {}",
-                    errors::id(name)
-                )));
+            ColumnChangeKind::SetDefault(value, text) => {
+                default::check(session, "ALTER TABLE ALTER COLUMN", &field.name, &field.data_type, value, text).await?;
+                table.defaults.insert(field.name.clone(), text.clone());
+            }
+            ColumnChangeKind::DropDefault => {
+                table.defaults.remove(&field.name);
             }
         }
     }

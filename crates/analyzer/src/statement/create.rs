@@ -15,10 +15,11 @@ use firesteel_plan::{
     statement::{CreateTable, CreateTableLike, PartitionColumn},
     types::StructField,
 };
+use firesteel_sql::{ParseOptions, parse_expression};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::{catalog_table, database_name, is_view, plan_query, table_name};
+use super::{catalog_table, database_name, default, is_view, plan_query, table_name};
 use crate::{
     Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange,
     catalog::{DEFAULT_DATABASE, Database, SESSION_CATALOG, Table, TableKind},
@@ -78,7 +79,7 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         if !columns.is_empty() {
             return Err(SparkError::unsupported("column types in CREATE TABLE AS SELECT"));
         }
-        columns = query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect();
+        columns = query.columns.iter().map(|c| StructField::new(&c.name, c.stored_type(), true)).collect();
         if let Some(void) = columns.iter().find(|c| c.data_type == DataType::Null) {
             return Err(unsupported_type(&format, void));
         }
@@ -112,6 +113,7 @@ pub(super) async fn table(session: &Session, create: &CreateTable, text: &str) -
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
         collation: create.collation.as_ref().map(|c| c.to_uppercase()),
+        defaults: default::of_columns(session, "CREATE TABLE", create.columns.iter()).await?,
         partitions: Vec::new(),
     };
     let Some(query) = query else {
@@ -323,7 +325,7 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
                 None => {
                     let tables = crate::tables::load(session, &[&view.query], &view.database).await;
                     let query = super::plan_with(session, &tables, &view.query, &view.text, &view.database)?;
-                    query.columns.iter().map(|c| StructField::new(&c.name, c.data_type.clone(), true)).collect()
+                    query.columns.iter().map(|c| StructField::new(&c.name, c.stored_type(), true)).collect()
                 }
             };
             (schema, Vec::new(), None)
@@ -333,6 +335,7 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
         Some(TableKind::Files { format, options, .. }) => (Some(format.clone()), options.clone()),
         _ => (None, BTreeMap::new()),
     };
+    let options_of_text = ParseOptions::from_conf(&session.conf());
     let mut new = CreateTable::new(create.name.clone());
     new.if_not_exists = create.if_not_exists;
     new.format = create.format.clone().or(source_format);
@@ -342,11 +345,14 @@ pub(super) async fn table_like(session: &Session, create: &CreateTableLike) -> S
     new.columns = schema
         .into_iter()
         .map(|field| {
+            let text = source.as_deref().and_then(|t| t.defaults.get(&field.name)).cloned();
             let mut column = ColumnDefinition::new(field.name, field.data_type);
+            column.default = text.as_deref().map(|t| parse_expression(t, &options_of_text)).transpose()?;
+            column.default_text = text;
             (column.nullable, column.comment) = (field.nullable, field.comment);
-            column
+            Ok(column)
         })
-        .collect();
+        .collect::<SparkResult<_>>()?;
     new.partitioned_by = partition_columns.into_iter().map(PartitionColumn::Name).collect();
     table(session, &new, "").await
 }

@@ -46,13 +46,14 @@ pub(super) async fn view_columns(session: &Session, found: &Found) -> SparkResul
         .into_iter()
         .zip(given)
         .map(|(column, given)| {
+            let stored = column.stored_type();
             let (name, comment) = match given {
                 Some((name, comment)) => {
                     (name.clone(), comment.clone().or_else(|| column.comment.clone()).unwrap_or_default())
                 }
                 None => (column.name, column.comment.clone().unwrap_or_default()),
             };
-            [name, column.data_type.to_string(), comment]
+            [name, stored.to_string(), comment]
         })
         .collect())
 }
@@ -122,6 +123,12 @@ pub(super) async fn table(
         }
     } else if extended {
         table_details(table, &mut out);
+    }
+    if spec.is_empty() && !table.defaults.is_empty() {
+        out.push(text("", ""));
+        out.push(text("# Column Default Values", ""));
+        let with_default = open.schema.iter().filter_map(|f| Some((f, table.defaults.get(&f.name)?)));
+        out.extend(with_default.map(|(f, value)| [f.name.clone(), f.data_type.to_string(), value.clone()]));
     }
     rows(out)
 }

@@ -4,16 +4,15 @@ use std::cell::RefCell;
 
 use datafusion::{logical_expr::Expr as DfExpr, scalar::ScalarValue};
 use firesteel_engine::write::{WriteMode, WriteSpec};
-use firesteel_functions::{EvalMode, Typed, cast, literal};
+use firesteel_functions::{EvalMode, Typed, cast, char_types};
 use firesteel_plan::{
     DataType, Expr, Ident, Span, SparkError, SparkResult,
     conf::keys,
-    expr::Literal,
     statement::{Insert, InsertDirectory},
     types::StructField,
 };
 
-use super::{at_name, found, plan_query, plan_with, qualified, reads, trimmed};
+use super::{at_name, default, default::put_defaults, found, plan_query, plan_with, qualified, reads, trimmed};
 use crate::{
     Analyzed, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn,
     catalog::{Table, TableKind},
@@ -48,7 +47,17 @@ pub(super) async fn table(session: &Session, insert: &Insert, span: Span, text: 
     };
     let database = session.current_database();
     let tables = tables::load(session, &[&insert.query], &database).await;
-    let query = plan_with(session, &tables, &insert.query, text, &database)?;
+    let query = match plan_with(session, &tables, &insert.query, text, &database) {
+        // DEFAULT is a column where there is one of the name.
+        Err(error) if error.class().starts_with("UNRESOLVED_COLUMN") => {
+            let mut changed = insert.query.clone();
+            if !put_defaults(&mut changed, &defaults(session, insert, &table)?)? {
+                return Err(error);
+            }
+            plan_with(session, &tables, &changed, text, &database)?
+        }
+        planned => planned?,
+    };
 
     let conf = session.conf();
     let dynamic = conf.text(&keys::PARTITION_OVERWRITE_MODE).eq_ignore_ascii_case("dynamic");
@@ -69,7 +78,7 @@ pub(super) async fn table(session: &Session, insert: &Insert, span: Span, text: 
     let (query, static_partition) = {
         let warnings = RefCell::new(Vec::new());
         let analyzer = session.analyzer(&tables, &warnings);
-        let writer = Writer { analyzer: &analyzer, table: &table, text, database: &database };
+        let writer = Writer { session, analyzer: &analyzer, table: &table, text, database: &database };
         let static_partition = writer.static_partition(&insert.partition)?;
         let head = firesteel_plan::Span { start: span.start, end: insert.query.span.start };
         let assigned = writer.assign(query, insert, &static_partition).map_err(|e| match e.class() {
@@ -127,7 +136,22 @@ pub(super) async fn directory(session: &Session, insert: &InsertDirectory, text:
     Ok(Analyzed::Write(AnalyzedWrite { query, spec, then: CatalogChange::None }))
 }
 
+/// What DEFAULT stands for in each column of the query.
+fn defaults(session: &Session, insert: &Insert, table: &Table) -> SparkResult<Vec<Expr>> {
+    let case_sensitive = session.conf().bool(&keys::CASE_SENSITIVE);
+    let fixed =
+        |name: &str| insert.partition.iter().any(|(p, value)| value.is_some() && same_name(p, name, case_sensitive));
+    let known = |name: &String| table.schema.iter().find(|f| same_name(&f.name, name, case_sensitive)).map(|f| &f.name);
+    let columns: Vec<&String> = if insert.columns.is_empty() {
+        table.schema.iter().map(|f| &f.name).filter(|name| !fixed(name)).collect()
+    } else {
+        insert.columns.iter().map(|name| known(name).unwrap_or(name)).collect()
+    };
+    columns.into_iter().map(|name| default::of_column(session, table, name)).collect()
+}
+
 struct Writer<'a> {
+    session: &'a Session,
     analyzer: &'a Analyzer<'a>,
     table: &'a Table,
     text: &'a str,
@@ -233,7 +257,11 @@ impl Writer<'_> {
         for (target, chosen) in targets.iter().zip(chosen) {
             let value = match chosen {
                 Some(i) => source(i),
-                None => literal::literal(&self.analyzer.functions, &Literal::Null)?,
+                None => {
+                    let value = default::of_column(self.session, self.table, &target.name)?;
+                    let env = RelEnv::new(self.text, self.database);
+                    self.analyzer.expr(&value, &Env::new(&env, &[], Clause::Other))?
+                }
             };
             let value = self.store(value, target)?;
             let name = format!("{}#{}", target.name, self.analyzer.next_id());
@@ -244,7 +272,7 @@ impl Writer<'_> {
     }
 
     fn store(&self, value: Typed, target: &StructField) -> SparkResult<Typed> {
-        if let DataType::Char(_) | DataType::Varchar(_) = target.data_type {
+        if char_types::inside(&target.data_type) {
             return Err(SparkError::unsupported(format_args!(
                 "writing to column {} of type {}",
                 errors::id(&target.name),
@@ -266,7 +294,11 @@ impl Writer<'_> {
                 &target.data_type,
             ));
         }
-        cast::cast(&self.analyzer.functions, value, &target.data_type, EvalMode::Ansi)
+        let to = match &target.data_type {
+            DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
+            other => other,
+        };
+        char_types::to_store(cast::cast(&self.analyzer.functions, value, to, EvalMode::Ansi)?, &target.data_type)
     }
 
     fn check_count(&self, count: usize, targets: &[&StructField], data: &[OutputColumn]) -> SparkResult<()> {

@@ -3,6 +3,7 @@
 mod alter;
 mod cache;
 mod create;
+mod default;
 mod describe;
 mod function;
 pub(crate) mod immediate;

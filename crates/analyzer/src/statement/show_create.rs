@@ -40,6 +40,9 @@ pub(super) async fn show(session: &Session, name: &MultipartName) -> SparkResult
                     if !field.nullable {
                         line.push_str(" NOT NULL");
                     }
+                    if let Some(default) = table.defaults.get(&field.name) {
+                        line.push_str(&format!(" DEFAULT {default}"));
+                    }
                     if let Some(comment) = &field.comment {
                         line.push_str(&format!(" COMMENT {}", quoted(comment)));
                     }
@@ -86,6 +89,7 @@ pub(super) fn plain(name: &str) -> String {
 fn column_type(data_type: &DataType) -> String {
     match data_type {
         DataType::String => "STRING COLLATE UTF8_BINARY".to_owned(),
+        DataType::Char(_) | DataType::Varchar(_) => format!("{} COLLATE UTF8_BINARY", type_sql(data_type)),
         other => type_sql(other),
     }
 }

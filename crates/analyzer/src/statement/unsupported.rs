@@ -135,11 +135,8 @@ fn table(create: &CreateTable) -> SparkResult<()> {
 }
 
 fn column(column: &ColumnDefinition) -> SparkResult<()> {
-    // Types that no value can have here.
-    firesteel_functions::types::to_arrow(&column.data_type)?;
-    let what = if column.default.is_some() {
-        "a default value"
-    } else if column.generated.is_some() {
+    firesteel_functions::types::check_storable(&column.data_type)?;
+    let what = if column.generated.is_some() {
         "a generated value"
     } else if column.identity.is_some() {
         "an identity"

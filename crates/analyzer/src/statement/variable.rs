@@ -10,6 +10,7 @@ use firesteel_plan::{
     statement::Assignment,
 };
 
+use super::default::{check_no_default, is_default, no_subquery, put_defaults};
 use crate::{
     Analyzed, AnalyzedAssign, AnalyzedQuery, OutputColumn, errors,
     expression::{Clause, Env},
@@ -19,7 +20,6 @@ use crate::{
     session::Session,
     tables, variable,
     variable::{AssignTarget, Variable, VariableId},
-    visit,
 };
 
 pub(super) struct Declaration<'a> {
@@ -47,7 +47,8 @@ pub(super) async fn declare(session: &Session, declared: &Declaration<'_>, text:
         names.push(last);
     }
     if let Some(default) = declared.default {
-        check_default(default, declared.default_text.unwrap_or_default(), names.first().copied().unwrap_or_default())?;
+        let shown = variable::full_name(&names.first().copied().unwrap_or_default().to_lowercase());
+        no_subquery("DECLARE VARIABLE", &shown, default, declared.default_text.unwrap_or_default())?;
     }
     for name in &names {
         if !declared.replace && variables.declared_here(name) {
@@ -106,26 +107,6 @@ fn local_name(in_script: bool, name: &MultipartName, replace: bool) -> SparkResu
             ),
         )),
     }
-}
-
-fn check_default(default: &Expr, text: &str, name: &str) -> SparkResult<()> {
-    let mut subquery = false;
-    visit::each_in_expr(default, &mut |_| subquery = true, &mut |_| {});
-    if !subquery {
-        return Ok(());
-    }
-    let shown = variable::full_name(&name.to_lowercase());
-    Err(SparkError::new(
-        "INVALID_DEFAULT_VALUE.SUBQUERY_EXPRESSION",
-        "42623",
-        format!(
-            "Failed to execute DECLARE VARIABLE command because the destination column or variable {shown} has a DEFAULT \
-             value {text}, which contains subquery expressions."
-        ),
-    )
-    .param("statement", "DECLARE VARIABLE")
-    .param("colName", shown)
-    .param("defaultValue", text))
 }
 
 /// A query of one row whose columns are the values of the expressions, cast where a type is wanted.
@@ -258,25 +239,6 @@ pub(super) async fn set(session: &Session, assignments: &[Assignment], text: &st
     assigned(session, AnalyzedAssign { query, targets })
 }
 
-fn is_default(e: &Expr) -> bool {
-    matches!(&e.kind, ExprKind::Attribute { name, .. } if matches!(name.as_slice(), [n] if n.eq_ignore_ascii_case("default")))
-}
-
-fn check_no_default(e: &Expr) -> SparkResult<()> {
-    let mut found = false;
-    visit::each_in_expr(e, &mut |_| {}, &mut |e| found |= is_default(e));
-    if found {
-        return Err(SparkError::new(
-            "DEFAULT_PLACEMENT_INVALID",
-            "42608",
-            "A DEFAULT keyword in a MERGE, INSERT, UPDATE, or SET VARIABLE command could not be directly assigned to a \
-             target column because it was part of an expression.\nFor example: `UPDATE SET c1 = DEFAULT` is allowed, but \
-             `UPDATE T SET c1 = DEFAULT + 1` is not allowed.",
-        ));
-    }
-    Ok(())
-}
-
 pub(super) async fn set_by_query(
     session: &Session,
     names: &[MultipartName],
@@ -288,7 +250,8 @@ pub(super) async fn set_by_query(
         // DEFAULT is a column where there is one of the name.
         Err(error) if error.class().starts_with("UNRESOLVED_COLUMN") => {
             let mut changed = query.clone();
-            if !put_defaults(&mut changed, &targets)? {
+            let defaults: Vec<Expr> = targets.iter().map(|(_, variable)| variable.default.clone()).collect();
+            if !put_defaults(&mut changed, &defaults)? {
                 return Err(error);
             }
             super::plan_query(session, &changed, text).await?
@@ -296,39 +259,6 @@ pub(super) async fn set_by_query(
         planned => planned?,
     };
     into(session, planned, targets)
-}
-
-/// Puts the variables' defaults where the list of the query has DEFAULT. Whether there was one.
-fn put_defaults(relation: &mut Relation, targets: &[(VariableId, Variable)]) -> SparkResult<bool> {
-    let put = |exprs: &mut Vec<Expr>| -> SparkResult<bool> {
-        let mut any = false;
-        for (at, e) in exprs.iter_mut().enumerate() {
-            match targets.get(at) {
-                Some((_, variable)) if is_default(e) => {
-                    *e = Expr { span: e.span, kind: variable.default.kind.clone() };
-                    any = true;
-                }
-                _ => check_no_default(e)?,
-            }
-        }
-        Ok(any)
-    };
-    match &mut relation.kind {
-        RelationKind::Project { exprs, .. } => put(exprs),
-        RelationKind::Values { rows } => {
-            let mut any = false;
-            for row in rows {
-                any |= put(row)?;
-            }
-            Ok(any)
-        }
-        RelationKind::Limit { input, .. }
-        | RelationKind::Offset { input, .. }
-        | RelationKind::Sort { input, .. }
-        | RelationKind::SubqueryAlias { input, .. }
-        | RelationKind::With { input, .. } => put_defaults(input, targets),
-        _ => Ok(false),
-    }
 }
 
 /// The assignment of a query's one row to variables.

@@ -1,6 +1,6 @@
 //! CREATE VIEW.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use firesteel_plan::{
     SparkError, SparkResult,
@@ -115,7 +115,7 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         .zip(create.columns.iter().map(|(_, comment)| comment.clone()).chain(std::iter::repeat(None)))
         .map(|((name, column), comment)| StructField {
             name,
-            data_type: column.data_type.clone(),
+            data_type: column.stored_type(),
             nullable: column.nullable,
             comment: comment.or_else(|| column.comment.clone()),
         })
@@ -126,6 +126,7 @@ pub(super) async fn create(session: &Session, create: &CreateView, text: &str) -
         kind: TableKind::View(view),
         schema,
         partition_columns: Vec::new(),
+        defaults: BTreeMap::new(),
         comment: create.comment.clone(),
         properties: create.properties.iter().cloned().collect(),
         collation: create.collation.as_ref().map(|c| c.to_uppercase()),
@@ -184,8 +185,9 @@ pub(super) async fn current_schema(session: &Session, table: &Table, view: &View
             .into_iter()
             .map(|c| {
                 let known = table.schema.iter().find(|f| f.name == c.name);
+                let data_type = c.stored_type();
                 let comment = c.comment.or_else(|| known.and_then(|f| f.comment.clone()));
-                StructField { name: c.name, data_type: c.data_type, nullable: c.nullable, comment }
+                StructField { name: c.name, data_type, nullable: c.nullable, comment }
             })
             .collect(),
         Err(_) => table.schema.clone(),

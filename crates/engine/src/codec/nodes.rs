@@ -17,7 +17,7 @@ use prost::Message;
 
 use super::{DecodeContext, EncodeContext, NodeCodec};
 use crate::{
-    source::TextSource,
+    source::{FormatSource, Reading},
     stage::file_scan,
     write::{FileWriteExec, WriteTask},
 };
@@ -51,22 +51,30 @@ impl NodeCodec for FileWriteCodec {
     }
 }
 
-/// A scan of text files.
+/// A scan of files that [`FormatSource`] reads.
 #[derive(Debug)]
-pub(super) struct TextScanCodec;
+pub(super) struct FormatScanCodec;
 
-impl NodeCodec for TextScanCodec {
+#[derive(Clone, PartialEq, Message)]
+struct FormatScan {
+    #[prost(message, optional, tag = "1")]
+    scan: Option<FileScanExecConf>,
+    /// How the files are read, as JSON.
+    #[prost(bytes = "vec", tag = "2")]
+    reading: Vec<u8>,
+}
+
+impl NodeCodec for FormatScanCodec {
     fn name(&self) -> &'static str {
-        "TextScan"
+        "FormatScan"
     }
 
     fn encode(&self, node: &Arc<dyn ExecutionPlan>, cx: &EncodeContext<'_>) -> Result<Option<Vec<u8>>> {
-        match file_scan(node) {
-            Some(scan) if scan.file_source().is::<TextSource>() => {
-                Ok(Some(serialize_file_scan_config(scan, cx.codec, cx.converter)?.encode_to_vec()))
-            }
-            _ => Ok(None),
-        }
+        let Some(scan) = file_scan(node) else { return Ok(None) };
+        let Some(source) = scan.file_source().downcast_ref::<FormatSource>() else { return Ok(None) };
+        let reading = serde_json::to_vec(source.reading()).map_err(|e| DataFusionError::External(e.into()))?;
+        let scan = Some(serialize_file_scan_config(scan, cx.codec, cx.converter)?);
+        Ok(Some(FormatScan { scan, reading }.encode_to_vec()))
     }
 
     fn decode(
@@ -75,8 +83,11 @@ impl NodeCodec for TextScanCodec {
         _: &[Arc<dyn ExecutionPlan>],
         cx: &DecodeContext<'_>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let conf = FileScanExecConf::decode(bytes).map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
-        let source = TextSource::new(FileScanConfig::parse_table_schema_from_proto(&conf)?);
+        let scan = FormatScan::decode(bytes).map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
+        let reading: Reading =
+            serde_json::from_slice(&scan.reading).map_err(|e| exec_datafusion_err!("bytes that are no scan: {e}"))?;
+        let Some(conf) = scan.scan else { return internal_err!("a scan without files") };
+        let source = FormatSource::new(FileScanConfig::parse_table_schema_from_proto(&conf)?, Arc::new(reading));
         let decode = PhysicalPlanDecodeContext::new(cx.task, cx.codec);
         let scan = parse_protobuf_file_scan_config(&conf, &decode, cx.converter, Arc::new(source))?;
         Ok(DataSourceExec::from_data_source(scan))

@@ -34,7 +34,7 @@ use super::{
     DecodeContext, EncodeContext, ExprCodec, NodeCodec,
     flat::{FlatDecoder, FlatEncoder, FlatPlan},
     functions::Functions,
-    nodes::{FileWriteCodec, TextScanCodec},
+    nodes::{FileWriteCodec, FormatScanCodec},
     splits::{self, ScanSettings},
 };
 use crate::{EngineSession, cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
@@ -109,7 +109,7 @@ impl PlanCodec {
         let nodes: Vec<Arc<dyn NodeCodec>> = vec![
             Arc::new(ShuffleReaderCodec),
             Arc::new(FileWriteCodec),
-            Arc::new(TextScanCodec),
+            Arc::new(FormatScanCodec),
             Arc::new(RangeCodec),
             Arc::new(CacheScanCodec),
         ];

@@ -3,6 +3,7 @@
 mod build_side;
 mod cross_join;
 mod estimate;
+mod guards;
 mod join_order;
 mod join_strategy;
 mod restore_order;
@@ -35,11 +36,8 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    let crossed: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(cross_join::EliminateCrossJoins::default());
-    for rule in rules.iter_mut().filter(|rule| rule.name() == crossed.name()) {
-        *rule = crossed.clone();
-    }
+    let mut rules: Vec<_> =
+        Optimizer::new().rules.into_iter().map(guards::guarded).map(cross_join::bounded).collect();
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
     let move_cost = match mode {
         ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,

@@ -9,7 +9,7 @@ use datafusion::{
     common::{ColumnStatistics, Result, Statistics, stats::Precision, tree_node::TreeNode},
     datasource::{
         TableType,
-        file_format::{FileFormat, file_compression_type::FileCompressionType},
+        file_format::FileFormat,
         listing::PartitionedFile,
         physical_plan::{FileScanConfigBuilder, FileSource},
         source::DataSourceExec,
@@ -18,13 +18,21 @@ use datafusion::{
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_plan::{ExecutionPlan, empty::EmptyExec},
 };
-use firesteel_plan::{SparkResult, types::StructField};
+use firesteel_functions::types;
+use firesteel_plan::{SparkError, SparkResult, conf::keys, types::StructField};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use tokio::sync::OnceCell;
 
-use super::{Source, listing::Listing, partitions::Partitions, splits};
-use crate::{EngineSession, cache::SourceIdentity};
+use super::{
+    Source,
+    format::{Format, FormatSource, Reading},
+    listing::Listing,
+    metadata,
+    partitions::Partitions,
+    splits,
+};
+use crate::{EngineSession, cache::SourceIdentity, error::to_datafusion};
 
 /// Files above this number are not opened for statistics before the query runs.
 const MAX_FILES_FOR_STATISTICS: usize = 512;
@@ -34,12 +42,18 @@ pub struct FilesTable {
     session: EngineSession,
     listing: Listing,
     partitions: Partitions,
+    /// Of the table, with what tells of files.
     schema: SchemaRef,
+    /// Without it.
+    data_schema: SchemaRef,
     table_schema: TableSchema,
     source: Arc<dyn FileSource>,
+    /// Reads the column that tells of files as well, for queries that want it.
+    metadata_source: Option<Arc<dyn FileSource>>,
     /// Plans the scan and reads statistics, for formats that have more to set up than their source.
     format: Option<Arc<dyn FileFormat>>,
-    compression: FileCompressionType,
+    /// The column for the text of records that cannot be read.
+    corrupt: Option<usize>,
     splittable: bool,
     statistics: OnceCell<Vec<Option<Arc<Statistics>>>>,
     /// Those of all files together, once they are read.
@@ -49,26 +63,55 @@ pub struct FilesTable {
 pub struct FilesTableParts {
     pub listing: Listing,
     pub partitions: Partitions,
-    pub file_schema: SchemaRef,
-    pub compression: FileCompressionType,
+    /// Spark's schema of the columns in the files.
+    pub fields: Vec<StructField>,
     pub splittable: bool,
     pub format: Option<Arc<dyn FileFormat>>,
 }
 
 impl FilesTableParts {
-    /// The source of these files. `schema` is Spark's schema of the columns in the files, `source` makes the format's source
-    /// for the table's schema.
-    pub fn into_source(
+    /// The source of files that are read by [`FormatSource`].
+    pub fn into_source(mut self, session: &EngineSession, reading: Reading) -> SparkResult<Source> {
+        self.fields.iter_mut().for_each(|f| f.nullable = true);
+        let file_schema = Arc::new(types::schema_to_arrow(&self.fields)?);
+        let corrupt = self.fields.iter().position(|f| f.name == reading.corrupt_column());
+        let corrupt = corrupt.filter(|_| matches!(reading.format, Format::Csv | Format::Json | Format::Xml));
+        let reading = Arc::new(reading);
+        self.with_file_schema(session, file_schema, corrupt, |s| Arc::new(FormatSource::new(s, reading.clone())))
+    }
+
+    /// The source of these files. `source` makes the format's source for the table's schema; `corrupt` is the column that
+    /// is no use alone.
+    pub fn with_file_schema(
         self,
         session: &EngineSession,
-        mut schema: Vec<StructField>,
-        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+        file_schema: SchemaRef,
+        corrupt: Option<usize>,
+        source: impl Fn(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Source> {
+        let mut schema = self.fields.clone();
         schema.extend(self.partitions.columns.iter().cloned());
+        check_duplicates(&schema, session.conf().bool(&keys::CASE_SENSITIVE))?;
         let partition_columns = self.partitions.names();
-        let table = FilesTable::new(session, self, source)?;
+        let table = FilesTable::new(session, self, file_schema, corrupt, source)?;
         Ok(Source { provider: Arc::new(table), schema, partition_columns })
     }
+}
+
+fn check_duplicates(schema: &[StructField], case_sensitive: bool) -> SparkResult<()> {
+    let mut seen = std::collections::HashSet::new();
+    for field in schema {
+        let name = if case_sensitive { field.name.clone() } else { field.name.to_lowercase() };
+        if !seen.insert(name.clone()) {
+            return Err(SparkError::new(
+                "COLUMN_ALREADY_EXISTS",
+                "42711",
+                format!("The column `{name}` already exists. Choose another name or rename the existing column."),
+            )
+            .param("columnName", format!("`{name}`")));
+        }
+    }
+    Ok(())
 }
 
 impl std::fmt::Debug for FilesTable {
@@ -84,20 +127,35 @@ impl FilesTable {
     fn new(
         session: &EngineSession,
         parts: FilesTableParts,
-        source: impl FnOnce(TableSchema) -> Arc<dyn FileSource>,
+        file_schema: SchemaRef,
+        corrupt: Option<usize>,
+        source: impl Fn(TableSchema) -> Arc<dyn FileSource>,
     ) -> SparkResult<Self> {
         let partition_fields = parts.partitions.arrow_fields()?;
-        let fields = parts.file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
-        let table_schema = TableSchema::builder(parts.file_schema).with_table_partition_cols(partition_fields).build();
+        let mut fields = file_schema.fields().iter().chain(&partition_fields).cloned().collect::<Vec<_>>();
+        let data_schema = Arc::new(Schema::new(fields.clone()));
+        let offered =
+            parts.listing.metadata && !fields.iter().any(|f| f.name().eq_ignore_ascii_case(metadata::METADATA));
+        let metadata_source = if offered {
+            let field = Arc::new(metadata::field()?);
+            fields.push(field.clone());
+            let partitions = partition_fields.iter().cloned().chain([field]).collect::<Vec<_>>();
+            Some(source(TableSchema::builder(file_schema.clone()).with_table_partition_cols(partitions).build()))
+        } else {
+            None
+        };
+        let table_schema = TableSchema::builder(file_schema).with_table_partition_cols(partition_fields).build();
         Ok(Self {
             session: session.clone(),
             listing: parts.listing,
             partitions: parts.partitions,
             schema: Arc::new(Schema::new(fields)),
+            data_schema,
             source: source(table_schema.clone()),
+            metadata_source,
             table_schema,
             format: parts.format,
-            compression: parts.compression,
+            corrupt,
             splittable: parts.splittable,
             statistics: OnceCell::new(),
             whole: OnceLock::new(),
@@ -136,6 +194,10 @@ impl FilesTable {
         format: &Arc<dyn FileFormat>,
         file: &ObjectMeta,
     ) -> Result<Option<Arc<Statistics>>> {
+        // Nothing is read of an empty file, whatever it should be.
+        if file.size == 0 {
+            return Ok(None);
+        }
         let schema = self.table_schema.file_schema().clone();
         let found = format.infer_stats(state, &self.listing.store, schema, file).await;
         found.map(|s| Some(Arc::new(s))).map_err(|e| super::parquet::unreadable(&self.listing, file, &e))
@@ -187,15 +249,21 @@ impl FilesTable {
         Ok(merged.unwrap_or_else(|| Statistics {
             num_rows: Precision::Absent,
             total_byte_size: Precision::Inexact(usize::try_from(bytes).unwrap_or(usize::MAX)),
-            column_statistics: vec![ColumnStatistics::new_unknown(); self.schema.fields().len()],
+            column_statistics: vec![ColumnStatistics::new_unknown(); self.data_schema.fields().len()],
         }))
     }
 
     /// Statistics of several files as of one; nothing where one of them has none, or there is no file.
     fn merged<'a>(&self, files: impl Iterator<Item = Option<&'a Statistics>>) -> Result<Option<Statistics>> {
         let all: Option<Vec<&Statistics>> = files.collect();
-        all.filter(|all| !all.is_empty()).map(|all| Statistics::try_merge_iter(all, &self.schema)).transpose()
+        all.filter(|all| !all.is_empty()).map(|all| Statistics::try_merge_iter(all, &self.data_schema)).transpose()
     }
+}
+
+/// With a column of which nothing is known.
+fn with_one_more(mut statistics: Statistics) -> Statistics {
+    statistics.column_statistics.push(ColumnStatistics::new_unknown());
+    statistics
 }
 
 /// Whether partition values alone decide a filter, so that files are pruned by it and no row needs it again.
@@ -237,7 +305,8 @@ impl TableProvider for FilesTable {
     fn statistics(&self) -> Option<Statistics> {
         let files = self.statistics.get()?;
         // The optimizer asks many times.
-        self.whole.get_or_init(|| self.merged(files.iter().map(Option::as_deref)).ok().flatten()).clone()
+        let whole = self.whole.get_or_init(|| self.merged(files.iter().map(Option::as_deref)).ok().flatten()).clone();
+        whole.map(|s| if self.metadata_source.is_some() { with_one_more(s) } else { s })
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
@@ -261,6 +330,16 @@ impl TableProvider for FilesTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let (Some(corrupt), Some([only])) = (self.corrupt, projection.map(Vec::as_slice))
+            && *only == corrupt
+        {
+            return Err(to_datafusion(SparkError::new(
+                "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
+                "0A000",
+                "The feature is not supported: Queries from raw JSON/CSV/XML files are disallowed when the referenced \
+                 columns only include the internal corrupt record column. Cache or save the parsed results first.",
+            )));
+        }
         let statistics = self.file_statistics(state).await?;
         let files = self.prune(state, filters, statistics)?;
         if files.is_empty() {
@@ -270,42 +349,28 @@ impl TableProvider for FilesTable {
             };
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
-        let table_statistics = self.table_statistics(&files)?;
-        let groups =
+        let mut table_statistics = self.table_statistics(&files)?;
+        let mut groups =
             splits::divide(files, self.splittable, self.session.mode(), self.session.slots(), &self.session.conf());
-        let config = FileScanConfigBuilder::new(self.listing.store_url.clone(), self.source.clone())
+        let place = self.data_schema.fields().len();
+        let wanted = projection.is_none_or(|p| p.contains(&place));
+        let source = match self.metadata_source.as_ref().filter(|_| wanted) {
+            Some(source) => {
+                table_statistics = with_one_more(table_statistics);
+                groups = metadata::told(groups, &self.listing.store_url)?;
+                source
+            }
+            None => &self.source,
+        };
+        let config = FileScanConfigBuilder::new(self.listing.store_url.clone(), source.clone())
             .with_file_groups(groups)
             .with_statistics(table_statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_file_compression_type(self.compression)
             .build();
         match &self.format {
             Some(format) => format.create_physical_plan(state, config).await,
             None => Ok(DataSourceExec::from_data_source(config)),
         }
     }
-}
-
-/// Compression by the files' names: one kind for all, since a scan has one.
-pub fn compression_of(listing: &Listing) -> SparkResult<FileCompressionType> {
-    let kind = |name: &str| {
-        let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-        match extension.as_deref() {
-            Some("gz") => FileCompressionType::GZIP,
-            Some("bz2") => FileCompressionType::BZIP2,
-            Some("xz") => FileCompressionType::XZ,
-            Some("zst") => FileCompressionType::ZSTD,
-            _ => FileCompressionType::UNCOMPRESSED,
-        }
-    };
-    let mut kinds = listing.files.iter().map(|f| kind(f.meta.location.filename().unwrap_or_default()));
-    let first = kinds.next().unwrap_or(FileCompressionType::UNCOMPRESSED);
-    if kinds.any(|k| k != first) {
-        return Err(firesteel_plan::SparkError::unsupported(format!(
-            "files of {} that are compressed in more than one way",
-            listing.written
-        )));
-    }
-    Ok(first)
 }

@@ -1,13 +1,18 @@
 //! Which files a source reads.
 
-use datafusion::datasource::object_store::ObjectStoreUrl;
+use arrow::datatypes::Schema;
+use datafusion::{datasource::object_store::ObjectStoreUrl, physical_plan::metrics::Count};
 use firesteel_plan::{SparkError, SparkResult};
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use regex::Regex;
 use std::{sync::Arc, time::Duration};
 
-use super::{SourceOptions, SourceSpec};
+use super::{
+    SourceOptions, SourceSpec,
+    format::{Reading, file_url},
+    read::FileRead,
+};
 use crate::{
     EngineSession,
     cache::SourceIdentity,
@@ -34,6 +39,8 @@ pub struct Listing {
     pub written: String,
     /// What is read, whatever files are there.
     pub identity: SourceIdentity,
+    /// Whether the table tells of its rows' files.
+    pub metadata: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +62,7 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     };
     let recursive = options.bool("recursivefilelookup", false)?;
     let name_filter = options.text("pathglobfilter").map(|g| glob_of_names(g, options)).transpose()?;
+    let modified = Modified::new(session, options)?;
     let base = options.text("basepath").map(Location::parse).transpose()?;
 
     let first = Location::parse(first)?;
@@ -76,6 +84,9 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
         let depth = base.as_ref().map_or(own_depth, |b| b.path.parts().count());
         let depth = if recursive { usize::MAX } else { depth };
         for meta in found {
+            if !modified.contains(meta.last_modified.timestamp_micros()) {
+                continue;
+            }
             let keep = name_filter.as_ref().is_none_or(|f| f.is_match(meta.location.filename().unwrap_or_default()));
             let nested = !recursive && plain_subfolder(&meta.location, own_depth);
             if keep && !nested {
@@ -86,7 +97,64 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     files.dedup_by(|a, b| a.meta.location == b.meta.location);
     let identity = identity(spec, &paths)?;
-    Ok(Listing { store_url: first.store.clone(), store, files, written: first.written, identity })
+    Ok(Listing {
+        store_url: first.store.clone(),
+        store,
+        files,
+        written: first.written,
+        identity,
+        metadata: spec.metadata,
+    })
+}
+
+impl Listing {
+    /// The files as they are read outside of a query: for their schema.
+    pub fn reads<'a>(&'a self, reading: &Reading, places: Vec<usize>) -> impl Iterator<Item = FileRead> + 'a {
+        let reading = Arc::new(reading.clone());
+        self.files.iter().map(move |file| FileRead {
+            store: self.store.clone(),
+            url: file_url(&self.store_url, &file.meta.location),
+            meta: file.meta.clone(),
+            range: 0..file.meta.size,
+            reading: reading.clone(),
+            fields: Arc::default(),
+            places: places.clone(),
+            schema: Arc::new(Schema::empty()),
+            batch_size: 8192,
+            bytes: Count::new(),
+        })
+    }
+}
+
+/// The times of change that are asked for, in microseconds.
+struct Modified {
+    before: Option<i64>,
+    after: Option<i64>,
+}
+
+impl Modified {
+    fn new(session: &EngineSession, options: &SourceOptions) -> SparkResult<Self> {
+        let zone =
+            options.text("timezone").map_or_else(|| firesteel_plan::conf::time_zone(&session.conf()), str::to_owned);
+        let time = |name: &str| {
+            let Some(text) = options.text(name) else { return Ok(None) };
+            firesteel_functions::instant(text, &zone)?.map(Some).ok_or_else(|| {
+                SparkError::new(
+                    "_LEGACY_ERROR_TEMP_1294",
+                    "XXKCM",
+                    format!(
+                        "The timestamp provided for the '{name}' option is invalid. The expected format is \
+                         'YYYY-MM-DDTHH:mm:ss', but the provided timestamp: {text}."
+                    ),
+                )
+            })
+        };
+        Ok(Self { before: time("modifiedbefore")?, after: time("modifiedafter")? })
+    }
+
+    fn contains(&self, changed: i64) -> bool {
+        self.before.is_none_or(|t| changed < t) && self.after.is_none_or(|t| changed > t)
+    }
 }
 
 fn identity(spec: &SourceSpec, paths: &[String]) -> SparkResult<SourceIdentity> {

@@ -1,38 +1,137 @@
 //! Options of sources and sinks, by name without case; one that nobody reads is an error, not a surprise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use firesteel_plan::{SparkError, SparkResult};
-use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub struct SourceOptions {
     format: String,
     values: BTreeMap<String, String>,
-    read: Mutex<BTreeSet<String>>,
 }
 
-/// Options that mean nothing to the files themselves.
-const ALWAYS_KNOWN: &[&str] = &[
+/// The formats that are read and written.
+pub const FORMATS: &[&str] = &["parquet", "csv", "json", "text", "orc", "avro", "xml", "binaryFile"];
+
+pub fn is_format(name: &str) -> bool {
+    FORMATS.iter().any(|f| f.eq_ignore_ascii_case(name))
+}
+
+/// Options of all formats, readers' and writers': tables keep both.
+const OF_FILES: &[&str] = &[
     "path",
     "paths",
-    "header",
-    "inferschema",
     "basepath",
     "recursivefilelookup",
     "pathglobfilter",
+    "modifiedbefore",
+    "modifiedafter",
+    "ignorecorruptfiles",
+    "ignoremissingfiles",
+    "timezone",
+    "compression",
+    "maxrecordsperfile",
     "serialization.format",
 ];
+
+/// Options of texts and their records.
+const OF_RECORDS: &[&str] = &[
+    "mode",
+    "columnnameofcorruptrecord",
+    "dateformat",
+    "timestampformat",
+    "timestampntzformat",
+    "timeformat",
+    "encoding",
+    "charset",
+    "samplingratio",
+    "multiline",
+    "linesep",
+];
+
+const OF_CSV: &[&str] = &[
+    "header",
+    "inferschema",
+    "enforceschema",
+    "sep",
+    "delimiter",
+    "quote",
+    "escape",
+    "chartoescapequoteescaping",
+    "comment",
+    "preferdate",
+    "ignoreleadingwhitespace",
+    "ignoretrailingwhitespace",
+    "nullvalue",
+    "nanvalue",
+    "positiveinf",
+    "negativeinf",
+    "emptyvalue",
+    "maxcolumns",
+    "maxcharspercolumn",
+    "unescapedquotehandling",
+    "quoteall",
+    "escapequotes",
+    // A size of buffers: it changes no answer.
+    "inputbuffersize",
+];
+
+const OF_JSON: &[&str] = &[
+    "primitivesasstring",
+    "prefersdecimal",
+    "allowcomments",
+    "allowunquotedfieldnames",
+    "allowsinglequotes",
+    "allownumericleadingzeros",
+    "allownonnumericnumbers",
+    "allowbackslashescapinganycharacter",
+    "allowunquotedcontrolchars",
+    "dropfieldifallnull",
+    "infertimestamp",
+    "ignorenullfields",
+];
+
+const OF_XML: &[&str] = &[
+    "rowtag",
+    "roottag",
+    "declaration",
+    "arrayelementname",
+    "attributeprefix",
+    "valuetag",
+    "excludeattribute",
+    "nullvalue",
+    "inferschema",
+    "ignoresurroundingspaces",
+    "ignorenamespace",
+    "preferdate",
+];
+
+/// What a format's reader or writer knows.
+fn known(format: &str) -> Vec<&'static [&'static str]> {
+    match format {
+        "csv" => vec![OF_FILES, OF_RECORDS, OF_CSV],
+        "json" => vec![OF_FILES, OF_RECORDS, OF_JSON],
+        "xml" => vec![OF_FILES, OF_RECORDS, OF_XML],
+        "text" => vec![OF_FILES, &["wholetext", "linesep", "encoding"]],
+        "parquet" | "orc" => vec![OF_FILES, &["mergeschema"]],
+        "avro" => vec![OF_FILES, &["ignoreextension", "recordname"]],
+        _ => vec![OF_FILES],
+    }
+}
 
 impl SourceOptions {
     pub fn new(format: &str, values: BTreeMap<String, String>) -> Self {
         let values = values.into_iter().map(|(k, v)| (k.to_ascii_lowercase(), v)).collect();
-        Self { format: format.to_owned(), values, read: Mutex::default() }
+        Self { format: format.to_ascii_lowercase(), values }
     }
 
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.read.lock().insert(name.to_owned());
         self.values.get(name).map(String::as_str)
+    }
+
+    /// All of them, by name in lower case.
+    pub fn values(&self) -> &BTreeMap<String, String> {
+        &self.values
     }
 
     pub fn bool(&self, name: &str, default: bool) -> SparkResult<bool> {
@@ -44,14 +143,19 @@ impl SourceOptions {
         }
     }
 
-    /// A one-byte character, such as a separator or a quote.
-    pub fn byte(&self, name: &str) -> SparkResult<Option<u8>> {
+    /// A number that is not negative.
+    pub fn count(&self, name: &str) -> SparkResult<Option<u64>> {
         match self.text(name) {
             None => Ok(None),
-            Some("\\t") => Ok(Some(b'\t')),
-            Some("\\0" | "\u{0}") => Ok(Some(0)),
-            Some(v) if v.len() == 1 => Ok(v.bytes().next()),
-            Some(v) => Err(self.invalid(name, v, "one ASCII character")),
+            Some(v) => v.trim().parse().map(Some).map_err(|_| self.invalid(name, v, "a number that is not negative")),
+        }
+    }
+
+    /// Refuses any value but `only`, which is what is done here.
+    pub fn only(&self, name: &str, only: &str) -> SparkResult<()> {
+        match self.text(name) {
+            Some(v) if !v.eq_ignore_ascii_case(only) => Err(self.unsupported(name)),
+            _ => Ok(()),
         }
     }
 
@@ -74,10 +178,10 @@ impl SourceOptions {
         ))
     }
 
-    /// Call when all options that the format knows have been asked for.
-    pub fn finish(&self) -> SparkResult<()> {
-        let read = self.read.lock();
-        match self.values.keys().find(|k| !read.contains(*k) && !ALWAYS_KNOWN.contains(&k.as_str())) {
+    /// Refuses options that the format does not have here: none is read and dropped.
+    pub fn check(&self) -> SparkResult<()> {
+        let known = known(&self.format);
+        match self.values.keys().find(|k| !known.iter().any(|some| some.contains(&k.as_str()))) {
             None => Ok(()),
             Some(name) => Err(self.unsupported(name)),
         }

@@ -6,12 +6,12 @@ use arrow::datatypes::{DataType as ArrowType, Field, Schema, SchemaRef};
 use datafusion::{
     common::DataFusionError,
     datasource::{
-        file_format::{FileFormat, file_compression_type::FileCompressionType, parquet::ParquetFormat},
+        file_format::{FileFormat, parquet::ParquetFormat},
         physical_plan::ParquetSource,
     },
 };
 use firesteel_functions::types;
-use firesteel_plan::{SparkError, SparkResult};
+use firesteel_plan::{SparkError, SparkResult, conf::keys};
 use object_store::ObjectMeta;
 
 use super::{
@@ -23,21 +23,22 @@ use crate::{EngineSession, error::to_datafusion};
 pub async fn open(
     session: &EngineSession,
     spec: &SourceSpec,
-    options: SourceOptions,
+    options: &SourceOptions,
     listing: Listing,
 ) -> SparkResult<Source> {
-    let merge = options.bool("mergeschema", false)?;
-    // Writers' options, which tables keep beside the readers'.
-    let _ = options.text("compression");
-    options.finish()?;
+    let merge = options.bool("mergeschema", session.conf().bool(&keys::PARQUET_MERGE_SCHEMA))?;
+    for ignores in ["ignorecorruptfiles", "ignoremissingfiles"] {
+        options.only(ignores, "false")?;
+    }
     let state = session.state();
     let format = ParquetFormat::new().with_options(state.default_table_options().parquet);
-    let partitions = partitions::discover(&listing, spec.schema.as_deref(), spec.partition_columns.as_deref())?;
+    let partitions = partitions::discover(session, &listing, spec)?;
     let file_schema = match &spec.schema {
         Some(fields) => as_views(&arrow_schema(&data_fields(fields, &partitions.names()))?),
         None => {
-            let sample = if merge { listing.files.len() } else { listing.files.len().min(1) };
-            let metas: Vec<ObjectMeta> = listing.files[..sample].iter().map(|f| f.meta.clone()).collect();
+            let sample = if merge { listing.files.len() } else { 1 };
+            let metas = listing.files.iter().filter(|f| f.meta.size > 0).take(sample).map(|f| f.meta.clone());
+            let metas: Vec<ObjectMeta> = metas.collect();
             let Some(first) = metas.first() else { return Err(cannot_infer("parquet")) };
             let found = format
                 .infer_schema(&state, &listing.store, &metas)
@@ -55,15 +56,9 @@ pub async fn open(
         }
     };
     let schema = types::schema_from_arrow(&file_schema)?;
-    let parts = FilesTableParts {
-        listing,
-        partitions,
-        file_schema,
-        compression: FileCompressionType::UNCOMPRESSED,
-        splittable: true,
-        format: Some(Arc::new(format)),
-    };
-    parts.into_source(session, schema, |s| Arc::new(ParquetSource::new(s)))
+    let parts =
+        FilesTableParts { listing, partitions, fields: schema, splittable: true, format: Some(Arc::new(format)) };
+    parts.with_file_schema(session, file_schema, None, |s| Arc::new(ParquetSource::new(s)))
 }
 
 /// A Parquet column as Spark types it: what Spark has no type for is read as the type that holds it.
@@ -87,7 +82,7 @@ fn canonical_type(data_type: &ArrowType) -> SparkResult<ArrowType> {
 /// Strings of Parquet files are read as views, which filters and keys handle without copying.
 fn as_views(schema: &SchemaRef) -> SchemaRef {
     let fields = schema.fields().iter().map(|f| match f.data_type() {
-        ArrowType::Utf8 => Field::new(f.name(), ArrowType::Utf8View, f.is_nullable()),
+        ArrowType::Utf8 => f.as_ref().clone().with_data_type(ArrowType::Utf8View),
         _ => f.as_ref().clone(),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
@@ -98,11 +93,7 @@ pub fn unreadable(listing: &Listing, file: &ObjectMeta, error: &DataFusionError)
     if crate::error::find::<object_store::Error>(error).is_some() {
         return to_datafusion(crate::error::from_datafusion(error));
     }
-    let path = if listing.store_url.as_str().starts_with("file:") {
-        format!("file:///{}", file.location)
-    } else {
-        format!("{}{}", listing.store_url.as_str(), file.location)
-    };
+    let path = super::format::file_url(&listing.store_url, &file.location);
     to_datafusion(
         SparkError::new(
             "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER",

@@ -2,10 +2,14 @@
 
 use arrow::datatypes::{Field, FieldRef};
 use datafusion::common::ScalarValue;
-use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
+use firesteel_plan::{DataType, SparkError, SparkResult, conf::keys, types::StructField};
 use std::sync::Arc;
 
-use super::listing::{ListedFile, Listing};
+use super::{
+    SourceSpec,
+    listing::{ListedFile, Listing},
+};
+use crate::EngineSession;
 
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
@@ -17,13 +21,13 @@ pub struct Partitions {
     pub values: Vec<Vec<ScalarValue>>,
 }
 
-/// Finds the partition columns. Types are those of `declared` where it names the column, else the narrowest of int,
-/// bigint, double, date, timestamp and string that fits every value, as Spark infers them.
-pub fn discover(
-    listing: &Listing,
-    declared: Option<&[StructField]>,
-    known: Option<&[String]>,
-) -> SparkResult<Partitions> {
+/// Finds the partition columns. Types are those of the schema where it names the column, else the narrowest of int,
+/// bigint, decimal, double, date, timestamp and string that fits every value, as Spark infers them.
+pub fn discover(session: &EngineSession, listing: &Listing, spec: &SourceSpec) -> SparkResult<Partitions> {
+    let conf = session.conf();
+    let (declared, known) = (spec.schema.as_deref(), spec.partition_columns.as_deref());
+    let infers = conf.bool(&keys::PARTITION_TYPE_INFERENCE);
+    let zone = firesteel_plan::conf::time_zone(&conf);
     let texts: Vec<Vec<(String, Option<String>)>> = listing.files.iter().map(raw_values).collect();
     let names: Vec<String> = match (known, texts.first()) {
         (Some(known), _) => known.to_vec(),
@@ -53,13 +57,16 @@ pub fn discover(
             let given = declared.and_then(|d| d.iter().find(|f| f.name.eq_ignore_ascii_case(name)));
             match given {
                 Some(field) => StructField { nullable: true, ..field.clone() },
-                None => StructField::new(name, infer(texts.iter().map(|t| t[i].1.as_deref())), true),
+                None if !infers => StructField::new(name, DataType::String, true),
+                None => StructField::new(name, infer(texts.iter().map(|t| t[i].1.as_deref()), &zone), true),
             }
         })
         .collect();
     let values = texts
         .iter()
-        .map(|file| file.iter().zip(&columns).map(|((_, text), column)| value(text.as_deref(), column)).collect())
+        .map(|file| {
+            file.iter().zip(&columns).map(|((_, text), column)| value(text.as_deref(), column, &zone)).collect()
+        })
         .collect::<SparkResult<_>>()?;
     Ok(Partitions { columns, values })
 }
@@ -89,9 +96,9 @@ fn raw_values(file: &ListedFile) -> Vec<(String, Option<String>)> {
         .collect()
 }
 
-fn value(text: Option<&str>, column: &StructField) -> SparkResult<ScalarValue> {
+fn value(text: Option<&str>, column: &StructField, zone: &str) -> SparkResult<ScalarValue> {
     let arrow = firesteel_functions::types::to_arrow(&column.data_type)?;
-    let bad = |_| {
+    let bad = |_: datafusion::common::DataFusionError| {
         let shown = text.unwrap_or_default();
         SparkError::new(
             "INVALID_PARTITION_VALUE",
@@ -105,11 +112,17 @@ fn value(text: Option<&str>, column: &StructField) -> SparkResult<ScalarValue> {
     };
     match text {
         None => ScalarValue::try_from(&arrow).map_err(bad),
+        Some(text) if column.data_type == DataType::Timestamp => {
+            let Some(micros) = firesteel_functions::instant(text, zone)? else {
+                return Err(bad(datafusion::common::DataFusionError::Internal(String::new())));
+            };
+            Ok(ScalarValue::TimestampMicrosecond(Some(micros), firesteel_functions::types::utc()))
+        }
         Some(text) => ScalarValue::Utf8(Some(text.to_owned())).cast_to(&arrow).map_err(bad),
     }
 }
 
-fn infer<'a>(values: impl Iterator<Item = Option<&'a str>> + Clone) -> DataType {
+fn infer<'a>(values: impl Iterator<Item = Option<&'a str>> + Clone, zone: &str) -> DataType {
     let fits = |test: fn(&str) -> bool| values.clone().flatten().all(test);
     if values.clone().flatten().next().is_none() {
         return DataType::String;
@@ -118,13 +131,33 @@ fn infer<'a>(values: impl Iterator<Item = Option<&'a str>> + Clone) -> DataType 
         DataType::Integer
     } else if fits(|v| v.parse::<i64>().is_ok()) {
         DataType::Long
+    } else if let Some(digits) = whole_digits(values.clone()) {
+        DataType::Decimal { precision: digits, scale: 0 }
     } else if fits(|v| v.bytes().all(|b| b.is_ascii_digit() || b".-+eE".contains(&b)) && v.parse::<f64>().is_ok()) {
         DataType::Double
     } else if fits(is_date) {
         DataType::Date
+    } else if values.clone().flatten().all(|v| {
+        // A time alone, or a year, is no moment.
+        v.contains('-') && v.contains(':') && matches!(firesteel_functions::instant(v, zone), Ok(Some(_)))
+    }) {
+        DataType::Timestamp
     } else {
         DataType::String
     }
+}
+
+/// The digits of whole numbers that no bigint holds.
+fn whole_digits<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Option<u8> {
+    let mut most = 0;
+    for value in values.flatten() {
+        let digits = value.strip_prefix(['-', '+']).unwrap_or(value);
+        if digits.is_empty() || digits.len() > 38 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        most = most.max(digits.len());
+    }
+    u8::try_from(most).ok()
 }
 
 fn is_date(text: &str) -> bool {
@@ -177,14 +210,18 @@ pub fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn infer_utc<'a>(values: impl Iterator<Item = Option<&'a str>> + Clone) -> DataType {
+        infer(values, "UTC")
+    }
+
     #[test]
     fn types_of_partition_values() {
-        assert_eq!(infer([Some("1"), None, Some("-2")].into_iter()), DataType::Integer);
-        assert_eq!(infer([Some("1"), Some("3000000000")].into_iter()), DataType::Long);
-        assert_eq!(infer([Some("1.5"), Some("2")].into_iter()), DataType::Double);
-        assert_eq!(infer([Some("2026-11-22")].into_iter()), DataType::Date);
-        assert_eq!(infer([Some("2026-11-22"), Some("x")].into_iter()), DataType::String);
-        assert_eq!(infer([None].into_iter()), DataType::String);
+        assert_eq!(infer_utc([Some("1"), None, Some("-2")].into_iter()), DataType::Integer);
+        assert_eq!(infer_utc([Some("1"), Some("3000000000")].into_iter()), DataType::Long);
+        assert_eq!(infer_utc([Some("1.5"), Some("2")].into_iter()), DataType::Double);
+        assert_eq!(infer_utc([Some("2026-11-22")].into_iter()), DataType::Date);
+        assert_eq!(infer_utc([Some("2026-11-22"), Some("x")].into_iter()), DataType::String);
+        assert_eq!(infer_utc([None].into_iter()), DataType::String);
     }
 
     #[test]

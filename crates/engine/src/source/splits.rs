@@ -3,6 +3,7 @@
 use datafusion::datasource::{listing::PartitionedFile, physical_plan::FileGroup};
 use firesteel_plan::{SparkConf, conf::keys};
 
+use super::read::Compression;
 use crate::ExecutionMode;
 
 /// What opening a file is taken to cost, in bytes read: small files are packed together.
@@ -17,6 +18,8 @@ pub fn divide(
     slots: usize,
     conf: &SparkConf,
 ) -> Vec<FileGroup> {
+    // What can be divided and is empty has no part to read.
+    let files: Vec<PartitionedFile> = files.into_iter().filter(|f| !splittable || f.object_meta.size > 0).collect();
     if files.is_empty() {
         return Vec::new();
     }
@@ -63,8 +66,14 @@ fn size(file: &PartitionedFile) -> u64 {
     file.range.as_ref().map_or(file.object_meta.size, |r| u64::try_from(r.end - r.start).unwrap_or(0))
 }
 
+/// Text that is compressed as a whole: only from its beginning can it be read.
+fn is_compressed(file: &PartitionedFile) -> bool {
+    Compression::of(&file.object_meta).ok() != Some(Compression::None)
+}
+
 fn split_file(file: PartitionedFile, splittable: bool, limit: u64) -> Vec<PartitionedFile> {
     let size = file.object_meta.size;
+    let splittable = splittable && !is_compressed(&file);
     if !splittable || size <= limit + limit / 8 {
         return vec![file];
     }

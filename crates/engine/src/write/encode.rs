@@ -1,30 +1,62 @@
 //! Rows to the bytes of a file.
 
-use arrow::{
-    array::{Array, AsArray, RecordBatch},
-    csv::WriterBuilder,
-    datatypes::{DataType as ArrowType, SchemaRef},
-    json::{LineDelimitedWriter, writer::LineDelimited},
+use std::{
+    io::{self, Write},
+    sync::Arc,
 };
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch, StructArray},
+    datatypes::{DataType as ArrowType, SchemaRef},
+};
+use arrow_avro::writer::{AvroWriter, WriterBuilder, format::AvroOcfFormat};
 use bytes::Bytes;
 use datafusion::{
-    common::Result,
-    parquet::{
-        arrow::ArrowWriter,
-        basic::{Compression, GzipLevel, ZstdLevel},
-        file::properties::WriterProperties,
-    },
+    common::{DataFusionError, Result},
+    parquet::{arrow::ArrowWriter, file::properties::WriterProperties},
 };
-use firesteel_plan::{SparkError, SparkResult};
+use firesteel_functions::{
+    json::{JsonWriter, XmlWriter, csv::CsvWriter},
+    types,
+};
+use firesteel_plan::{DataType, types::StructField};
+use orc_rust::ArrowWriter as OrcWriter;
+use parking_lot::Mutex;
 
-use super::FileFormat;
+use super::{
+    FileFormat,
+    codecs::{self, Compressor},
+    format::{TextKind, Texts},
+};
+use crate::{error::to_datafusion, source::Charset};
 
 /// Encodes batches; `take` hands over the bytes that are ready.
 pub enum Encoder {
     Parquet(Box<ArrowWriter<Vec<u8>>>),
-    Csv { out: Vec<u8>, header: bool, separator: u8 },
-    Json { out: Vec<u8> },
-    Text { out: Vec<u8> },
+    Orc(Box<OrcWriter<Buffer>>, Buffer),
+    Avro(Box<AvroWriter<Buffer>>, Buffer),
+    Text(Box<TextEncoder>),
+}
+
+/// Bytes that a writer has written, for another to take.
+#[derive(Debug, Clone, Default)]
+pub struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Bytes {
+        std::mem::take(&mut *self.0.lock()).into()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Encoder {
@@ -32,7 +64,7 @@ impl Encoder {
         Ok(match format {
             FileFormat::Parquet { codec } => {
                 let properties = WriterProperties::builder()
-                    .set_compression(parquet_codec(codec).map_err(crate::error::to_datafusion)?)
+                    .set_compression(codecs::parquet(codec).map_err(to_datafusion)?)
                     .set_created_by(format!("Firesteel {}", env!("CARGO_PKG_VERSION")))
                     .build();
                 let options = datafusion::parquet::arrow::arrow_writer::ArrowWriterOptions::new()
@@ -41,40 +73,32 @@ impl Encoder {
                     .with_skip_arrow_metadata(true);
                 Self::Parquet(Box::new(ArrowWriter::try_new_with_options(Vec::new(), schema.clone(), options)?))
             }
-            FileFormat::Csv { header, separator } => {
-                Self::Csv { out: Vec::new(), header: *header, separator: *separator }
+            FileFormat::Orc { codec } => {
+                let buffer = Buffer::default();
+                let mut builder = orc_rust::ArrowWriterBuilder::new(buffer.clone(), schema.clone());
+                if let Some(codec) = codecs::orc(codec).map_err(to_datafusion)? {
+                    builder = builder.with_compression(codec);
+                }
+                Self::Orc(Box::new(builder.try_build().map_err(external)?), buffer)
             }
-            FileFormat::Json => Self::Json { out: Vec::new() },
-            FileFormat::Text => Self::Text { out: Vec::new() },
+            FileFormat::Avro { codec } => {
+                let buffer = Buffer::default();
+                let writer = WriterBuilder::new(schema.as_ref().clone())
+                    .with_compression(codecs::avro(codec).map_err(to_datafusion)?)
+                    .build::<_, AvroOcfFormat>(buffer.clone())
+                    .map_err(external)?;
+                Self::Avro(Box::new(writer), buffer)
+            }
+            FileFormat::Text(texts) => Self::Text(Box::new(TextEncoder::new(texts, schema)?)),
         })
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
             Self::Parquet(writer) => writer.write(batch)?,
-            Self::Csv { out, header, separator } => {
-                let mut writer = WriterBuilder::new()
-                    .with_header(std::mem::take(header))
-                    .with_delimiter(*separator)
-                    .build(&mut *out);
-                writer.write(batch)?;
-            }
-            Self::Json { out } => {
-                let mut writer: LineDelimitedWriter<_> =
-                    arrow::json::WriterBuilder::new().with_explicit_nulls(false).build::<_, LineDelimited>(&mut *out);
-                writer.write(batch)?;
-                writer.finish()?;
-            }
-            Self::Text { out } => {
-                let strings = arrow::compute::cast(batch.column(0), &ArrowType::Utf8)?;
-                let strings = strings.as_string::<i32>();
-                for row in 0..strings.len() {
-                    if strings.is_valid(row) {
-                        out.extend_from_slice(strings.value(row).as_bytes());
-                    }
-                    out.push(b'\n');
-                }
-            }
+            Self::Orc(writer, _) => writer.write(batch).map_err(external)?,
+            Self::Avro(writer, _) => writer.write(batch).map_err(external)?,
+            Self::Text(encoder) => encoder.write(batch)?,
         }
         Ok(())
     }
@@ -83,32 +107,129 @@ impl Encoder {
     pub fn take(&mut self) -> Bytes {
         match self {
             Self::Parquet(writer) => std::mem::take(writer.inner_mut()).into(),
-            Self::Csv { out, .. } | Self::Json { out } | Self::Text { out } => std::mem::take(out).into(),
+            Self::Orc(_, buffer) | Self::Avro(_, buffer) => buffer.take(),
+            Self::Text(encoder) => encoder.out.take(),
         }
     }
 
     pub fn finish(self) -> Result<Bytes> {
         Ok(match self {
             Self::Parquet(writer) => writer.into_inner()?.into(),
-            Self::Csv { out, .. } | Self::Json { out } | Self::Text { out } => out.into(),
+            Self::Orc(writer, buffer) => {
+                writer.close().map_err(external)?;
+                buffer.take()
+            }
+            Self::Avro(mut writer, buffer) => {
+                writer.finish().map_err(external)?;
+                buffer.take()
+            }
+            Self::Text(encoder) => encoder.finish()?,
         })
     }
 }
 
-pub fn parquet_codec(name: &str) -> SparkResult<Compression> {
-    Ok(match name {
-        "none" | "uncompressed" => Compression::UNCOMPRESSED,
-        "snappy" => Compression::SNAPPY,
-        "gzip" => Compression::GZIP(GzipLevel::default()),
-        "zstd" => Compression::ZSTD(ZstdLevel::default()),
-        "lz4" | "lz4_raw" | "lz4raw" => Compression::LZ4_RAW,
-        other => {
-            return Err(SparkError::new(
-                "CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION",
-                "56038",
-                format!("The codec {other} is not available. Available codecs are none, snappy, gzip, zstd, lz4_raw."),
-            )
-            .param("codecName", other));
+fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Records of text, a row each.
+pub struct TextEncoder {
+    rows: Rows,
+    fields: Vec<StructField>,
+    line_end: String,
+    charset: Charset,
+    out: Compressor,
+    text: String,
+}
+
+enum Rows {
+    Text,
+    Csv(Box<CsvWriter>),
+    Json(Box<JsonWriter>, DataType),
+    Xml(Box<XmlWriter>),
+}
+
+impl TextEncoder {
+    fn new(texts: &Texts, schema: &SchemaRef) -> Result<Self> {
+        let options = texts.text_options();
+        let fields = types::schema_from_arrow(schema).map_err(to_datafusion)?;
+        let mut text = String::new();
+        let line_end = texts.get("linesep").unwrap_or("\n").to_owned();
+        let rows = match texts.kind {
+            TextKind::Text => Rows::Text,
+            TextKind::Csv => {
+                let writer = CsvWriter::new(&options, &texts.zone).map_err(to_datafusion)?;
+                if texts.flag("header", false) {
+                    writer.header(&mut text, &fields);
+                    text.push_str(&line_end);
+                }
+                Rows::Csv(Box::new(writer))
+            }
+            TextKind::Json => {
+                Rows::Json(Box::new(JsonWriter::new(&options, &texts.zone)?), DataType::Struct(fields.clone()))
+            }
+            TextKind::Xml => {
+                let writer = XmlWriter::new(&options, &texts.zone)?;
+                writer.head(&mut text);
+                Rows::Xml(Box::new(writer))
+            }
+        };
+        let charset = texts.charset().map_err(to_datafusion)?;
+        let mut encoder = Self { rows, fields, line_end, charset, out: Compressor::new(&texts.codec)?, text };
+        encoder.out.write_all(charset.mark())?;
+        encoder.flush()?;
+        Ok(encoder)
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        const FLUSH: usize = 1 << 20;
+        let structs: ArrayRef = Arc::new(StructArray::from(batch.clone()));
+        for row in 0..batch.num_rows() {
+            match &mut self.rows {
+                Rows::Text => {
+                    let column = batch.column(0);
+                    let column = if *column.data_type() == ArrowType::Utf8 {
+                        column
+                    } else {
+                        &arrow::compute::cast(column, &ArrowType::Utf8)?
+                    };
+                    if column.is_valid(row) {
+                        self.text.push_str(column.as_string::<i32>().value(row));
+                    }
+                }
+                Rows::Csv(writer) => writer.row(&mut self.text, &self.fields, batch.columns(), row)?,
+                Rows::Json(writer, data_type) => writer.row(&mut self.text, &structs, row, data_type)?,
+                Rows::Xml(writer) => {
+                    writer.row(&mut self.text, &self.fields, batch.columns(), row)?;
+                }
+            }
+            if !matches!(self.rows, Rows::Xml(_)) {
+                self.text.push_str(&self.line_end);
+            }
+            if self.text.len() >= FLUSH {
+                self.flush()?;
+            }
         }
-    })
+        self.flush()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.charset == Charset::Utf8 {
+            self.out.write_all(self.text.as_bytes())?;
+        } else {
+            let mut bytes = Vec::with_capacity(self.text.len());
+            self.charset.encode(&self.text, &mut bytes);
+            self.out.write_all(&bytes)?;
+        }
+        self.text.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Bytes> {
+        if let Rows::Xml(writer) = &self.rows {
+            writer.tail(&mut self.text);
+        }
+        self.flush()?;
+        Ok(self.out.finish()?)
+    }
 }

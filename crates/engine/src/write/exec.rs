@@ -113,6 +113,7 @@ impl ExecutionPlan for FileWriteExec {
             attempt: uuid::Uuid::new_v4().simple().to_string(),
             open: None,
             done: Vec::new(),
+            numbered: (String::new(), 0),
         };
         let rows = MetricBuilder::new(&self.metrics).output_rows(partition);
         let bytes = MetricBuilder::new(&self.metrics).counter("bytes_written", partition);
@@ -142,6 +143,8 @@ struct PartitionWriter {
     attempt: String,
     open: Option<OpenFile>,
     done: Vec<PendingFile>,
+    /// The folder written to last, and how many files of it are done.
+    numbered: (String, usize),
 }
 
 struct OpenFile {
@@ -220,6 +223,29 @@ impl PartitionWriter {
     }
 
     async fn write_rows(&mut self, folder: String, rows: RecordBatch, schema: &SchemaRef) -> Result<()> {
+        let most = usize::try_from(self.task.most_rows).unwrap_or(usize::MAX);
+        if most == 0 {
+            return self.write_part(folder, rows, schema).await;
+        }
+        let mut at = 0;
+        while at < rows.num_rows() {
+            let full = self
+                .open
+                .as_ref()
+                .filter(|o| o.folder == folder)
+                .map_or(0, |o| usize::try_from(o.rows).unwrap_or(most));
+            if full >= most {
+                self.close().await?;
+                continue;
+            }
+            let part = (most - full).min(rows.num_rows() - at);
+            self.write_part(folder.clone(), rows.slice(at, part), schema).await?;
+            at += part;
+        }
+        Ok(())
+    }
+
+    async fn write_part(&mut self, folder: String, rows: RecordBatch, schema: &SchemaRef) -> Result<()> {
         if self.open.as_ref().is_none_or(|o| o.folder != folder) {
             self.close().await?;
             self.start(folder, schema).await?;
@@ -239,11 +265,15 @@ impl PartitionWriter {
     }
 
     async fn start(&mut self, folder: String, schema: &SchemaRef) -> Result<()> {
+        if self.numbered.0 != folder {
+            self.numbered = (folder.clone(), 0);
+        }
         let name = format!(
-            "{}{folder}part-{:05}-{}-c000.{}",
+            "{}{folder}part-{:05}-{}-c{:03}.{}",
             self.task.prefix,
             self.partition,
             self.attempt,
+            self.numbered.1,
             self.task.format.extension()
         );
         let temporary = format!("_temporary/{}/{}", self.task.job, self.attempt);
@@ -260,6 +290,7 @@ impl PartitionWriter {
             file.write(rest).await?;
         }
         self.done.push(file.finish(rows).await?);
+        self.numbered.1 += 1;
         Ok(())
     }
 
@@ -267,11 +298,7 @@ impl PartitionWriter {
     fn file_schema(&self, input: &SchemaRef) -> SchemaRef {
         let fields = self.data_columns(input.fields().len()).map(|i| {
             let field = input.field(i);
-            let data_type = match field.data_type() {
-                ArrowType::Utf8View | ArrowType::LargeUtf8 => ArrowType::Utf8,
-                other => other.clone(),
-            };
-            Field::new(&self.task.names[i], data_type, true)
+            Field::new(&self.task.names[i], self.task.format.stored(field.data_type()), true)
         });
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }

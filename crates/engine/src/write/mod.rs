@@ -5,9 +5,11 @@
 //! renamed and nothing shows before. All files of a write are seen at once, or none ([`visible`]); on local disks one commit to
 //! a folder goes on at a time. An attempt whose result the driver does not take leaves nothing visible behind.
 
+mod codecs;
 mod commit;
 mod encode;
 mod exec;
+mod format;
 mod lock;
 mod manifest;
 mod staged;
@@ -20,12 +22,13 @@ use datafusion::{
     physical_expr::{LexOrdering, PhysicalSortExpr, expressions::Column},
     physical_plan::{ExecutionPlan, sorts::sort::SortExec},
 };
-use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
+use firesteel_plan::{DataType, SparkError, SparkResult, conf::keys, types::StructField};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     commit::{WriteJob, WriteSummary},
     exec::FileWriteExec,
+    format::FileFormat,
     manifest::Commit,
 };
 use crate::{EngineSession, source::SourceOptions};
@@ -35,7 +38,7 @@ use crate::{EngineSession, source::SourceOptions};
 pub struct WriteSpec {
     /// A folder.
     pub path: String,
-    /// `parquet`, `csv`, `json`, `text` in lower case.
+    /// `parquet`, `csv`, `json`, `text`, `orc`, `avro`, `xml` in lower case.
     pub format: String,
     pub mode: WriteMode,
     /// The columns of the query in order, as the files name and type them; partition columns among them.
@@ -73,53 +76,8 @@ pub struct WriteTask {
     pub partition_columns: Vec<usize>,
     /// `k=v` folders of the static partition.
     pub prefix: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FileFormat {
-    Parquet { codec: String },
-    Csv { header: bool, separator: u8 },
-    Json,
-    Text,
-}
-
-impl FileFormat {
-    fn extension(&self) -> String {
-        match self {
-            Self::Parquet { codec } if codec == "uncompressed" || codec == "none" => "parquet".to_owned(),
-            Self::Parquet { codec } => format!("{codec}.parquet"),
-            Self::Csv { .. } => "csv".to_owned(),
-            Self::Json => "json".to_owned(),
-            Self::Text => "txt".to_owned(),
-        }
-    }
-
-    fn parse(session: &EngineSession, spec: &WriteSpec) -> SparkResult<Self> {
-        let options = SourceOptions::new(&spec.format, spec.options.clone());
-        let codec = options.text("compression").map(str::to_ascii_lowercase);
-        let format = match spec.format.as_str() {
-            "parquet" => {
-                let conf = session.conf();
-                let codec = codec.clone().unwrap_or_else(|| {
-                    conf.text(&firesteel_plan::conf::keys::PARQUET_COMPRESSION).to_ascii_lowercase()
-                });
-                encode::parquet_codec(&codec)?;
-                Self::Parquet { codec }
-            }
-            "csv" => Self::Csv {
-                header: options.bool("header", false)?,
-                separator: options.byte("sep")?.or(options.byte("delimiter")?).unwrap_or(b','),
-            },
-            "json" => Self::Json,
-            "text" => Self::Text,
-            other => return Err(SparkError::unsupported(format!("writing the format '{other}'"))),
-        };
-        if spec.format != "parquet" && codec.is_some_and(|c| c != "none" && c != "uncompressed") {
-            return Err(options.unsupported("compression"));
-        }
-        options.finish()?;
-        Ok(format)
-    }
+    /// Most rows of a file; 0: any number.
+    pub most_rows: u64,
 }
 
 /// Prepares a write: checks the spec and what is at its path, and puts the writing operator above `input`, whose columns
@@ -132,13 +90,19 @@ pub async fn prepare(
     name: Option<&str>,
 ) -> SparkResult<Option<(WriteJob, Arc<dyn ExecutionPlan>)>> {
     let format = FileFormat::parse(session, spec)?;
-    if format == FileFormat::Text && spec.columns.iter().any(|c| !c.data_type.is_string() && !is_partition(spec, c)) {
-        return Err(SparkError::new(
-            "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
-            "0A000",
-            "The Text datasource writes one column of type \"STRING\" only.".to_owned(),
-        ));
+    if spec.format == "text" {
+        let data = spec.columns.iter().filter(|c| !is_partition(spec, c)).count();
+        if data != 1 {
+            return Err(SparkError::new(
+                "_LEGACY_ERROR_TEMP_1290",
+                "XXKCM",
+                format!("Text data source supports only a single column, and you have {data} columns."),
+            ));
+        }
     }
+    spec.columns.iter().try_for_each(|c| firesteel_functions::types::check_storable(&c.data_type))?;
+    let most_rows = SourceOptions::new(&spec.format, spec.options.clone()).count("maxrecordsperfile")?;
+    let most_rows = most_rows.unwrap_or(u64::try_from(session.conf().int(&keys::MAX_RECORDS_PER_FILE)).unwrap_or(0));
     let partition_columns = spec
         .partition_by
         .iter()
@@ -179,6 +143,7 @@ pub async fn prepare(
         names: spec.columns.iter().map(|c| c.name.clone()).collect(),
         partition_columns: partition_columns.clone(),
         prefix: commit::static_prefix(spec),
+        most_rows,
     };
     // One file is open at a time: rows come grouped by partition.
     let schema = input.schema();

@@ -7,5 +7,6 @@ mod join;
 mod memory;
 mod optimize;
 mod shuffle;
+mod sources;
 mod transfer;
 mod transport;

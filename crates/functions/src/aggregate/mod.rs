@@ -1,8 +1,14 @@
 //! Aggregate functions.
 
+pub(crate) mod binary_state;
+mod histogram;
+mod intervals;
+pub(crate) mod listagg;
+mod mode;
 mod moments;
 mod percentile;
 mod resolve;
+pub(crate) mod set_order;
 mod single;
 mod sum;
 mod vector;
@@ -15,7 +21,7 @@ use datafusion::{
 };
 use firesteel_plan::{SparkError, SparkResult};
 
-pub(crate) use self::resolve::resolve;
+pub(crate) use self::{mode::hash_code, resolve::resolve};
 use self::{
     moments::Moments,
     percentile::Percentile,
@@ -106,6 +112,16 @@ pub(crate) enum AggregateKind {
     StringAgg,
     VectorSum,
     VectorAvg,
+    Mode,
+    Histogram,
+    Hll,
+    Theta,
+    Tuple,
+    Kll,
+    Bitmap,
+    CountMin,
+    VariantSchema,
+    TopK,
 }
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
@@ -170,6 +186,33 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         ("string_agg", StringAgg),
         ("vector_sum", VectorSum),
         ("vector_avg", VectorAvg),
+        ("mode", Mode),
+        ("histogram_numeric", Histogram),
+        ("count_min_sketch", CountMin),
+        ("schema_of_variant_agg", VariantSchema),
+        ("approx_top_k", TopK),
+        ("approx_top_k_accumulate", TopK),
+        ("approx_top_k_combine", TopK),
+        ("bitmap_construct_agg", Bitmap),
+        ("bitmap_or_agg", Bitmap),
+        ("bitmap_and_agg", Bitmap),
+        ("hll_sketch_agg", Hll),
+        ("hll_union_agg", Hll),
+        ("theta_sketch_agg", Theta),
+        ("theta_union_agg", Theta),
+        ("theta_intersection_agg", Theta),
+        ("tuple_sketch_agg_double", Tuple),
+        ("tuple_sketch_agg_integer", Tuple),
+        ("tuple_union_agg_double", Tuple),
+        ("tuple_union_agg_integer", Tuple),
+        ("tuple_intersection_agg_double", Tuple),
+        ("tuple_intersection_agg_integer", Tuple),
+        ("kll_sketch_agg_bigint", Kll),
+        ("kll_sketch_agg_float", Kll),
+        ("kll_sketch_agg_double", Kll),
+        ("kll_merge_agg_bigint", Kll),
+        ("kll_merge_agg_float", Kll),
+        ("kll_merge_agg_double", Kll),
     ]
     .into_iter()
     .map(|(name, kind)| FunctionDef::aggregate(name, kind))
@@ -192,7 +235,12 @@ static OURS: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
         Arc::new(AggregateUDF::new_from_impl(VectorAggregate::new("spark_vector_avg", true))),
         datafusion_spark::function::aggregate::collect_list(),
         datafusion_spark::function::aggregate::collect_set(),
+        Arc::new(AggregateUDF::new_from_impl(mode::Mode::default())),
+        Arc::new(AggregateUDF::new_from_impl(histogram::aggregate())),
+        Arc::new(AggregateUDF::new_from_impl(crate::variant::aggregate())),
     ]);
+    all.extend(intervals::aggregates().map(|a| Arc::new(AggregateUDF::new_from_impl(a))));
+    all.extend(crate::sketch::aggregates().into_iter().map(|a| Arc::new(AggregateUDF::new_from_impl(a))));
     all
 });
 

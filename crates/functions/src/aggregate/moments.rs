@@ -84,7 +84,7 @@ impl Moment {
     /// The two values in the order in which the formulas take them: those of a regression come as (dependent, independent).
     fn ordered(self, first: f64, second: f64) -> (f64, f64) {
         match self {
-            Self::RegrSlope | Self::RegrIntercept | Self::RegrSxx | Self::RegrSxy => (second, first),
+            Self::RegrSlope | Self::RegrIntercept | Self::RegrSxx => (second, first),
             _ => (first, second),
         }
     }

@@ -11,26 +11,33 @@ use datafusion::{
     },
     scalar::ScalarValue,
 };
-use firesteel_plan::{DataType, SparkError, SparkResult};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{AggregateArgs, AggregateKind, ResolvedAggregate, ours};
 use crate::{
     EvalMode, FunctionContext, Typed, cast, coercion, errors, literal,
     operators::canonical,
     registry::{check_count, constant_flag, want},
+    sketch, types,
     udf::type_literal,
 };
 
 /// What is common to a call: its filter and so on.
-struct Call {
-    distinct: bool,
-    filter: Option<Box<Expr>>,
-    order_by: Vec<SortExpr>,
+pub(super) struct Call {
+    pub distinct: bool,
+    pub filter: Option<Box<Expr>>,
+    pub order_by: Vec<SortExpr>,
     null_treatment: Option<NullTreatment>,
 }
 
 impl Call {
-    fn of(self, func: Arc<AggregateUDF>, args: Vec<Expr>, data_type: DataType, nullable: bool) -> ResolvedAggregate {
+    pub(super) fn of(
+        self,
+        func: Arc<AggregateUDF>,
+        args: Vec<Expr>,
+        data_type: DataType,
+        nullable: bool,
+    ) -> ResolvedAggregate {
         let params = AggregateFunctionParams {
             args,
             distinct: self.distinct,
@@ -43,7 +50,7 @@ impl Call {
     }
 }
 
-fn then(
+pub(super) fn then(
     mut resolved: ResolvedAggregate,
     finish: impl Fn(Typed) -> SparkResult<Typed> + Send + Sync + 'static,
 ) -> ResolvedAggregate {
@@ -53,7 +60,7 @@ fn then(
 
 pub(crate) fn resolve(
     ctx: &FunctionContext,
-    name: &str,
+    name: &'static str,
     kind: AggregateKind,
     given: AggregateArgs,
 ) -> SparkResult<ResolvedAggregate> {
@@ -64,7 +71,34 @@ pub(crate) fn resolve(
         None => None,
     };
     let call = Call { distinct, filter, order_by: Vec::new(), null_treatment: None };
+    let summary: Option<SummaryResolver> = match kind {
+        Hll => Some(sketch::resolve_hll),
+        Theta => Some(sketch::resolve_theta),
+        Tuple => Some(sketch::resolve_tuple),
+        Kll => Some(sketch::resolve_kll),
+        Bitmap => Some(sketch::resolve_bitmap),
+        CountMin => Some(sketch::resolve_count_min),
+        TopK => Some(sketch::resolve_top_k),
+        VariantSchema => Some(crate::variant::resolve_schema_agg),
+        _ => None,
+    };
+    if let Some(resolve) = summary {
+        no_within_group(name, &order_by)?;
+        // Values that come again make no difference to these.
+        let call =
+            if matches!(kind, Hll | Theta | Bitmap | VariantSchema) { Call { distinct: false, ..call } } else { call };
+        if call.distinct {
+            return Err(SparkError::unsupported(format_args!("{name}(DISTINCT …)")));
+        }
+        let resolved = resolve(ctx, name, args)?;
+        let exprs = resolved.args.into_iter().map(|a| a.expr).collect();
+        return Ok(call.of(ours(resolved.aggregate)?, exprs, resolved.data_type, resolved.nullable));
+    }
+    if kind == Mode {
+        return mode(ctx, name, call, args, order_by);
+    }
     let (least, most) = match kind {
+        Histogram => (2, 2),
         Count => (0, usize::MAX),
         First | Last => (1, 2),
         Percentile => (2, 3),
@@ -77,12 +111,8 @@ pub(crate) fn resolve(
         _ => (1, 1),
     };
     check_count(name, args.len(), least, most)?;
-    if !order_by.is_empty() && !matches!(kind, PercentileCont | PercentileDisc | StringAgg | CollectList) {
-        return Err(SparkError::new(
-            "INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_FORBIDDEN",
-            "42K0K",
-            format!("Invalid function {name} with WITHIN GROUP: the function does not take it."),
-        ));
+    if !matches!(kind, PercentileCont | PercentileDisc | StringAgg | CollectList) {
+        no_within_group(name, &order_by)?;
     }
     Ok(match kind {
         Count => return count(call, args),
@@ -174,6 +204,10 @@ pub(crate) fn resolve(
             };
             call.of(udaf, vec![value.expr], value.data_type, true)
         }
+        Histogram => return histogram(ctx, name, call, args),
+        Mode | Hll | Theta | Tuple | Kll | Bitmap | CountMin | VariantSchema | TopK => {
+            return Err(SparkError::internal(format!("{name} is resolved elsewhere")));
+        }
         VectorSum | VectorAvg => {
             let value = args.remove(0);
             if !matches!(&value.data_type, DataType::Array { element, .. } if **element == DataType::Float) {
@@ -217,15 +251,153 @@ pub(crate) fn resolve(
             let udaf = ours(if kind == CollectSet { "collect_set" } else { "collect_list" })?;
             // A set of lists is told apart by the set function itself.
             let call = Call { order_by: order_by.into_iter().map(|(s, _)| s).collect(), ..call };
-            call.of(udaf, vec![value.expr], data_type, false)
+            let all = call.of(udaf, vec![value.expr], data_type, false);
+            if kind == CollectList {
+                return Ok(all);
+            }
+            return Ok(then(all, |set| {
+                let expr = crate::udf::call("spark_set_order", vec![set.expr])?;
+                Ok(Typed::new(expr, set.data_type, set.nullable))
+            }));
         }
-        StringAgg => {
-            let separator = if args.len() > 1 { args.remove(1) } else { literal::text("") };
-            let value = want(ctx, name, 0, 's', args.remove(0))?;
-            let call = Call { order_by: order_by.into_iter().map(|(s, _)| s).collect(), ..call };
-            call.of(df::string_agg::string_agg_udaf(), vec![value.expr, separator.expr], DataType::String, true)
-        }
+        StringAgg => return super::listagg::resolve(ctx, name, call, args, order_by),
     })
+}
+
+type SummaryResolver = fn(&FunctionContext, &'static str, Vec<Typed>) -> SparkResult<sketch::Resolved>;
+
+fn no_within_group(name: &str, order_by: &[(SortExpr, Typed)]) -> SparkResult<()> {
+    if order_by.is_empty() {
+        return Ok(());
+    }
+    Err(SparkError::new(
+        "INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_FORBIDDEN",
+        "42K0K",
+        format!("Invalid function {name} with WITHIN GROUP: the function does not take it."),
+    ))
+}
+
+/// `mode(value[, deterministic])` or `mode() WITHIN GROUP (ORDER BY value)`.
+fn mode(
+    _: &FunctionContext,
+    name: &str,
+    call: Call,
+    mut args: Vec<Typed>,
+    mut order_by: Vec<(SortExpr, Typed)>,
+) -> SparkResult<ResolvedAggregate> {
+    let within_group = |subclass: &str, detail: String| {
+        SparkError::new(
+            format!("INVALID_WITHIN_GROUP_EXPRESSION.{subclass}"),
+            "42K0K",
+            format!("Invalid function `{name}` with WITHIN GROUP: {detail}."),
+        )
+        .param("funcName", format!("`{name}`"))
+    };
+    if call.distinct {
+        return Err(within_group("DISTINCT_UNSUPPORTED", "Cannot use DISTINCT with WITHIN GROUP".to_owned()));
+    }
+    let (value, among) = if order_by.is_empty() {
+        if args.is_empty() {
+            return Err(within_group("WITHIN_GROUP_MISSING", "WITHIN GROUP is required".to_owned()));
+        }
+        check_count(name, args.len(), 1, 2)?;
+        let deterministic = match args.get(1) {
+            None => false,
+            Some(flag) => mode_flag(name, flag)?,
+        };
+        (args.remove(0), if deterministic { "least" } else { "" })
+    } else {
+        if !args.is_empty() || order_by.len() != 1 {
+            let detail = format!("Requires 1 orderings in WITHIN GROUP but got {}", order_by.len());
+            return Err(within_group("WRONG_NUM_ORDERINGS", detail));
+        }
+        let (sort, key) = order_by.remove(0);
+        (key, if sort.asc { "least" } else { "largest" })
+    };
+    let value = canonical(value)?;
+    Ok(call.of(ours("spark_mode")?, vec![value.expr, literal::text(among).expr], value.data_type, true))
+}
+
+fn mode_flag(name: &str, flag: &Typed) -> SparkResult<bool> {
+    if !matches!(flag.data_type, DataType::Boolean | DataType::Null) {
+        let (shown, given) = (flag.sql(), errors::sql_type(&flag.data_type));
+        let message = format!(
+            "The second parameter of function `{name}` requires the \"BOOLEAN\" type, however \"{shown}\" has the type \"{given}\"."
+        );
+        return Err(SparkError::new("UNEXPECTED_INPUT_TYPE", "42K09", message)
+            .param("functionName", format!("`{name}`"))
+            .param("paramIndex", "second")
+            .param("requiredType", "\"BOOLEAN\"")
+            .param("inputSql", format!("\"{shown}\""))
+            .param("inputType", format!("\"{given}\"")));
+    }
+    match literal::fold(flag) {
+        Some(ScalarValue::Boolean(Some(flag))) => Ok(flag),
+        Some(_) => Err(errors::datatype_mismatch("UNEXPECTED_NULL", "NULL", "The `deterministic` must not be null.")
+            .param("exprName", "`deterministic`")),
+        None => Err(errors::non_foldable_argument(name, "deterministic", "BOOLEAN")),
+    }
+}
+
+fn histogram(
+    ctx: &FunctionContext,
+    name: &'static str,
+    call: Call,
+    mut args: Vec<Typed>,
+) -> SparkResult<ResolvedAggregate> {
+    let bins = args.remove(1);
+    let value = args.remove(0);
+    let value = match &value.data_type {
+        t if t.is_numeric() => value,
+        DataType::Date | DataType::Timestamp | DataType::TimestampNtz => value,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => value,
+        DataType::Null => literal::null(&DataType::Double)?,
+        t if t.is_string() => coercion::implicit(ctx, value, &DataType::Double)?,
+        _ => {
+            let required = "(\"NUMERIC\" or \"DATE\" or \"TIMESTAMP\" or \"TIMESTAMP_NTZ\" or \"INTERVAL YEAR TO MONTH\" or \"INTERVAL DAY TO SECOND\")";
+            return Err(errors::unexpected_input(name, 0, required, &value));
+        }
+    };
+    let shown = bins.sql();
+    let bins = match bins.data_type {
+        // A constant that is too large is one that cannot be cast.
+        DataType::Long => cast::cast(ctx, bins, &DataType::Integer, EvalMode::Ansi)?,
+        _ => want(ctx, name, 1, 'i', bins)?,
+    };
+    let folded = match literal::evaluate(&bins)? {
+        Some(value) => value,
+        None => return Err(errors::non_foldable(name, "nb", &bins)),
+    };
+    let bins = match folded {
+        ScalarValue::Int32(Some(bins)) if bins >= 2 => bins,
+        ScalarValue::Int32(Some(_)) => {
+            return Err(errors::datatype_mismatch(
+                "VALUE_OUT_OF_RANGE",
+                format_args!("{name}(…)"),
+                format_args!("The `nb` must be between [2, positive infinity) (current value = {shown})."),
+            )
+            .param("exprName", "nb")
+            .param("valueRange", "[2, positive infinity)")
+            .param("currentValue", shown));
+        }
+        _ => {
+            return Err(errors::datatype_mismatch(
+                "UNEXPECTED_NULL",
+                format_args!("{name}(…)"),
+                "The `nb` must not be null.",
+            )
+            .param("exprName", "nb"));
+        }
+    };
+    if call.distinct {
+        return Err(SparkError::unsupported("histogram_numeric(DISTINCT …)"));
+    }
+    let bin = DataType::Struct(vec![
+        StructField::new("x", value.data_type.clone(), true),
+        StructField::new("y", DataType::Double, true),
+    ]);
+    let data_type = DataType::Array { element: Box::new(bin), contains_null: true };
+    Ok(call.of(ours("spark_histogram_numeric")?, vec![value.expr, literal::int(bins).expr], data_type, true))
 }
 
 /// The third argument of `max_by(value, key, k)`.
@@ -298,7 +470,7 @@ fn total(
     let tolerant = !ctx.ansi || matches!(kind, AggregateKind::TrySum | AggregateKind::TryAvg);
     let value = match &value.data_type {
         t if t.is_numeric() => value,
-        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } if !average => value,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => value,
         DataType::Null => cast::cast(ctx, value, &DataType::Double, EvalMode::Legacy)?,
         t if t.is_string() => coercion::implicit(ctx, value, &DataType::Double)?,
         _ => return Err(errors::unexpected_input(name, 0, "(\"NUMERIC\" or \"ANSI INTERVAL\")", &value)),
@@ -313,6 +485,14 @@ fn total(
             };
             let udaf = pick(if average { "avg" } else { "sum" })?;
             Ok(call.of(udaf, vec![value.expr], data_type, true))
+        }
+        DataType::DayTimeInterval { .. } if average => {
+            let udaf = ours(if tolerant { "interval_avg_tolerant" } else { "interval_avg_checked" })?;
+            Ok(call.of(udaf, vec![value.expr], types::DAY_TO_SECOND, true))
+        }
+        DataType::YearMonthInterval { .. } if average => {
+            let udaf = ours(if tolerant { "interval_avg_tolerant" } else { "interval_avg_checked" })?;
+            Ok(call.of(udaf, vec![value.expr], types::YEAR_TO_MONTH, true))
         }
         t if average => {
             let value = if t == DataType::Double { value } else { coercion::implicit(ctx, value, &DataType::Double)? };
@@ -370,7 +550,7 @@ fn extreme(max: bool, name: &str, call: Call, value: Typed) -> SparkResult<Resol
 }
 
 /// The numbers of a literal, or of an array of literals.
-fn constant_doubles(value: &Typed) -> Option<(Vec<f64>, bool)> {
+fn constant_doubles(name: &str, value: &Typed) -> SparkResult<Option<(Vec<f64>, bool)>> {
     fn number(value: &ScalarValue) -> Option<f64> {
         Some(match value {
             ScalarValue::Int8(Some(v)) => f64::from(*v),
@@ -383,35 +563,27 @@ fn constant_doubles(value: &Typed) -> Option<(Vec<f64>, bool)> {
             _ => return None,
         })
     }
-    fn strip(expr: &Expr) -> &Expr {
-        match expr {
-            Expr::Cast(c) => strip(&c.expr),
-            Expr::Alias(a) => strip(&a.expr),
-            other => other,
-        }
-    }
-    match strip(&value.expr) {
-        Expr::Literal(ScalarValue::List(list), _) if list.len() == 1 => {
+    let unexpected = |subclass: &str, why: &str| errors::datatype_mismatch(subclass, name, why.to_owned());
+    match literal::evaluate(value)? {
+        Some(ScalarValue::List(list)) if list.len() == 1 && list.is_valid(0) => {
             let items = list.value(0);
+            if items.null_count() > 0 {
+                return Err(errors::unexpected_input(name, 1, "(\"DOUBLE\" or \"ARRAY<DOUBLE>\")", value));
+            }
             let mut all = Vec::new();
             for i in 0..items.len() {
-                all.push(number(&ScalarValue::try_from_array(&items, i).ok()?)?);
+                let item = ScalarValue::try_from_array(&items, i).ok().and_then(|item| number(&item));
+                all.push(
+                    item.ok_or_else(|| errors::unexpected_input(name, 1, "(\"DOUBLE\" or \"ARRAY<DOUBLE>\")", value))?,
+                );
             }
-            Some((all, true))
+            Ok(Some((all, true)))
         }
-        Expr::Literal(v, _) => Some((vec![number(v)?], false)),
-        Expr::ScalarFunction(f) if f.func.name().contains("array") => {
-            let all = f
-                .args
-                .iter()
-                .map(|a| match strip(a) {
-                    Expr::Literal(v, _) => number(v),
-                    _ => None,
-                })
-                .collect::<Option<Vec<_>>>()?;
-            Some((all, true))
+        Some(constant) if constant.is_null() => {
+            Err(unexpected("UNEXPECTED_NULL", "The `percentage` must not be null.").param("exprName", "`percentage`"))
         }
-        _ => None,
+        Some(constant) => Ok(number(&constant).map(|n| (vec![n], false))),
+        None => Ok(None),
     }
 }
 
@@ -448,7 +620,7 @@ fn percentiles(
             (args.remove(0), wanted, third)
         }
     };
-    let Some((mut percentages, many)) = constant_doubles(&wanted) else {
+    let Some((mut percentages, many)) = constant_doubles(name, &wanted)? else {
         return Err(errors::datatype_mismatch(
             "NON_FOLDABLE_INPUT",
             name,
@@ -458,6 +630,8 @@ fn percentiles(
             ),
         ));
     };
+    // NaN is not out of Spark's range and becomes the first place.
+    percentages.iter_mut().filter(|p| p.is_nan()).for_each(|p| *p = 0.0);
     if let Some(bad) = percentages.iter().find(|p| !(0.0..=1.0).contains(*p)) {
         return Err(errors::datatype_mismatch(
             "VALUE_OUT_OF_RANGE",
@@ -472,13 +646,8 @@ fn percentiles(
     let by_rank = kind == PercentileApprox || kind == PercentileDisc;
     let input = match &original {
         t if t.is_numeric() => value,
-        DataType::Date if by_rank => {
-            Typed::new(crate::udf::call("date_to_int", vec![value.expr])?, DataType::Integer, value.nullable)
-        }
-        DataType::Timestamp | DataType::TimestampNtz if by_rank => {
-            let expr = Expr::Cast(Cast::new(Box::new(value.expr), arrow::datatypes::DataType::Int64));
-            Typed::new(expr, DataType::Long, value.nullable)
-        }
+        DataType::Date | DataType::Timestamp | DataType::TimestampNtz if by_rank => in_doubles(value)?,
+        DataType::DayTimeInterval { .. } | DataType::YearMonthInterval { .. } => in_doubles(value)?,
         t if t.is_string() || *t == DataType::Null => value,
         _ => return Err(errors::unexpected_input(name, 0, "(\"NUMERIC\" or \"ANSI INTERVAL\")", &value)),
     };
@@ -502,36 +671,30 @@ fn percentiles(
     };
     let udaf = ours(if by_rank { "spark_percentile_rank" } else { "spark_percentile" })?;
     let resolved = call.of(udaf, exprs, data_type, true);
-    if !by_rank
-        || matches!(original, DataType::Double | DataType::Null)
-        || original.is_string()
-        || kind == PercentileDisc
-    {
+    let answer = match &original {
+        DataType::YearMonthInterval { .. } if kind != PercentileApprox => types::YEAR_TO_MONTH,
+        DataType::DayTimeInterval { .. } if kind != PercentileApprox => types::DAY_TO_SECOND,
+        t if t.is_interval() => t.clone(),
+        // An approximate percentile has the type of its values.
+        t if kind == PercentileApprox && !t.is_string() && *t != DataType::Null => t.clone(),
+        _ => DataType::Double,
+    };
+    if answer == DataType::Double {
         return Ok(resolved);
     }
-    // An approximate percentile has the type of its values.
+    let data_type =
+        if many { DataType::Array { element: Box::new(answer.clone()), contains_null: false } } else { answer.clone() };
     let ctx = ctx.clone();
-    let (through, last) = match &original {
-        DataType::Date => (DataType::Integer, Some("date_from_int")),
-        DataType::Timestamp | DataType::TimestampNtz => (DataType::Long, None),
-        other => (other.clone(), None),
-    };
-    if many && through != original {
-        return Err(SparkError::unsupported(format!("{name} of dates or timestamps with several percentages")));
-    }
     Ok(then(resolved, move |v| {
-        if many {
-            let to = DataType::Array { element: Box::new(original.clone()), contains_null: false };
-            return cast::cast(&ctx, v, &to, EvalMode::Legacy);
+        if answer.is_numeric() {
+            return cast::cast(&ctx, v, &data_type, EvalMode::Legacy);
         }
-        let v = cast::cast(&ctx, v, &through, EvalMode::Legacy)?;
-        match last {
-            Some(udf) => Ok(Typed::new(crate::udf::call(udf, vec![v.expr])?, original.clone(), true)),
-            None if v.data_type == original => Ok(v),
-            None => {
-                let expr = Expr::Cast(Cast::new(Box::new(v.expr), crate::types::to_arrow(&original)?));
-                Ok(Typed::new(expr, original.clone(), true))
-            }
-        }
+        let exprs = vec![type_literal(&data_type)?, v.expr];
+        Ok(Typed::new(crate::udf::call("double_as_time", exprs)?, data_type.clone(), true))
     }))
+}
+
+fn in_doubles(value: Typed) -> SparkResult<Typed> {
+    let nullable = value.nullable;
+    Ok(Typed::new(crate::udf::call("time_as_double", vec![value.expr])?, DataType::Double, nullable))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
+    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},
@@ -34,12 +34,6 @@ pub(super) fn udfs() -> Vec<Udf> {
             }
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, args.rows));
             map(args, woven(&keys, args.rows)?, woven(&values, args.rows)?, offsets, None)
-        }),
-        Udf::new("spark_reverse_binary", Ret::Fixed(Arrow::Binary), |args| {
-            let values = arrow::compute::cast(&args.array(0)?, &Arrow::Binary)?;
-            let reversed =
-                values.as_binary::<i32>().iter().map(|v| v.map(|v| v.iter().rev().copied().collect::<Vec<u8>>()));
-            Ok(Arc::new(reversed.collect::<BinaryArray>()))
         }),
         // (null of the type, keys, values)
         Udf::new("spark_map_from_arrays_ansi", Ret::Arg(0), |args| {
@@ -139,7 +133,9 @@ pub(super) fn udfs() -> Vec<Udf> {
                 }
                 let size = i64::from(list.value_length(row));
                 let from = if s > 0 { i64::from(s) - 1 } else { size + i64::from(s) };
-                let count = if from < 0 || from >= size { 0 } else { i64::from(n).min(size - from) };
+                // Java's int wraps around where the end is beyond it.
+                let wraps = from + i64::from(n) > i64::from(i32::MAX);
+                let count = if from < 0 || from >= size || wraps { 0 } else { i64::from(n).min(size - from) };
                 let base = i64::from(list.value_offsets()[row]);
                 indices.extend((0..count).map(|i| (base + from + i) as u32));
                 lengths.push(count as usize);
@@ -481,7 +477,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             }
             let value = want(ctx, name, 0, 'x', value)?;
             if value.data_type == DataType::Binary {
-                return Ok(Typed::new(call("spark_reverse_binary", vec![value.expr])?, DataType::Binary, nullable));
+                return Ok(Typed::new(call("spark_reverse_bytes", vec![value.expr])?, DataType::Binary, nullable));
             }
             Ok(Typed::new(call("spark_reverse", vec![value.expr])?, DataType::String, nullable))
         }),

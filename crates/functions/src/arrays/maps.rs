@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, StructArray, UInt32Array},
+    array::{Array, ArrayRef, AsArray, ListArray, StringBuilder, StructArray, UInt32Array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::DataType as Arrow,
@@ -14,7 +14,8 @@ use firesteel_plan::{DataType, SparkResult, types::StructField};
 use super::{access::list, build::map};
 use crate::{
     Typed, coercion, errors,
-    registry::{FunctionDef, check_count},
+    registry::{FunctionDef, check_count, want},
+    text::split_text,
     udf::{Args, Ret, Udf, call, type_literal},
 };
 
@@ -22,6 +23,8 @@ pub(super) fn udfs() -> Vec<Udf> {
     vec![
         // (null of the type, maps)
         Udf::new("spark_map_concat_ansi", Ret::Arg(0), concat),
+        // (null of the type, text, between pairs, between key and value)
+        Udf::new("spark_str_to_map_ansi", Ret::Arg(0), from_text),
         // (null of the type, map)
         Udf::new("spark_map_entries", Ret::Arg(0), |args| {
             let array = args.array(1)?;
@@ -55,6 +58,31 @@ pub(super) fn udfs() -> Vec<Udf> {
             map(args, keys, values, OffsetBuffer::from_lengths(lengths), Some(NullBuffer::from(valid)))
         }),
     ]
+}
+
+/// Both delimiters are regular expressions; a pair without the second is a key without a value.
+fn from_text(args: &Args<'_>) -> DfResult<ArrayRef> {
+    let (texts, pairs, parts) = (args.text(1)?, args.text(2)?, args.text(3)?);
+    let mut keys = StringBuilder::new();
+    let mut values = StringBuilder::new();
+    let (mut lengths, mut valid) = (Vec::new(), Vec::new());
+    for row in 0..args.rows {
+        let (Some(text), Some(pair), Some(part)) = (texts.get(row), pairs.get(row), parts.get(row)) else {
+            lengths.push(0);
+            valid.push(false);
+            continue;
+        };
+        let entries = split_text(text, pair, -1, "str_to_map")?;
+        lengths.push(entries.len());
+        valid.push(true);
+        for entry in entries {
+            let mut halves = split_text(entry, part, 2, "str_to_map")?.into_iter();
+            keys.append_option(halves.next());
+            values.append_option(halves.next());
+        }
+    }
+    let (keys, values) = (Arc::new(keys.finish()), Arc::new(values.finish()));
+    map(args, keys, values, OffsetBuffer::from_lengths(lengths), Some(NullBuffer::from(valid)))
 }
 
 fn concat(args: &Args<'_>) -> DfResult<ArrayRef> {
@@ -110,6 +138,18 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             let (args, common) = coercion::unify(ctx, name, args)?;
             let nullable = args.iter().any(|a| a.nullable);
             typed_call("spark_map_concat_ansi", common, args, nullable)
+        }),
+        F::resolve("str_to_map", |ctx, name, mut args| {
+            check_count(name, args.len(), 1, 3)?;
+            for default in [",", ":"].into_iter().skip(args.len() - 1) {
+                args.push(crate::literal::text(default));
+            }
+            let mut texts = Vec::new();
+            for (index, arg) in args.into_iter().enumerate() {
+                texts.push(want(ctx, name, index, 's', arg)?);
+            }
+            let nullable = texts.iter().any(|t| t.nullable);
+            typed_call("spark_str_to_map_ansi", DataType::map(DataType::String, DataType::String), texts, nullable)
         }),
         F::resolve("map_entries", |_, name, args| {
             check_count(name, args.len(), 1, 1)?;

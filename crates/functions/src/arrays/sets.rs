@@ -79,7 +79,8 @@ impl Elements {
     }
 
     fn is_null_at(&self, at: usize) -> bool {
-        self.list.values().is_null(at)
+        let values = self.list.values();
+        *values.data_type() == Arrow::Null || values.is_null(at)
     }
 }
 
@@ -350,6 +351,9 @@ fn searched(
     let DataType::Array { element, contains_null } = value.data_type.clone() else {
         return Err(errors::unexpected_input(name, 0, "ARRAY", &value));
     };
+    if wanted.data_type == DataType::Null && name == "array_remove" {
+        return literal::null(&value.data_type);
+    }
     if wanted.data_type == DataType::Null {
         return Err(errors::datatype_mismatch(
             "NULL_TYPE",

@@ -34,6 +34,12 @@ pub fn cast(ctx: &FunctionContext, value: Typed, to: &DataType, mode: EvalMode) 
     if value.is_null_literal() {
         return Ok(Typed::new(type_literal(to)?, to.clone(), true));
     }
+    if let Some(cast) = crate::shapes::cast(&value, to) {
+        return cast;
+    }
+    if let Some(cast) = crate::variant::cast(ctx, &value, to, mode) {
+        return cast;
+    }
     if types::to_arrow(&value.data_type)? == types::to_arrow(to)? && !differs_by_fields(&value.data_type, to) {
         return Ok(Typed::new(value.expr, to.clone(), nullable));
     }
@@ -107,7 +113,8 @@ pub fn can_cast(from: &DataType, to: &DataType, mode: EvalMode) -> bool {
     match (from, to) {
         (a, b) if same_but_nulls(a, b) => true,
         (Null, _) => true,
-        (Variant, _) | (_, Variant) => false,
+        (Variant, _) | (_, Variant) => crate::variant::can_cast(from, to),
+        (Geometry(_) | Geography(_), _) | (_, Geometry(_) | Geography(_)) => crate::shapes::can_cast(from, to),
         (_, String) => true,
         (a, b) if a.is_string() => !matches!(b, Null | Array { .. } | Map { .. } | Struct(_)),
         (a, b) if a.is_numeric() && b.is_numeric() => true,

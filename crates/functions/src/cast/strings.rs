@@ -387,8 +387,8 @@ pub(crate) fn write_value(env: &Env, out: &mut String, values: &ArrayRef, row: u
             }
             out.push('}');
         }
-        DataType::Variant => return exec_err!("a variant as text"),
-        DataType::Geometry(_) | DataType::Geography(_) => return exec_err!("a shape as text"),
+        DataType::Variant => crate::variant::write_shown(env, out, values, row)?,
+        DataType::Geometry(_) | DataType::Geography(_) => crate::shapes::write_shown(out, values, row)?,
     }
     Ok(())
 }

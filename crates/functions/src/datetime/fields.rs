@@ -20,6 +20,7 @@ use super::{
 use crate::{
     FunctionContext, Typed, coercion,
     errors::{self, external},
+    literal,
     registry::{FunctionDef, check_count, want},
     udf::{Args, Ret, Udf, call, numbers, strings, text_literal},
 };
@@ -178,16 +179,12 @@ fn time_part(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec
 fn part(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 2, 2)?;
     let source = args.remove(1);
-    let Some(field) = args[0].literal_text().map(str::to_ascii_lowercase) else {
-        return Err(errors::datatype_mismatch(
-            "NON_FOLDABLE_INPUT",
-            name,
-            format!(
-                "the input `field` should be a foldable \"STRING\" expression; however, got \"{}\".",
-                args[0].sql()
-            ),
-        ));
+    let field = match literal::evaluate(&args[0])? {
+        Some(value) if value.is_null() => return literal::null(&DataType::Double),
+        Some(value) => value.try_as_str().flatten().map(str::to_ascii_lowercase),
+        None => None,
     };
+    let Some(field) = field else { return Err(errors::non_foldable_argument(name, "field", "STRING")) };
     let invalid = || {
         SparkError::new(
             "INVALID_EXTRACT_FIELD",

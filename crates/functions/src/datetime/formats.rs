@@ -12,6 +12,7 @@ use firesteel_plan::{DataType, SparkResult};
 use super::{
     calendar::MICROS_PER_SECOND,
     pattern::{Pattern, Purpose},
+    time::with_suggestion,
     zone::Zone,
 };
 use crate::{
@@ -122,7 +123,7 @@ fn from_unixtime(args: &Args<'_>) -> DfResult<ArrayRef> {
     let zone = Zone::parse(args.parameter(2)?).map_err(external)?;
     strings(args, args.rows * 20, |row, out| {
         let (Some(s), Some(p)) = (seconds.get(row), patterns.get(row)?) else { return Ok(false) };
-        p.format(out, s.saturating_mul(MICROS_PER_SECOND), zone);
+        p.format(out, s.wrapping_mul(MICROS_PER_SECOND), zone);
         Ok(true)
     })
 }
@@ -173,7 +174,11 @@ fn check_pattern(format: &Typed, purpose: Purpose) -> SparkResult<()> {
 }
 
 fn parsed(ctx: &FunctionContext, text: Typed, format: Typed, to: &DataType, mode: EvalMode) -> SparkResult<Typed> {
-    check_pattern(&format, purpose_for(*to == DataType::TimestampNtz))?;
+    let checked = check_pattern(&format, purpose_for(*to == DataType::TimestampNtz));
+    checked.map_err(|e| match (to, format.literal_text()) {
+        (DataType::TimestampNtz, Some(pattern)) => with_suggestion(e, pattern),
+        _ => e,
+    })?;
     let base = if *to == DataType::TimestampNtz { "parse_timestamp_ntz" } else { "parse_timestamp" };
     let nullable = text.nullable || format.nullable || mode != EvalMode::Ansi;
     let udf = format!("{base}_{}", mode.suffix());

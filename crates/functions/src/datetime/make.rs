@@ -19,7 +19,7 @@ use super::{
     zone::Zone,
 };
 use crate::{
-    FunctionContext, Typed, coercion,
+    EvalMode, FunctionContext, Typed, cast, coercion,
     errors::{self, external},
     literal,
     registry::{FunctionDef, Nulls, check_count, want},
@@ -39,7 +39,7 @@ pub(super) fn udfs() -> Vec<Udf> {
             numbers::<Date32Type>(args, |row| match (d.get(row), n.get(row)) {
                 (Some(d), Some(n)) => match add_months(d, n) {
                     Some(d) => Ok(Some(d)),
-                    None => Err(external(errors::datetime_overflow("add months to a date"))),
+                    None => Err(external(errors::arithmetic_overflow("integer overflow", ""))),
                 },
                 _ => Ok(None),
             })
@@ -94,7 +94,12 @@ pub(super) fn udfs() -> Vec<Udf> {
             })
         }),
         Udf::new("spark_make_dt_interval_ansi", Ret::Fixed(Arrow::Duration(TimeUnit::Microsecond)), make_dt_interval),
-        Udf::new("spark_make_interval_ansi", Ret::Fixed(Arrow::Interval(IntervalUnit::MonthDayNano)), make_interval),
+        Udf::new("spark_make_interval_ansi", Ret::Fixed(Arrow::Interval(IntervalUnit::MonthDayNano)), |args| {
+            make_interval(args, false)
+        }),
+        Udf::new("spark_make_interval_try", Ret::Fixed(Arrow::Interval(IntervalUnit::MonthDayNano)), |args| {
+            make_interval(args, true)
+        }),
     ]
 }
 
@@ -234,7 +239,7 @@ fn make_dt_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
     })
 }
 
-fn make_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
+fn make_interval(args: &Args<'_>, tolerant: bool) -> DfResult<ArrayRef> {
     let mut ints = Vec::new();
     for i in 0..6 {
         ints.push(args.primitive::<Int32Type>(i)?);
@@ -250,7 +255,10 @@ fn make_interval(args: &Args<'_>) -> DfResult<ArrayRef> {
                 i128::from(v[4]) * i128::from(MICROS_PER_HOUR) + i128::from(v[5]) * i128::from(MICROS_PER_MINUTE) + s;
             Some(IntervalMonthDayNano::new(months, days, i64::try_from(micros).ok()?.checked_mul(1000)?))
         };
-        build().map(Some).ok_or_else(|| external(errors::interval_overflow("")))
+        match build() {
+            None if !tolerant => Err(external(errors::interval_overflow(""))),
+            made => Ok(made),
+        }
     })
 }
 
@@ -290,9 +298,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("timestamp_seconds", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             match args[0].data_type {
-                DataType::Float | DataType::Double | DataType::Decimal { .. } => {
-                    coercion::implicit(ctx, args.remove(0), &DataType::Timestamp)
+                // What is not finite is null, in ANSI mode too.
+                DataType::Float | DataType::Double => {
+                    cast::cast(ctx, args.remove(0), &DataType::Timestamp, EvalMode::Legacy)
                 }
+                DataType::Decimal { .. } => coercion::implicit(ctx, args.remove(0), &DataType::Timestamp),
                 _ => timestamp_from(ctx, name, args, MICROS_PER_SECOND),
             }
         }),
@@ -319,6 +329,15 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             let mut args = padded(ctx, name, args, 3)?;
             args.push(coercion::implicit(ctx, seconds.unwrap_or_else(|| literal::int(0)), &SECONDS_DECIMAL)?);
             interval_call("spark_make_dt_interval_ansi", args, types::DAY_TO_SECOND)
+        }),
+        F::resolve("try_make_interval", |ctx, name, mut args| {
+            check_count(name, args.len(), 1, 7)?;
+            let seconds = if args.len() > 6 { args.pop() } else { None };
+            let mut args = padded(ctx, name, args, 6)?;
+            args.push(coercion::implicit(ctx, seconds.unwrap_or_else(|| literal::int(0)), &SECONDS_DECIMAL)?);
+            let mut interval = interval_call("spark_make_interval_try", args, DataType::CalendarInterval)?;
+            interval.nullable = true;
+            Ok(interval)
         }),
         F::resolve("make_interval", |ctx, name, mut args| {
             check_count(name, args.len(), 0, 7)?;

@@ -2,6 +2,7 @@
 
 mod arith;
 pub(crate) mod calendar;
+pub(crate) mod doubles;
 mod fields;
 mod formats;
 pub(crate) mod interval;
@@ -18,6 +19,7 @@ use crate::{registry::FunctionDef, udf::Udf};
 
 pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = arith::udfs();
+    all.extend(doubles::udfs());
     all.extend(fields::udfs());
     all.extend(formats::udfs());
     all.extend(make::udfs());

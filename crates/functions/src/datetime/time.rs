@@ -4,8 +4,8 @@
 use arrow::{
     array::ArrayRef,
     datatypes::{
-        ArrowPrimitiveType, DataType as Arrow, Decimal128Type, DurationMicrosecondType, Int32Type, Int64Type,
-        Time64NanosecondType, TimeUnit,
+        ArrowPrimitiveType, DataType as Arrow, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type,
+        Int64Type, Time64NanosecondType, TimeUnit,
     },
 };
 use datafusion::{error::Result as DfResult, scalar::ScalarValue};
@@ -61,7 +61,12 @@ pub(super) fn udfs() -> Vec<Udf> {
         }),
         Udf::new("spark_time_from_decimal_ansi", time(), |args| {
             let seconds = args.primitive::<Decimal128Type>(0)?;
+            let doubles = if args.len() > 1 { Some(args.primitive::<Float64Type>(1)?) } else { None };
             numbers::<Time64NanosecondType>(args, |row| match seconds.get(row) {
+                // Infinity has become a null decimal.
+                None if doubles.as_ref().and_then(|d| d.get(row)).is_some_and(|d| !d.is_finite()) => {
+                    in_a_day(i128::MAX).map(Some)
+                }
                 Some(s) => in_a_day(s * 1000).map(Some),
                 None => Ok(None),
             })
@@ -157,6 +162,23 @@ fn make_time(args: &Args<'_>) -> DfResult<ArrayRef> {
     })
 }
 
+/// Where a function has a form that tolerates, a pattern that is none is an error that names it.
+pub(super) fn with_suggestion(error: SparkError, pattern: &str) -> SparkError {
+    if error.class() != "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER" {
+        return error;
+    }
+    SparkError::new(
+        "INVALID_DATETIME_PATTERN.WITH_SUGGESTION",
+        "22007",
+        format!(
+            "Unrecognized datetime pattern: '{pattern}'. You can form a valid datetime pattern with the guide from \
+             'https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html'."
+        ),
+    )
+    .param("pattern", format!("'{pattern}'"))
+    .param("docroot", "https://spark.apache.org/docs/latest")
+}
+
 fn to_time(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
     let texts = args.text(0)?;
     let formats = if args.len() > 1 { Some(args.text(1)?) } else { None };
@@ -170,11 +192,11 @@ fn to_time(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
             None => None,
         };
         let parsed = match format {
-            Some(format) => Pattern::cached(format, Purpose::Parse)
-                .map_err(external)?
-                .parse(t)
-                .and_then(|p| p.time())
-                .map(|m| m * 1000),
+            Some(format) => match Pattern::cached(format, Purpose::Parse) {
+                Ok(pattern) => pattern.parse(t).and_then(|p| p.time()).map(|m| m * 1000),
+                Err(_) if mode == EvalMode::Try => None,
+                Err(error) => return Err(external(with_suggestion(error, format))),
+            },
             None => text::parse_time(t),
         };
         match (parsed, mode) {
@@ -388,9 +410,14 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("time_from_seconds", |ctx, name, mut args| match args.first().map(|a| &a.data_type) {
             Some(DataType::Decimal { .. } | DataType::Float | DataType::Double) => {
                 check_count(name, args.len(), 1, 1)?;
-                let value = coercion::implicit(ctx, args.remove(0), &coercion::decimal(38, 6))?;
+                let given = args.remove(0);
+                let value = coercion::implicit(ctx, given.clone(), &coercion::decimal(38, 6))?;
                 let nullable = value.nullable;
-                Ok(Typed::new(call("spark_time_from_decimal_ansi", vec![value.expr])?, MICROS, nullable))
+                let mut exprs = vec![value.expr];
+                if !matches!(given.data_type, DataType::Decimal { .. }) {
+                    exprs.push(coercion::implicit(ctx, given, &DataType::Double)?.expr);
+                }
+                Ok(Typed::new(call("spark_time_from_decimal_ansi", exprs)?, MICROS, nullable))
             }
             _ => from_number(ctx, name, args, MICROS_PER_SECOND),
         }),

@@ -53,8 +53,7 @@ fn make_timestamp(args: &Args<'_>, mode: EvalMode) -> DfResult<ArrayRef> {
         };
         let zone = match Zone::parse(zone) {
             Ok(zone) => zone,
-            Err(e) if mode == EvalMode::Ansi => return Err(external(e)),
-            Err(_) => return Ok(None),
+            Err(e) => return Err(external(e)),
         };
         // 60 seconds are the next minute's start.
         let micros = i64::try_from(s).ok().filter(|s| (0..=60 * MICROS_PER_SECOND).contains(s));

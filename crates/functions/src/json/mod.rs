@@ -1,12 +1,15 @@
 //! JSON and CSV: `from_json`, `to_json`, `schema_of_json` and their kin, and a look into texts.
 
-mod csv;
+pub mod csv;
 pub(crate) mod options;
-mod parse;
+pub(crate) mod parse;
 mod path;
-mod read;
+pub(crate) mod read;
+mod records;
 mod schema;
 pub(crate) mod write;
+mod xml;
+mod xml_write;
 
 use std::sync::Arc;
 
@@ -17,9 +20,13 @@ use arrow::{
 use datafusion::error::Result as DfResult;
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
-use self::{
-    options::Options,
-    parse::{Json, Lenience, parse_prefix},
+use self::parse::{Json, Lenience, parse_prefix};
+pub use self::{
+    options::{Mode, Options},
+    records::{JsonInference, JsonRecords},
+    write::JsonWriter,
+    xml::{Element, XmlInference, XmlRecords},
+    xml_write::XmlWriter,
 };
 use crate::{
     FunctionContext, Typed, errors, literal,
@@ -33,6 +40,7 @@ pub(crate) fn udfs() -> Vec<Udf> {
         Udf::new("spark_from_json_failfast_ansi", Ret::Arg(0), read::from_json),
         Udf::new("spark_to_json", Ret::Fixed(Arrow::Utf8), write::to_json),
         Udf::new("spark_get_json_object", Ret::Fixed(Arrow::Utf8), path::get_json_object),
+        Udf::new("spark_json_field", Ret::Fixed(Arrow::Utf8), path::json_field),
         Udf::new("spark_json_array_length", Ret::Fixed(Arrow::Int32), |args| {
             let texts = args.text(0)?;
             numbers::<Int32Type>(args, |row| {
@@ -83,12 +91,22 @@ pub(crate) fn options_of(name: &str, args: &mut Vec<Typed>, place: usize) -> Spa
     Ok(options)
 }
 
-/// A field of this name would take the texts that cannot be read.
-pub(crate) fn no_corrupt_record(name: &str, fields: &[StructField]) -> SparkResult<()> {
-    if fields.iter().any(|f| f.name == "_corrupt_record") {
-        return Err(SparkError::unsupported(format_args!("{name} with the field _corrupt_record")));
+/// The column for the text of records that cannot be read is a string.
+pub fn check_corrupt_column(fields: &[StructField], options: &Options) -> SparkResult<()> {
+    match fields.iter().find(|f| f.name == options.corrupt_column()) {
+        Some(field) if field.data_type != DataType::String || !field.nullable => Err(SparkError::new(
+            "INVALID_CORRUPT_RECORD_TYPE",
+            "42804",
+            format!(
+                "The column {} for corrupt records must have the nullable STRING type, but got \"{}\".",
+                format_args!("`{}`", field.name),
+                errors::sql_type(&field.data_type)
+            ),
+        )
+        .param("columnName", format!("`{}`", field.name))
+        .param("actualType", format!("\"{}\"", errors::sql_type(&field.data_type)))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Intervals are written with their fields, which a column knows only when they are all.
@@ -124,7 +142,7 @@ fn from_json(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) ->
         .param("schema", format!("\"{}\"", errors::sql_type(&schema))));
     };
     if let DataType::Struct(fields) = &schema {
-        no_corrupt_record(name, fields)?;
+        check_corrupt_column(fields, &options)?;
     }
     let text = only_text(name, 0, args.remove(0))?;
     let udf = if options.fails_fast() { "spark_from_json_failfast_ansi" } else { "spark_from_json" };
@@ -181,11 +199,11 @@ fn schema_of_json(_: &FunctionContext, name: &'static str, mut args: Vec<Typed>)
     let text = sample(name, "json", &args[0])?;
     let parsed = parse_prefix(&text, read::lenience(&options));
     let inferred = match &parsed {
-        Some(value) => schema::infer(value, &options),
+        Some(value) => schema::infer(value, &options, None),
         None if text.trim().is_empty() => DataType::Null,
         None => return Err(SparkError::unsupported(format_args!("{name} of a text that is no JSON"))),
     };
-    let settled = schema::settled(inferred).unwrap_or(DataType::Struct(Vec::new()));
+    let settled = schema::settled(inferred, false).unwrap_or(DataType::Struct(Vec::new()));
     Ok(literal::text(&errors::sql_type(&settled)))
 }
 

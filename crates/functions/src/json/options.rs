@@ -16,37 +16,39 @@ use crate::{
 };
 
 /// Keys in small letters.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options(BTreeMap<String, String>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options(BTreeMap<String, String>);
 
-/// Options that Spark has and that are not in this version.
-const NOT_YET: [&str; 22] = [
+/// What becomes of records that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// They keep what could be read; their text goes to the column that the options name.
+    Permissive,
+    DropMalformed,
+    FailFast,
+}
+
+/// Options that Spark has and that functions do not have here.
+const NOT_YET: [&str; 9] = [
     "charset",
-    "chartoescapequoteescaping",
-    "columnnameofcorruptrecord",
     "comment",
     "dropfieldifallnull",
-    "emptyvalue",
     "enabledatetimeparsingfallback",
     "encoding",
-    "escapequotes",
-    "infertimestamp",
     "linesep",
     "locale",
-    "maxcharspercolumn",
-    "maxcolumns",
-    "nanvalue",
-    "negativeinf",
-    "positiveinf",
-    "preferdate",
-    "quoteall",
     "singlevariantcolumn",
-    "unescapedquotehandling",
     "writenonasciicharacterascodepoint",
 ];
 
 const PAIR: char = '\u{1}';
 const VALUE: char = '\u{2}';
+
+impl From<BTreeMap<String, String>> for Options {
+    fn from(all: BTreeMap<String, String>) -> Self {
+        Self(all.into_iter().map(|(k, v)| (k.to_ascii_lowercase(), v)).collect())
+    }
+}
 
 impl Options {
     /// From the map of a call.
@@ -103,8 +105,22 @@ impl Options {
         self.get(key).map_or(default, |v| v.trim().eq_ignore_ascii_case("true"))
     }
 
+    /// Any other word is PERMISSIVE, as in Spark.
+    pub(crate) fn mode(&self) -> Mode {
+        match self.get("mode") {
+            Some(m) if m.eq_ignore_ascii_case("FAILFAST") => Mode::FailFast,
+            Some(m) if m.eq_ignore_ascii_case("DROPMALFORMED") => Mode::DropMalformed,
+            _ => Mode::Permissive,
+        }
+    }
+
     pub(crate) fn fails_fast(&self) -> bool {
-        self.get("mode").is_some_and(|m| m.eq_ignore_ascii_case("FAILFAST"))
+        self.mode() == Mode::FailFast
+    }
+
+    /// The column for the text of records that cannot be read.
+    pub(crate) fn corrupt_column(&self) -> &str {
+        self.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record")
     }
 
     /// `mode` may be PERMISSIVE or FAILFAST; names of columns for what cannot be read are not known here.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 512;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Json<'a> {
+pub(crate) enum Json<'a> {
     Null,
     Bool(bool),
     /// As it is written.
@@ -20,7 +20,7 @@ pub(super) enum Json<'a> {
 
 /// What else is taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lenience {
+pub(crate) struct Lenience {
     pub single_quotes: bool,
     pub not_numbers: bool,
     pub leading_zeros: bool,
@@ -51,7 +51,7 @@ struct Cursor<'a> {
 }
 
 /// The first value of the text; what is behind it is not looked at. Nothing when it is no JSON.
-pub(super) fn parse_prefix(text: &str, lenience: Lenience) -> Option<Json<'_>> {
+pub(crate) fn parse_prefix(text: &str, lenience: Lenience) -> Option<Json<'_>> {
     let mut cursor = Cursor { text, at: 0, lenience };
     cursor.blanks();
     cursor.value(0)

@@ -44,13 +44,15 @@ pub(super) fn lenience(options: &Options) -> Lenience {
     }
 }
 
-pub(super) struct Reader {
+pub(crate) struct Reader {
     times: Times,
     not_numbers: bool,
+    /// Objects and arrays that are wanted as text keep their blanks.
+    exact: bool,
 }
 
 /// Values of a column, and which of them could not be read.
-pub(super) struct Column {
+pub(crate) struct Column {
     pub array: ArrayRef,
     /// What is of another kind.
     pub bad: Vec<bool>,
@@ -83,7 +85,14 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
         });
     }
     let values: Vec<Option<&Json<'_>>> = parsed.iter().map(Option::as_ref).collect();
-    let column = reader.build(&values, &data_type, args.return_type)?;
+    let mut column = reader.build(&values, &data_type, args.return_type)?;
+    if let DataType::Struct(fields) = &data_type
+        && let Some(at) = fields.iter().position(|f| f.name == options.corrupt_column())
+    {
+        let unread = |row: usize| present[row] && (values[row].is_none() || column.bad[row] || column.partial[row]);
+        let unread: StringArray = (0..args.rows).map(|row| texts.get(row).filter(|_| unread(row))).collect();
+        column.array = with_field(&column.array, at, Arc::new(unread))?;
+    }
     if options.fails_fast() {
         let unread = (0..args.rows)
             .find(|row| present[*row] && (values[*row].is_none() || column.bad[*row] || column.partial[*row]));
@@ -95,7 +104,17 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
     whole_rows(column, &data_type, &present)
 }
 
-pub(super) fn malformed(record: &str) -> SparkError {
+/// A struct with another column in the place of one of its fields.
+fn with_field(array: &ArrayRef, at: usize, column: ArrayRef) -> DfResult<ArrayRef> {
+    let Some(fields) = array.as_any().downcast_ref::<StructArray>() else {
+        return exec_err!("from_json made {}", array.data_type());
+    };
+    let (names, mut columns, nulls) = fields.clone().into_parts();
+    columns[at] = column;
+    Ok(Arc::new(StructArray::try_new_with_length(names, columns, nulls, array.len())?))
+}
+
+pub(crate) fn malformed(record: &str) -> SparkError {
     SparkError::new(
         "MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
         "22023",
@@ -109,7 +128,7 @@ pub(super) fn malformed(record: &str) -> SparkError {
 }
 
 /// A struct keeps the fields that could be read; an array or a map is null when anything in it could not.
-fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResult<ArrayRef> {
+pub(crate) fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResult<ArrayRef> {
     match data_type {
         DataType::Struct(_) => {
             let Some(fields) = column.array.as_any().downcast_ref::<StructArray>() else {
@@ -127,11 +146,17 @@ fn whole_rows(column: Column, data_type: &DataType, present: &[bool]) -> DfResul
 }
 
 impl Reader {
-    pub(super) fn new(options: &Options, zone: &str) -> DfResult<Self> {
+    pub(crate) fn new(options: &Options, zone: &str) -> DfResult<Self> {
         Ok(Self {
             times: Times::new(options, zone, Purpose::Parse).map_err(external)?,
             not_numbers: options.flag("allowNonNumericNumbers", true),
+            exact: false,
         })
+    }
+
+    /// For files: what is wanted as text is as it is written.
+    pub(super) fn exact(options: &Options, zone: &str) -> DfResult<Self> {
+        Ok(Self { exact: true, ..Self::new(options, zone)? })
     }
 
     fn leaf<T: ArrowPrimitiveType>(
@@ -156,7 +181,7 @@ impl Reader {
         Column { array: Arc::new(array.with_data_type(arrow.clone())), partial: vec![false; bad.len()], bad }
     }
 
-    pub(super) fn build(&self, values: &[Option<&Json<'_>>], data_type: &DataType, arrow: &Arrow) -> DfResult<Column> {
+    pub(crate) fn build(&self, values: &[Option<&Json<'_>>], data_type: &DataType, arrow: &Arrow) -> DfResult<Column> {
         macro_rules! integers {
             ($t:ty) => {
                 self.leaf::<$t>(values, arrow, |v| match v {
@@ -186,7 +211,14 @@ impl Reader {
                 let is_bad = |v: &Option<&Json<'_>>| !matches!(v, None | Some(Json::Null | Json::Bool(_)));
                 Column { array: Arc::new(array), bad: values.iter().map(is_bad).collect(), partial: whole() }
             }
-            DataType::Byte => integers!(Int8Type),
+            // One byte, with or without a sign.
+            DataType::Byte => self.leaf::<Int8Type>(values, arrow, |v| match v {
+                Json::Number(n) if self.exact => {
+                    n.parse::<i16>().ok().filter(|n| (-128..256).contains(n)).map(|n| n as i8)
+                }
+                Json::Number(n) => n.parse().ok(),
+                _ => None,
+            }),
             DataType::Short => integers!(Int16Type),
             DataType::Integer => integers!(Int32Type),
             DataType::Long => integers!(Int64Type),
@@ -211,6 +243,9 @@ impl Reader {
                         Some(Json::Bool(b)) => Some(Cow::Borrowed(if *b { "true" } else { "false" })),
                         Some(Json::Number(written)) => Some(Cow::Borrowed(*written)),
                         Some(Json::Text(t)) => Some(Cow::Borrowed(t.as_ref())),
+                        Some(Json::Array(_, written) | Json::Object(_, written)) if self.exact => {
+                            Some(Cow::Borrowed(*written))
+                        }
                         // Without blanks.
                         Some(nested) => {
                             let mut text = String::new();
@@ -257,7 +292,7 @@ impl Reader {
             DataType::TimestampNtz => texts!(TimestampMicrosecondType, |t: &str| match &times.ntz {
                 Some(pattern) => pattern.parse(t)?.local(),
                 None => {
-                    let parsed = text::parse_timestamp(t)?;
+                    let parsed = text::parse_timestamp(t).filter(|p| p.zone.is_none())?;
                     parsed.date?;
                     parsed.local(0)
                 }

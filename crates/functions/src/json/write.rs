@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A text in quotes, with what JSON must not have in them escaped.
-pub(super) fn write_text(out: &mut String, text: &str) {
+pub(crate) fn write_text(out: &mut String, text: &str) {
     use std::fmt::Write;
     out.push('"');
     for c in text.chars() {
@@ -87,17 +87,37 @@ pub(super) fn write_json(out: &mut String, value: &Json<'_>) {
     }
 }
 
+/// Writes rows as JSON objects, one a record.
+pub struct JsonWriter(Writer);
+
+impl JsonWriter {
+    pub fn new(options: &Options, zone: &str) -> DfResult<Self> {
+        Ok(Self(Writer::new(options, zone)?))
+    }
+
+    /// A struct's row as an object.
+    pub fn row(&self, out: &mut String, structs: &ArrayRef, row: usize, data_type: &DataType) -> DfResult<()> {
+        self.0.write(out, structs, row, data_type)
+    }
+}
+
 pub(crate) struct Writer {
     times: Times,
     pub env: Env,
     omit_nulls: bool,
+    sort_keys: bool,
 }
 
 impl Writer {
     pub(crate) fn new(options: &Options, zone: &str) -> DfResult<Self> {
         let times = Times::new(options, zone, Purpose::Format).map_err(external)?;
         let env = Env::new(EvalMode::Ansi, times.zone);
-        Ok(Self { times, env, omit_nulls: options.flag("ignoreNullFields", true) })
+        Ok(Self {
+            times,
+            env,
+            omit_nulls: options.flag("ignoreNullFields", true),
+            sort_keys: options.flag("sortKeys", false),
+        })
     }
 
     /// A date or a time by its pattern; false for other types.
@@ -166,7 +186,11 @@ impl Writer {
                 let values = array.as_struct();
                 out.push('{');
                 let mut first = true;
-                for (field, column) in fields.iter().zip(values.columns()) {
+                let mut members: Vec<_> = fields.iter().zip(values.columns()).collect();
+                if self.sort_keys {
+                    members.sort_by(|(a, _), (b, _)| a.name.encode_utf16().cmp(b.name.encode_utf16()));
+                }
+                for (field, column) in members {
                     if self.omit_nulls && (column.is_null(row) || field.data_type == DataType::Null) {
                         continue;
                     }
@@ -194,12 +218,19 @@ impl Writer {
             DataType::Map { key, value, .. } => {
                 let map = array.as_map();
                 out.push('{');
+                let mut entries = Vec::new();
                 for i in map.value_offsets()[row]..map.value_offsets()[row + 1] {
-                    if i > map.value_offsets()[row] {
-                        out.push(',');
-                    }
                     let mut name = String::new();
                     self.write_key(&mut name, map.keys(), i as usize, key)?;
+                    entries.push((name, i));
+                }
+                if self.sort_keys {
+                    entries.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+                }
+                for (at, (name, i)) in entries.into_iter().enumerate() {
+                    if at > 0 {
+                        out.push(',');
+                    }
                     write_text(out, &name);
                     out.push(':');
                     self.write(out, map.values(), i as usize, value)?;

@@ -146,6 +146,19 @@ impl HigherOrder {
             let at = self.values();
             let Some(first) = lambdas.first_mut() else { return Err(internal()) };
             if first.body.data_type != answer {
+                if self == Self::ArraySort && first.body.data_type != DataType::Null {
+                    return Err(errors::datatype_mismatch(
+                        "UNEXPECTED_RETURN_TYPE",
+                        name,
+                        format!(
+                            "The `{name}` requires return \"INT\" type, but the actual is \"{}\" type.",
+                            errors::sql_type(&first.body.data_type)
+                        ),
+                    )
+                    .param("functionName", format!("`{name}`"))
+                    .param("expectedType", "\"INT\"")
+                    .param("actualType", format!("\"{}\"", errors::sql_type(&first.body.data_type))));
+                }
                 if !coercion::can_implicitly_cast(&first.body.data_type, &answer, ctx.ansi) || self == Self::Aggregate {
                     return Err(errors::unexpected_input(name, at, &errors::sql_type(&answer), &first.body));
                 }

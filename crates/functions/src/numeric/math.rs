@@ -84,6 +84,14 @@ pub(super) fn udfs() -> Vec<Udf> {
         of_double!("spark_degrees", f64::to_degrees),
         of_double!("spark_radians", f64::to_radians),
         of_double!("spark_rint", f64::round_ties_even),
+        Udf::new("spark_signum_interval", Ret::Fixed(Arrow::Float64), |args| {
+            if args.array(0)?.data_type() == &Arrow::Interval(IntervalUnit::YearMonth) {
+                let v = args.primitive::<IntervalYearMonthType>(0)?;
+                return numbers::<Float64Type>(args, |row| Ok(v.get(row).map(|v| f64::from(v.signum()))));
+            }
+            let v = args.primitive::<DurationMicrosecondType>(0)?;
+            numbers::<Float64Type>(args, |row| Ok(v.get(row).map(|v| v.signum() as f64)))
+        }),
         of_double!("spark_signum", |v| if v == 0.0 || v.is_nan() { v } else { v.signum() }),
         of_doubles!("spark_pow", |a, b| if a.abs() == 1.0 && b.is_infinite() || (a == 1.0 && b.is_nan()) {
             f64::NAN
@@ -197,18 +205,6 @@ pub(super) fn udfs() -> Vec<Udf> {
                     Some(v) if v.is_nan() => b.get(row),
                     other => other,
                 })
-            })
-        }),
-        Udf::volatile("spark_rand", Ret::Fixed(Arrow::Float64), |args| {
-            // A stream of its own for every batch of every process.
-            use std::hash::{BuildHasher, Hasher};
-            let mut state = std::collections::hash_map::RandomState::new().build_hasher().finish();
-            numbers::<Float64Type>(args, |_| {
-                state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mut z = state;
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                Ok(Some(((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64))
             })
         }),
     ]
@@ -392,11 +388,11 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         ("degrees", "spark_degrees"),
         ("radians", "spark_radians"),
         ("rint", "spark_rint"),
-        ("sign", "spark_signum"),
-        ("signum", "spark_signum"),
     ] {
         all.push(F::simple(name, udf, "d", DataType::Double));
     }
+    all.push(F::resolve("sign", sign));
+    all.push(F::resolve("signum", sign));
     for (name, udf) in [("ln", "spark_ln"), ("log10", "spark_log10"), ("log2", "spark_log2"), ("log1p", "spark_log1p")]
     {
         all.push(F::simple(name, udf, "d", DataType::Double).nulls(Nulls::Maybe));
@@ -465,7 +461,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::resolve("bit_count", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             let value = args.remove(0);
-            if !value.data_type.is_integral() && value.data_type != DataType::Boolean {
+            if !value.data_type.is_integral() && !matches!(value.data_type, DataType::Boolean | DataType::Null) {
                 return Err(errors::unexpected_input(name, 0, "(\"INTEGRAL\" or \"BOOLEAN\")", &value));
             }
             let value = coercion::implicit(ctx, value, &DataType::Long)?;
@@ -475,8 +471,6 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         F::simple("factorial", "spark_factorial", "i", DataType::Long).nulls(Nulls::Maybe),
         F::simple("bin", "spark_bin", "l", DataType::String),
         F::simple("width_bucket", "spark_width_bucket", "dddl", DataType::Long).nulls(Nulls::Maybe),
-        F::resolve("rand", random),
-        F::resolve("random", random),
         F::resolve("isnan", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             let value = want(ctx, name, 0, 'd', args.remove(0))?;
@@ -497,6 +491,19 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
     ]);
     all
+}
+
+/// `sign` of a number or of an interval.
+fn sign(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    check_count(name, args.len(), 1, 1)?;
+    let value = args.remove(0);
+    let (udf, value) = if value.data_type.is_interval() && value.data_type != DataType::CalendarInterval {
+        ("spark_signum_interval", value)
+    } else {
+        ("spark_signum", want(ctx, name, 0, 'd', value)?)
+    };
+    let nullable = value.nullable;
+    Ok(Typed::new(call(udf, vec![value.expr])?, DataType::Double, nullable))
 }
 
 fn constant(name: &'static str, args: &[Typed], value: f64) -> SparkResult<Typed> {
@@ -548,12 +555,4 @@ fn shifted(ctx: &FunctionContext, name: &'static str, udf: &str, args: Vec<Typed
     let by = want(ctx, name, 1, 'i', by)?;
     let (data_type, nullable) = (value.data_type.clone(), value.nullable || by.nullable);
     Ok(Typed::new(call(udf, vec![value.expr, by.expr])?, data_type, nullable))
-}
-
-fn random(_: &FunctionContext, name: &'static str, args: Vec<Typed>) -> SparkResult<Typed> {
-    check_count(name, args.len(), 0, 1)?;
-    if !args.is_empty() {
-        return Err(SparkError::unsupported("rand() with a seed"));
-    }
-    Ok(Typed::new(call("spark_rand", Vec::new())?, DataType::Double, false))
 }

@@ -78,6 +78,10 @@ fn round_float(value: f64, text: &str, scale: i32, how: How) -> f64 {
     if !value.is_finite() {
         return value;
     }
+    // A decimal has no negative zero.
+    if value == 0.0 {
+        return 0.0;
+    }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
@@ -91,8 +95,8 @@ fn round_float(value: f64, text: &str, scale: i32, how: How) -> f64 {
     if own_scale <= scale {
         return value;
     }
-    let rounded = divide(unscaled, (own_scale - scale) as u32, how);
-    format!("{rounded}e{}", -scale).parse().unwrap_or(value)
+    let rounded = divide(unscaled, own_scale.saturating_sub(scale) as u32, how);
+    format!("{rounded}e{}", scale.saturating_neg()).parse().unwrap_or(value)
 }
 
 fn round(args: &Args<'_>, how: How, ansi: bool) -> DfResult<ArrayRef> {
@@ -202,9 +206,17 @@ fn resolve_round(ctx: &FunctionContext, name: &'static str, udf: &str, mut args:
     let scale = if args.len() > 1 { args.remove(1) } else { literal::int(0) };
     let value = want(ctx, name, 0, 'n', args.remove(0))?;
     if scale.is_null_literal() {
-        return literal::null(&value.data_type);
+        return literal::null(&match &value.data_type {
+            DataType::Decimal { precision, scale } => rounded_type(*precision, *scale, 0),
+            other => other.clone(),
+        });
     }
-    let wanted = scale_of(name, &scale)?;
+    let scale = if ctx.ansi { want(ctx, name, 1, 'i', scale)? } else { scale };
+    let wanted = match literal::evaluate(&scale)? {
+        Some(ScalarValue::Int32(Some(i32::MIN))) => return Err(errors::arithmetic_overflow("Underflow", "")),
+        Some(ScalarValue::Int32(Some(scale))) => scale,
+        _ => scale_of(name, &scale)?,
+    };
     let data_type = match &value.data_type {
         DataType::Decimal { precision, scale } => rounded_type(*precision, *scale, wanted),
         other => other.clone(),
@@ -222,8 +234,13 @@ fn finish(ctx: &FunctionContext, udf: &str, value: Typed, scale: i32, data_type:
 fn resolve_whole(ctx: &FunctionContext, name: &'static str, which: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 1, 2)?;
     if args.len() == 2 {
-        let wanted = scale_of(name, &args[1])?;
-        let value = want(ctx, name, 0, 'n', args.remove(0))?;
+        let wanted = scale_of(name, &args[1]).map_err(|_| errors::non_foldable_argument(name, "scale", "INT"))?;
+        let value = args.remove(0);
+        let value = if value.data_type == DataType::Null {
+            literal::null(&coercion::decimal(38, 18))?
+        } else {
+            want(ctx, name, 0, 'n', value)?
+        };
         // With a scale everything is a decimal.
         let value = match &value.data_type {
             DataType::Decimal { .. } => value,

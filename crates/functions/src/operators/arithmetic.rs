@@ -87,6 +87,11 @@ pub(super) fn resolve(
     if let Some(result) = temporal::resolve(ctx, op, &left, &right, mode) {
         return result;
     }
+    if op == BinaryOp::IntegralDivide
+        && let Some(quotient) = temporal::whole_quotient(&left, &right)
+    {
+        return quotient;
+    }
     let (left, right) = promote_strings(ctx, left, right)?;
     let (left, right) = literals_as_decimals(left, right)?;
     let numeric = |t: &Typed| t.data_type.is_numeric() || t.data_type == DataType::Null;

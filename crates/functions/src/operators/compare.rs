@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array},
+    array::{Array, ArrayRef, AsArray, Float32Array, Float64Array, MapArray, StructArray, UInt32Array},
+    buffer::OffsetBuffer,
+    compute::take,
     datatypes::{DataType as Arrow, Float32Type, Float64Type},
+    row::{RowConverter, SortField},
 };
 use datafusion::{
-    common::not_impl_err,
+    common::exec_err,
     error::Result as DfResult,
     logical_expr::{Expr, Operator},
     scalar::ScalarValue,
@@ -66,7 +69,7 @@ fn with_literal_precision(left: Typed, right: Typed) -> SparkResult<(Typed, Type
     super::arithmetic::literals_as_decimals(left, right)
 }
 
-fn has_map(data_type: &DataType) -> bool {
+pub(super) fn has_map(data_type: &DataType) -> bool {
     match data_type {
         DataType::Map { .. } => true,
         DataType::Array { element, .. } => has_map(element),
@@ -99,6 +102,14 @@ fn canonical_sides(left: Typed, right: Typed) -> SparkResult<(Typed, Typed)> {
     Ok((canonical(left)?, canonical(right)?))
 }
 
+/// A value as a key of groups: equal maps are one key, whatever the order of their entries.
+pub(super) fn group_key(value: Typed) -> SparkResult<Typed> {
+    if !has_map(&value.data_type) {
+        return canonical(value);
+    }
+    Ok(Typed::new(call("canonical_float", vec![value.expr])?, value.data_type, value.nullable))
+}
+
 /// One bit pattern for NaN, and 0.0 for -0.0, so that Arrow's comparison by total order is Spark's.
 pub(crate) fn canonical(value: Typed) -> SparkResult<Typed> {
     if !contains_float(&value.data_type) {
@@ -127,6 +138,28 @@ fn canonical_kernel(args: &Args<'_>) -> DfResult<ArrayRef> {
     canonical_array(&args.array(0)?)
 }
 
+/// The entries of each map in the order of their keys: maps with the same entries are the same.
+fn sorted_map(map: &MapArray) -> DfResult<MapArray> {
+    let (keys, values) = (canonical_array(map.keys())?, canonical_array(map.values())?);
+    let rows = RowConverter::new(vec![SortField::new(keys.data_type().clone())])?.convert_columns(&[keys.clone()])?;
+    let mut order: Vec<u32> = Vec::with_capacity(keys.len());
+    let mut lengths = Vec::with_capacity(map.len());
+    for (row, range) in map.value_offsets().windows(2).enumerate() {
+        let from = order.len();
+        if map.is_valid(row) {
+            order.extend(range[0] as u32..range[1] as u32);
+            order[from..].sort_unstable_by_key(|at| rows.row(*at as usize));
+        }
+        lengths.push(order.len() - from);
+    }
+    let order = UInt32Array::from(order);
+    let columns = vec![take(&keys, &order, None)?, take(&values, &order, None)?];
+    let Arrow::Map(entry, ordered) = map.data_type() else { return exec_err!("a map that is none") };
+    let entries = StructArray::try_new(map.entries().fields().clone(), columns, None)?;
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(MapArray::try_new(entry.clone(), offsets, entries, map.nulls().cloned(), *ordered)?)
+}
+
 fn canonical_array(array: &ArrayRef) -> DfResult<ArrayRef> {
     Ok(match array.data_type() {
         Arrow::Float64 => {
@@ -140,7 +173,7 @@ fn canonical_array(array: &ArrayRef) -> DfResult<ArrayRef> {
         Arrow::Struct(fields) => {
             let a = array.as_struct();
             let columns = a.columns().iter().map(canonical_array).collect::<DfResult<Vec<_>>>()?;
-            Arc::new(arrow::array::StructArray::try_new(fields.clone(), columns, a.nulls().cloned())?)
+            Arc::new(StructArray::try_new(fields.clone(), columns, a.nulls().cloned())?)
         }
         Arrow::List(field) => {
             let a = array.as_list::<i32>();
@@ -152,7 +185,7 @@ fn canonical_array(array: &ArrayRef) -> DfResult<ArrayRef> {
                 a.nulls().cloned(),
             )?)
         }
-        Arrow::Map(..) => return not_impl_err!("comparing maps"),
+        Arrow::Map(..) => Arc::new(sorted_map(array.as_map())?),
         _ => Arc::clone(array),
     })
 }

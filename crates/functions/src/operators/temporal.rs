@@ -1,5 +1,6 @@
 //! `+`, `-`, `*` and `/` of dates, times and intervals.
 
+use arrow::datatypes::{DataType as Arrow, DurationMicrosecondType, Int64Type, IntervalUnit, IntervalYearMonthType};
 use datafusion::logical_expr::Expr;
 use firesteel_plan::{
     DataType, SparkResult,
@@ -9,7 +10,9 @@ use firesteel_plan::{
 
 use crate::{
     EvalMode, FunctionContext, Typed, cast, coercion, errors,
-    udf::{call, text_literal},
+    errors::external,
+    literal,
+    udf::{Ret, Udf, call, numbers, text_literal},
 };
 
 fn is_day_time(t: &DataType) -> bool {
@@ -99,6 +102,47 @@ pub(super) fn resolve(
         }
         _ => return None,
     })
+}
+
+/// `interval div interval` of one kind, how often the one goes into the other; nothing of anything else.
+pub(super) fn whole_quotient(left: &Typed, right: &Typed) -> Option<SparkResult<Typed>> {
+    let kind: fn(&DataType) -> bool = match (&left.data_type, &right.data_type) {
+        (a, b) if is_year_month(a) || is_year_month(b) => is_year_month,
+        (a, b) if is_day_time(a) || is_day_time(b) => is_day_time,
+        _ => return None,
+    };
+    let null = |t: &DataType| *t == DataType::Null;
+    if [left, right].iter().any(|v| !kind(&v.data_type) && !null(&v.data_type)) {
+        return None;
+    }
+    if null(&left.data_type) || null(&right.data_type) {
+        return Some(literal::null(&DataType::Long));
+    }
+    let nullable = left.nullable || right.nullable;
+    let expr = call("interval_quotient_ansi", vec![left.expr.clone(), right.expr.clone()]);
+    Some(expr.map(|expr| Typed::new(expr, DataType::Long, nullable)))
+}
+
+pub(super) fn udfs() -> Vec<Udf> {
+    vec![Udf::new("interval_quotient_ansi", Ret::Fixed(Arrow::Int64), |args| {
+        let quotient = |a: i64, b: i64| match a.checked_div(b) {
+            Some(quotient) => Ok(Some(quotient)),
+            None if b == 0 => Err(external(errors::divide_by_zero())),
+            None => Err(external(errors::arithmetic_overflow("Overflow in integral divide", "try_divide"))),
+        };
+        if args.array(0)?.data_type() == &Arrow::Interval(IntervalUnit::YearMonth) {
+            let (a, b) = (args.primitive::<IntervalYearMonthType>(0)?, args.primitive::<IntervalYearMonthType>(1)?);
+            return numbers::<Int64Type>(args, |row| match (a.get(row), b.get(row)) {
+                (Some(a), Some(b)) => quotient(i64::from(a), i64::from(b)),
+                _ => Ok(None),
+            });
+        }
+        let (a, b) = (args.primitive::<DurationMicrosecondType>(0)?, args.primitive::<DurationMicrosecondType>(1)?);
+        numbers::<Int64Type>(args, |row| match (a.get(row), b.get(row)) {
+            (Some(a), Some(b)) => quotient(a, b),
+            _ => Ok(None),
+        })
+    })]
 }
 
 const WHOLE_DAYS: &str = "(\"INT\" or \"SMALLINT\" or \"TINYINT\")";

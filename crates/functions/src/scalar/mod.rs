@@ -1,5 +1,7 @@
 //! Conditions, nulls, casts by name, and what the session knows.
 
+mod modules;
+
 use std::sync::Arc;
 
 use arrow::{array::Array, datatypes::DataType as Arrow};
@@ -161,6 +163,14 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
             check_count(n, a.len(), 0, 0)?;
             Ok(literal::text(concat!("4.2.0 firesteel-", env!("CARGO_PKG_VERSION"))))
         }),
+        F::resolve("collation", |ctx, name, mut args| {
+            check_count(name, args.len(), 1, 1)?;
+            want(ctx, name, 0, 's', args.remove(0))?;
+            Ok(literal::text("SYSTEM.BUILTIN.UTF8_BINARY"))
+        }),
+        F::resolve("current_path", |c, n, a| {
+            session(n, a, &format!("system.builtin,system.session,{}.{}", c.current_catalog, c.current_database))
+        }),
         F::resolve("current_catalog", |c, n, a| session(n, a, &c.current_catalog)),
         F::resolve("current_database", |c, n, a| session(n, a, &c.current_database)),
         F::resolve("current_schema", |c, n, a| session(n, a, &c.current_database)),
@@ -168,6 +178,7 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
         F::resolve("user", |c, n, a| session(n, a, &c.current_user)),
         F::resolve("session_user", |c, n, a| session(n, a, &c.current_user)),
     ];
+    all.extend(modules::functions());
     macro_rules! casts {
         ($($name:literal => $t:expr),* $(,)?) => {
             $(all.push(F::resolve($name, |ctx, name, mut args| {

@@ -11,7 +11,7 @@ use crate::{
     cast::{Env, write_value},
     coercion,
     datetime::zone::Zone,
-    errors::external,
+    errors::{self, external},
     registry::{FunctionDef, Nulls, check_count, want},
     types,
     udf::{Args, Ret, Udf, binaries, call, strings, text_literal},
@@ -354,7 +354,7 @@ fn format_string(args: &Args<'_>) -> DfResult<arrow::array::ArrayRef> {
             };
             let mut value = String::new();
             write_value(&env, &mut value, column, row, kind)?;
-            let null = arrow::array::Array::is_null(column, row);
+            let null = *column.data_type() == Arrow::Null || arrow::array::Array::is_null(column, row);
             convert(c, kind, null, &value, out).map_err(|e| bad(format, &e))?;
         }
         Ok(true)
@@ -463,10 +463,14 @@ pub(super) fn functions() -> Vec<FunctionDef> {
             check_count(name, args.len(), 2, 2)?;
             let places = args.remove(1);
             let value = want(ctx, name, 0, 'n', args.remove(0))?;
-            if places.data_type.is_string() {
-                return Err(SparkError::unsupported("format_number() with a pattern"));
-            }
-            let places = want(ctx, name, 1, 'i', places)?;
+            let pattern = places.data_type.is_string();
+            let places = if pattern {
+                places
+            } else if coercion::can_implicitly_cast(&places.data_type, &DataType::Integer, ctx.ansi) {
+                want(ctx, name, 1, 'i', places)?
+            } else {
+                return Err(errors::unexpected_input(name, 1, "(\"INT\" or \"STRING\")", &places));
+            };
             let (udf, value) = match &value.data_type {
                 DataType::Float | DataType::Double => {
                     ("spark_format_number", coercion::implicit(ctx, value, &DataType::Double)?)
@@ -476,6 +480,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                     ("spark_format_decimal", cast::cast(ctx, value, &coercion::decimal(p, s), EvalMode::Legacy)?)
                 }
             };
+            let udf = if pattern { "spark_format_pattern" } else { udf };
             Ok(Typed::new(call(udf, vec![value.expr, places.expr])?, DataType::String, true))
         }),
         F::resolve("format_string", printf),

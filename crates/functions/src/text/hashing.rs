@@ -23,6 +23,11 @@ use crate::{
     udf::{Args, Bytes, Ret, Udf, call},
 };
 
+/// The hash of bytes that Spark's libraries use (its remainder byte by byte, with signs).
+pub(crate) fn murmur3(bytes: &[u8], seed: i32) -> i32 {
+    Murmur3(seed as u32).bytes(bytes).0 as i32
+}
+
 /// One of Spark's row hashes. The hash of a value is seeded with that of the value before it.
 trait RowHash: Copy {
     fn int(self, value: i32) -> Self;

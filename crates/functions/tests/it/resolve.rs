@@ -74,12 +74,15 @@ pub fn resolve(ctx: &FunctionContext, columns: &[(String, DataType)], e: &Expr) 
         ExprKind::Function(f) => {
             let mut args = f.args.iter().map(one).collect::<SparkResult<Vec<_>>>()?;
             // As the analyzer does: the text of a schema becomes a null of its type.
-            if f.name.last().is_some_and(|n| matches!(n.as_str(), "from_json" | "from_csv"))
-                && let Some(text) = args.get(1).and_then(Typed::literal_text).map(str::to_owned)
-            {
+            let schema = match f.name.last().map(String::as_str) {
+                Some("from_json" | "from_csv" | "from_xml") => 1,
+                Some("variant_get" | "try_variant_get") => 2,
+                _ => usize::MAX,
+            };
+            if let Some(text) = args.get(schema).and_then(Typed::literal_text).map(str::to_owned) {
                 let data_type = firesteel_sql::parse_data_type(&text)
                     .or_else(|_| firesteel_sql::parse_schema_ddl(&text).map(DataType::Struct))?;
-                args[1] = cast::cast(ctx, literal::literal(ctx, &Literal::Null)?, &data_type, EvalMode::Legacy)?;
+                args[schema] = cast::cast(ctx, literal::literal(ctx, &Literal::Null)?, &data_type, EvalMode::Legacy)?;
             }
             call(ctx, f.name.last().unwrap(), args)
         }

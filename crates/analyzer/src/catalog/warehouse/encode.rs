@@ -41,6 +41,7 @@ pub(super) fn table(table: &Table) -> SparkResult<Value> {
         "comment": table.comment,
         "properties": table.properties,
         "collation": table.collation,
+        "defaults": table.defaults,
         "partitions": table.partitions,
     });
     let kind = match &table.kind {
@@ -90,6 +91,7 @@ pub(super) fn table_from(value: &Value, place: &str) -> SparkResult<Table> {
         comment: read.optional("comment"),
         properties: read.texts("properties"),
         collation: read.optional("collation"),
+        defaults: read.texts("defaults"),
         partitions: lists("partitions"),
     })
 }

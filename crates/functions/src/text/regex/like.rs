@@ -1,7 +1,7 @@
 //! LIKE, with its escapes.
 
 use arrow::array::ArrayRef;
-use datafusion::error::Result as DfResult;
+use datafusion::{error::Result as DfResult, scalar::ScalarValue};
 use firesteel_plan::SparkError;
 
 use crate::{
@@ -14,6 +14,8 @@ pub(super) fn like(args: &Args<'_>, fold: bool) -> DfResult<ArrayRef> {
     let patterns = args.text(1)?;
     let escape = args.parameter(2)?.chars().next().unwrap_or('\\');
     let constant = match args.constant_text(1) {
+        // Spark takes the null for the answer and never looks at the pattern.
+        Some(_) if args.scalar(0).is_some_and(ScalarValue::is_null) => None,
         Some(p) => Some(like_regex(p, escape, fold)?),
         None => None,
     };

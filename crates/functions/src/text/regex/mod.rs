@@ -9,7 +9,7 @@ use arrow::{
     array::{ArrayRef, ListBuilder, StringBuilder},
     datatypes::{DataType as Arrow, Field, Int32Type},
 };
-use datafusion::error::Result as DfResult;
+use datafusion::{error::Result as DfResult, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
 pub(crate) use self::java::Regex;
@@ -42,6 +42,11 @@ fn bad_pattern(function: &str, pattern: &str) -> SparkError {
 impl<'a> Patterns<'a> {
     fn new(args: &Args<'_>, index: usize, function: &'a str) -> DfResult<Self> {
         let constant = match args.constant_text(index) {
+            // Spark takes the null for the answer and never looks at the pattern.
+            Some(_) if args.scalar(0).is_some_and(ScalarValue::is_null) => {
+                let nulls = arrow::array::new_null_array(&Arrow::Utf8, 1);
+                return Ok(Self { constant: None, texts: Text::new(&nulls, true)?, function });
+            }
             Some(p) => Some(Regex::cached(p).map_err(|_| external(bad_pattern(function, p)))?),
             None => None,
         };
@@ -145,8 +150,9 @@ fn extract(args: &Args<'_>) -> DfResult<ArrayRef> {
     let mut builder = StringBuilder::with_capacity(args.rows, texts.byte_size() / 4);
     // The usual call: one pattern and one group for all rows.
     if let (Some(regex), true, Some(group)) = (&patterns.constant, groups.constant, groups.get(0)) {
-        let group = check_group("regexp_extract", regex, group)?;
-        if let Regex::Linear { regex: linear, .. } = regex.as_ref() {
+        if let (Ok(group), Regex::Linear { regex: linear, .. }) =
+            (check_group("regexp_extract", regex, group), regex.as_ref())
+        {
             let mut locations = linear.capture_locations();
             for row in 0..args.rows {
                 let Some(t) = texts.get(row) else {
@@ -173,8 +179,12 @@ fn extract(args: &Args<'_>) -> DfResult<ArrayRef> {
             builder.append_null();
             continue;
         };
-        let group = check_group("regexp_extract", &p, group)?;
-        let found = p.first(t, group)?.flatten();
+        // The group matters only where there is a match.
+        let found = match check_group("regexp_extract", &p, group) {
+            Ok(group) => p.first(t, group)?.flatten(),
+            Err(error) if p.first(t, 0)?.is_some() => return Err(error),
+            Err(_) => None,
+        };
         builder.append_value(found.map_or("", |(s, e)| &t[s..e]));
     }
     Ok(Arc::new(builder.finish()))
@@ -190,7 +200,11 @@ fn extract_all(args: &Args<'_>) -> DfResult<ArrayRef> {
             builder.append_null();
             continue;
         };
-        let group = check_group("regexp_extract_all", &p, group)?;
+        let group = match check_group("regexp_extract_all", &p, group) {
+            Ok(group) => group,
+            Err(error) if p.first(t, 0)?.is_some() => return Err(error),
+            Err(_) => 0,
+        };
         p.each_match(t, |found| {
             builder.values().append_value(found.get(group).copied().flatten().map_or("", |(s, e)| &t[s..e]));
             true
@@ -288,12 +302,12 @@ fn replace(args: &Args<'_>) -> DfResult<ArrayRef> {
         };
         let skip = usize::try_from(position - 1).unwrap_or(0);
         let start = t.char_indices().nth(skip).map_or(if skip == 0 { 0 } else { t.len() }, |(i, _)| i);
+        // What is before it is not looked at, as in a region of a Java matcher.
+        let (before, t) = t.split_at(start);
+        out.push_str(before);
         let mut copied = 0;
         p.each_match(t, |groups| {
             let Some(Some((s, e))) = groups.first().copied() else { return false };
-            if s < start {
-                return true;
-            }
             out.push_str(&t[copied..s]);
             for part in parts {
                 match part {
@@ -323,31 +337,44 @@ fn split(args: &Args<'_>) -> DfResult<ArrayRef> {
             builder.append_null();
             continue;
         };
-        let most = if limit > 0 { limit as usize } else { usize::MAX };
-        let (mut from, mut count) = (0, 1);
-        if t.is_empty() {
-            builder.values().append_value("");
-            builder.append(true);
-            continue;
-        }
-        p.each_match(t, |groups| {
-            let Some(Some((s, e))) = groups.first().copied() else { return false };
-            if count >= most {
-                return false;
-            }
-            // An empty match at the start makes no leading part, nor one at the end of an empty pattern.
-            if e == 0 || (s == e && s >= t.len()) {
-                return true;
-            }
-            builder.values().append_value(&t[from..s]);
-            count += 1;
-            from = e;
-            true
-        })?;
-        builder.values().append_value(&t[from..]);
+        each_part(t, &p, limit, |part| builder.values().append_value(part))?;
         builder.append(true);
     }
     Ok(Arc::new(builder.finish()))
+}
+
+/// The parts of a text between matches, at most as many as a positive limit says.
+fn each_part<'t>(text: &'t str, regex: &Regex, limit: i32, mut part: impl FnMut(&'t str)) -> DfResult<()> {
+    let most = if limit > 0 { limit as usize } else { usize::MAX };
+    let (mut from, mut count) = (0, 1);
+    if text.is_empty() {
+        part("");
+        return Ok(());
+    }
+    regex.each_match(text, |groups| {
+        let Some(Some((s, e))) = groups.first().copied() else { return false };
+        if count >= most {
+            return false;
+        }
+        // An empty match at the start makes no leading part, nor one at the end of an empty pattern.
+        if e == 0 || (s == e && s >= text.len()) {
+            return true;
+        }
+        part(&text[from..s]);
+        count += 1;
+        from = e;
+        true
+    })?;
+    part(&text[from..]);
+    Ok(())
+}
+
+/// As `split(text, pattern, limit)`, for the function of that name.
+pub(crate) fn split_text<'t>(text: &'t str, pattern: &str, limit: i32, function: &str) -> DfResult<Vec<&'t str>> {
+    let regex = Regex::cached(pattern).map_err(|_| external(bad_pattern(function, pattern)))?;
+    let mut parts = Vec::new();
+    each_part(text, &regex, limit, |part| parts.push(part))?;
+    Ok(parts)
 }
 
 pub(super) fn functions() -> Vec<FunctionDef> {

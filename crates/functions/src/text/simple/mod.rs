@@ -11,7 +11,7 @@ use firesteel_plan::SparkError;
 
 pub(super) use self::signatures::functions;
 use crate::{
-    errors::external,
+    errors::{self, external},
     udf::{Args, Ret, Udf, binaries, booleans, borrowed, numbers, strings},
 };
 
@@ -244,6 +244,9 @@ pub(super) fn udfs() -> Vec<Udf> {
             let (texts, delimiter, count) = (args.text(0)?, args.text(1)?, args.primitive::<Int32Type>(2)?);
             borrowed(args, texts.byte_size(), |row| {
                 Ok(match (texts.get(row), delimiter.get(row), count.get(row)) {
+                    (Some(_), Some(_), Some(i32::MIN)) => {
+                        return Err(external(errors::arithmetic_overflow("integer overflow", "")));
+                    }
                     (Some(t), Some(d), Some(n)) => Some(substring_index(t, d, n)),
                     _ => None,
                 })
@@ -262,6 +265,9 @@ pub(super) fn udfs() -> Vec<Udf> {
                         "The index 0 is invalid. An index shall be either < 0 or > 0 (the first element has index 1).",
                     )));
                 }
+                if n == i32::MIN {
+                    return Err(external(errors::arithmetic_overflow("integer overflow", "")));
+                }
                 let index = n.unsigned_abs() as usize - 1;
                 if d.is_empty() {
                     return Ok(Some(if index == 0 { t } else { "" }));
@@ -279,7 +285,16 @@ pub(super) fn udfs() -> Vec<Udf> {
         }),
         Udf::new("spark_levenshtein", Ret::Fixed(Arrow::Int32), |args| {
             let (a, b) = (args.text(0)?, args.text(1)?);
-            numbers::<Int32Type>(args, |row| Ok(a.get(row).zip(b.get(row)).map(|(a, b)| levenshtein(a, b) as i32)))
+            // With a threshold: -1 where the distance is above it.
+            let threshold = if args.len() > 2 { Some(args.primitive::<Int32Type>(2)?) } else { None };
+            numbers::<Int32Type>(args, |row| {
+                let distance = a.get(row).zip(b.get(row)).map(|(a, b)| levenshtein(a, b) as i32);
+                Ok(match threshold.as_ref().map(|t| t.get(row)) {
+                    None => distance,
+                    Some(None) => None,
+                    Some(Some(most)) => distance.map(|d| if d > most { -1 } else { d }),
+                })
+            })
         }),
         Udf::new("spark_chr", Ret::Fixed(Arrow::Utf8), |args| {
             let v = args.primitive::<Int64Type>(0)?;
@@ -304,6 +319,32 @@ pub(super) fn udfs() -> Vec<Udf> {
                 out.push_str(substring(t, 1, p.saturating_sub(1)));
                 out.push_str(w);
                 out.push_str(substring(t, p.saturating_add(n), i32::MAX));
+                Ok(true)
+            })
+        }),
+        Udf::new("spark_overlay_bytes", Ret::Fixed(Arrow::Binary), |args| {
+            let (inputs, with) = (args.bytes(0)?, args.bytes(1)?);
+            let (position, length) = (args.primitive::<Int32Type>(2)?, args.primitive::<Int32Type>(3)?);
+            binaries(args, |row, out| {
+                let (Some(b), Some(w), Some(p), Some(n)) =
+                    (inputs.get(row), with.get(row), position.get(row), length.get(row))
+                else {
+                    return Ok(false);
+                };
+                let n = if n >= 0 { n } else { w.len() as i32 };
+                let (start, end) = bounds(b.len(), 1, p.saturating_sub(1));
+                out.extend_from_slice(&b[start..end]);
+                out.extend_from_slice(w);
+                let (start, end) = bounds(b.len(), p.saturating_add(n), i32::MAX);
+                out.extend_from_slice(&b[start..end]);
+                Ok(true)
+            })
+        }),
+        Udf::new("spark_reverse_bytes", Ret::Fixed(Arrow::Binary), |args| {
+            let v = args.bytes(0)?;
+            binaries(args, |row, out| {
+                let Some(b) = v.get(row) else { return Ok(false) };
+                out.extend(b.iter().rev());
                 Ok(true)
             })
         }),

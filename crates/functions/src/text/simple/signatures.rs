@@ -21,7 +21,14 @@ pub(in crate::text) fn functions() -> Vec<FunctionDef> {
         same("initcap", "spark_initcap", "s"),
         same("soundex", "spark_soundex", "s"),
         same("quote", "spark_quote", "s"),
-        same("left", "spark_left", "si"),
+        F::resolve("left", |ctx, name, mut args| {
+            check_count(name, args.len(), 2, 2)?;
+            if args[0].data_type == DataType::Binary {
+                args.insert(1, literal::int(1));
+                return letters(ctx, name, "spark_substring_bytes", "bii", args, DataType::Binary);
+            }
+            letters(ctx, name, "spark_left", "si", args, Str)
+        }),
         same("right", "spark_right", "si"),
         same("repeat", "spark_repeat", "si"),
         same("translate", "spark_translate", "sss"),
@@ -35,7 +42,10 @@ pub(in crate::text) fn functions() -> Vec<FunctionDef> {
         F::simple("ascii", "spark_ascii", "s", Integer),
         F::simple("octet_length", "spark_octet_length", "x", Integer),
         F::simple("find_in_set", "spark_find_in_set", "ss", Integer),
-        F::simple("levenshtein", "spark_levenshtein", "ss", Integer),
+        F::resolve("levenshtein", |ctx, name, args| {
+            check_count(name, args.len(), 2, 3)?;
+            letters(ctx, name, "spark_levenshtein", "ssi", args, Integer)
+        }),
         F::simple("startswith", "spark_startswith", "xx", Boolean),
         F::simple("endswith", "spark_endswith", "xx", Boolean),
         F::simple("contains", "spark_contains", "xx", Boolean),
@@ -101,6 +111,9 @@ pub(in crate::text) fn functions() -> Vec<FunctionDef> {
             check_count(name, args.len(), 3, 4)?;
             if args.len() == 3 {
                 args.push(literal::int(-1));
+            }
+            if args[0].data_type == DataType::Binary && args[1].data_type == DataType::Binary {
+                return letters(ctx, name, "spark_overlay_bytes", "bbii", args, DataType::Binary);
             }
             letters(ctx, name, "spark_overlay", "ssii", args, Str)
         }),
