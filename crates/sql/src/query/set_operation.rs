@@ -60,16 +60,14 @@ impl Parser<'_> {
         all: bool,
         start: usize,
     ) -> SparkResult<Relation> {
-        let left = match (op, all) {
-            (SetOp::Union, true) => match listed(left) {
-                Ok(mut inputs) => {
-                    inputs.push(right);
-                    return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
-                }
-                Err(left) => left,
-            },
-            _ => left,
-        };
+        let mut left = left;
+        if op == SetOp::Union
+            && all
+            && let Some(mut inputs) = listed(&mut left)
+        {
+            inputs.push(right);
+            return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
+        }
         self.grow()?;
         let kind = RelationKind::SetOperation {
             left: Box::new(left),
@@ -148,14 +146,17 @@ impl Parser<'_> {
     }
 }
 
-/// The inputs of a UNION ALL, which another one joins.
-fn listed(relation: Relation) -> Result<Vec<Relation>, Relation> {
-    match relation.kind {
-        RelationKind::UnionAll { inputs } => Ok(inputs),
+/// Takes the inputs out of a UNION ALL, which another one joins.
+fn listed(relation: &mut Relation) -> Option<Vec<Relation>> {
+    match std::mem::replace(&mut relation.kind, RelationKind::OneRow) {
+        RelationKind::UnionAll { inputs } => Some(inputs),
         RelationKind::SetOperation { left, right, op: SetOp::Union, all: true, by_name: false, .. } => {
-            Ok(vec![*left, *right])
+            Some(vec![*left, *right])
         }
-        kind => Err(Relation { kind, ..relation }),
+        kind => {
+            relation.kind = kind;
+            None
+        }
     }
 }
 
