@@ -244,7 +244,7 @@ case("partitions-declared", "csv", {"d=01/f.csv": "1\n"}, "a INT, d STRING")
 case("partitions-conflict", "csv", {"d=1/f.csv": "1\n", "e=1/f.csv": "2\n"}, "a INT")
 case("partitions-depth", "csv", {"d=1/f.csv": "1\n", "d=1/e=1/f.csv": "2\n"}, "a INT")
 case("hidden", "csv", {"_x.csv": "1\n", ".y.csv": "2\n", "z.csv": "3\n", "_p=1/f.csv": "4\n"}, "a INT", query="SELECT a FROM {t}")
-METADATA = ("_metadata.file_name, _metadata.file_size, _metadata.file_block_start, _metadata.file_block_length, "
+METADATA = ("_metadata.file_name, _metadata.file_size, _metadata.file_block_start, "
             "_metadata.file_path LIKE 'file:%/f.csv', _metadata.file_modification_time > TIMESTAMP'2020-01-01'")
 case("metadata", "csv", {"f.csv": "1\n2\n"}, "a INT", f"SELECT _c0, {METADATA} FROM csv.`{{path}}`")
 case("metadata-not-in-star", "csv", {"f.csv": "1\n"}, "a INT", "SELECT * FROM csv.`{path}`")

@@ -85,7 +85,7 @@ impl Planner {
 fn session(runtime: &tokio::runtime::Runtime, warehouse: &std::path::Path) -> SparkResult<Session> {
     let mut conf = SparkConf::new();
     conf.set("spark.sql.session.timeZone", "America/Los_Angeles")?;
-    conf.set("spark.sql.warehouse.dir", &warehouse.to_string_lossy())?;
+    conf.set("spark.sql.warehouse.dir", warehouse.to_string_lossy())?;
     let options = EngineOptions {
         conf: conf.clone(),
         mode: ExecutionMode::InProcess,

@@ -193,7 +193,7 @@ impl Analyzer<'_> {
                 functions.time_zone = value.as_str().into();
             }
         }
-        Self { functions, outer_columns: RefCell::default(), ..*self }
+        Self { functions, outer_columns: RefCell::default(), subqueries: self.subqueries.clone(), ..*self }
     }
 
     /// A whole query, ready to run.

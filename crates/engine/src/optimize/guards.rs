@@ -7,10 +7,9 @@ use datafusion::{
         JoinType, NullEquality, Result,
         tree_node::{Transformed, TreeNodeRecursion},
     },
-    logical_expr::ExprSchemable,
     logical_expr::{
-        BinaryExpr, Expr, Join, LogicalPlan, Operator,
-        utils::{can_hash, find_valid_equijoin_key_pair, split_conjunction_owned},
+        BinaryExpr, Expr, ExprSchemable, Filter, Join, LogicalPlan, Operator,
+        utils::{can_hash, find_valid_equijoin_key_pair, split_conjunction, split_conjunction_owned},
     },
     optimizer::{
         ApplyOrder, OptimizerConfig, OptimizerRule, eliminate_cross_join::EliminateCrossJoin,

@@ -10,7 +10,7 @@ use datafusion::{
     },
     physical_expr::LexOrdering,
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{ExecutionPlan, sorts::sort::SortExec},
+    physical_plan::{ExecutionPlan, ExecutionPlanProperties, sorts::sort::SortExec},
 };
 
 /// DataFusion leaves a sort out where its input is in order already. Rules after that move projections and joins about, and with

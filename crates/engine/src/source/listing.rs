@@ -50,6 +50,13 @@ pub struct ListedFile {
     pub base_depth: usize,
 }
 
+impl ListedFile {
+    fn is_in_partition(&self) -> bool {
+        let folders = self.meta.location.parts().count().saturating_sub(1);
+        self.meta.location.parts().take(folders).skip(self.base_depth).any(|part| part.as_ref().contains('='))
+    }
+}
+
 pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOptions) -> SparkResult<Listing> {
     let mut paths = spec.paths.clone();
     paths.extend(options.text("path").filter(|_| spec.paths.is_empty()).map(str::to_owned));
@@ -93,6 +100,10 @@ pub async fn list(session: &EngineSession, spec: &SourceSpec, options: &SourceOp
                 files.push(ListedFile { meta, base_depth: depth });
             }
         }
+    }
+    // Beside folders of partitions, files are none of the table's.
+    if files.iter().any(ListedFile::is_in_partition) {
+        files.retain(ListedFile::is_in_partition);
     }
     files.sort_by(|a, b| a.meta.location.cmp(&b.meta.location));
     files.dedup_by(|a, b| a.meta.location == b.meta.location);

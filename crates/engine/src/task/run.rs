@@ -169,7 +169,7 @@ fn task_context(env: &TaskEnvironment, task: &TaskSpec, memory: Arc<dyn MemoryPo
         .with_extension(Arc::new(limits))
         .with_extension(Arc::new(task.cache.clone()))
         .with_extension(Arc::new(TaskInfo { job: task.job, id: task.id }))
-        .with_option_extension(firesteel_functions::TaskOptions { partition: u64::from(task.id.task.partition) });
+        .with_option_extension(firesteel_functions::TaskOptions::of(u64::from(task.id.task.partition)));
     // Functions come from the plan's codec, so the context needs none.
     let none = (Default::default(), Default::default(), Default::default(), Default::default());
     Ok(Arc::new(TaskContext::new(

@@ -20,20 +20,20 @@ use firesteel_functions::{
     types,
 };
 use firesteel_plan::{DataType, types::StructField};
-use orc_rust::ArrowWriter as OrcWriter;
 use parking_lot::Mutex;
 
 use super::{
     FileFormat,
     codecs::{self, Compressor},
     format::{TextKind, Texts},
+    orc::OrcWriter,
 };
 use crate::{error::to_datafusion, source::Charset};
 
 /// Encodes batches; `take` hands over the bytes that are ready.
 pub enum Encoder {
     Parquet(Box<ArrowWriter<Vec<u8>>>),
-    Orc(Box<OrcWriter<Buffer>>, Buffer),
+    Orc(OrcWriter, Buffer),
     Avro(Box<AvroWriter<Buffer>>, Buffer),
     Text(Box<TextEncoder>),
 }
@@ -75,11 +75,8 @@ impl Encoder {
             }
             FileFormat::Orc { codec } => {
                 let buffer = Buffer::default();
-                let mut builder = orc_rust::ArrowWriterBuilder::new(buffer.clone(), schema.clone());
-                if let Some(codec) = codecs::orc(codec).map_err(to_datafusion)? {
-                    builder = builder.with_compression(codec);
-                }
-                Self::Orc(Box::new(builder.try_build().map_err(external)?), buffer)
+                let codec = codecs::orc(codec).map_err(to_datafusion)?;
+                Self::Orc(OrcWriter::new(buffer.clone(), schema.clone(), codec)?, buffer)
             }
             FileFormat::Avro { codec } => {
                 let buffer = Buffer::default();
@@ -96,7 +93,7 @@ impl Encoder {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match self {
             Self::Parquet(writer) => writer.write(batch)?,
-            Self::Orc(writer, _) => writer.write(batch).map_err(external)?,
+            Self::Orc(writer, _) => writer.write(batch)?,
             Self::Avro(writer, _) => writer.write(batch).map_err(external)?,
             Self::Text(encoder) => encoder.write(batch)?,
         }
@@ -115,8 +112,8 @@ impl Encoder {
     pub fn finish(self) -> Result<Bytes> {
         Ok(match self {
             Self::Parquet(writer) => writer.into_inner()?.into(),
-            Self::Orc(writer, buffer) => {
-                writer.close().map_err(external)?;
+            Self::Orc(mut writer, buffer) => {
+                writer.finish()?;
                 buffer.take()
             }
             Self::Avro(mut writer, buffer) => {
@@ -128,7 +125,7 @@ impl Encoder {
     }
 }
 
-fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
+pub(super) fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 

@@ -12,6 +12,7 @@ mod exec;
 mod format;
 mod lock;
 mod manifest;
+mod orc;
 mod staged;
 pub(crate) mod visible;
 

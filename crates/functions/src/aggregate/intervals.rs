@@ -1,7 +1,7 @@
 //! Averages of intervals, rounded half up.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{ArrayRef, AsArray},
     datatypes::{DataType as Arrow, DurationMicrosecondType, IntervalYearMonthType},
 };
 use datafusion::{common::exec_err, error::Result as DfResult, scalar::ScalarValue};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
+    array::{Array, ArrayRef, ListArray, MapArray, StructArray, UInt32Array, new_empty_array},
     buffer::{NullBuffer, OffsetBuffer},
     compute::{interleave, take},
     datatypes::{DataType as Arrow, Date32Type, Fields, Int32Type, Int64Type},

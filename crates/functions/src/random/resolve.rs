@@ -132,8 +132,8 @@ fn uniform(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> S
     let double = |value: Typed| cast::cast(ctx, value, &DataType::Double, EvalMode::Legacy);
     let random = Typed::new(call("spark_rand", vec![long(seed).expr])?, DataType::Double, false);
     let min = double(min)?;
-    let range = operators::binary(ctx, BinaryOp::Subtract, double(max)?, min.clone())?;
+    let range = operators::binary(ctx, BinaryOp::Minus, double(max)?, min.clone())?;
     let part = operators::binary(ctx, BinaryOp::Multiply, range, random)?;
-    let value = operators::binary(ctx, BinaryOp::Add, min, part)?;
+    let value = operators::binary(ctx, BinaryOp::Plus, min, part)?;
     cast::cast(ctx, value, &data_type, ctx.mode())
 }

@@ -30,6 +30,14 @@ extensions_options! {
     }
 }
 
+impl TaskOptions {
+    pub fn of(partition: u64) -> Self {
+        let mut options = Self::default();
+        options.partition = partition;
+        options
+    }
+}
+
 impl ConfigExtension for TaskOptions {
     const PREFIX: &'static str = "firesteel";
 }

@@ -6,11 +6,11 @@ mod write;
 mod xpath;
 
 use arrow::datatypes::DataType as Arrow;
-use firesteel_plan::{DataType, SparkResult};
+use firesteel_plan::{DataType, SparkError, SparkResult};
 
 use crate::{
     FunctionContext, Typed, errors,
-    json::{no_corrupt_record, only_text, options_of, sample, whole_intervals},
+    json::{only_text, options_of, sample, whole_intervals},
     literal,
     registry::{FunctionDef, check_count},
     udf::{Ret, Udf, call, text_literal, type_literal},
@@ -50,7 +50,9 @@ fn from_xml(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> 
         )
         .param("schema", format!("\"{shown}\"")));
     };
-    no_corrupt_record(name, fields)?;
+    if fields.iter().any(|f| f.name == options.corrupt_column()) {
+        return Err(SparkError::unsupported(format_args!("{name} with a column for records that cannot be read")));
+    }
     let text = only_text(name, 0, args.remove(0))?;
     let udf = if options.fails_fast() { "spark_from_xml_failfast_ansi" } else { "spark_from_xml" };
     let exprs = vec![type_literal(&schema)?, text.expr, text_literal(&options.encode()), text_literal(&ctx.time_zone)];

@@ -60,14 +60,16 @@ impl Parser<'_> {
         all: bool,
         start: usize,
     ) -> SparkResult<Relation> {
-        let mut left = left;
-        if op == SetOp::Union
-            && all
-            && let Some(mut inputs) = listed(&mut left)
-        {
-            inputs.push(right);
-            return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
-        }
+        let left = match (op, all) {
+            (SetOp::Union, true) => match listed(left) {
+                Ok(mut inputs) => {
+                    inputs.push(right);
+                    return Ok(Relation::new(RelationKind::UnionAll { inputs }, self.span_from(start)));
+                }
+                Err(left) => *left,
+            },
+            _ => left,
+        };
         self.grow()?;
         let kind = RelationKind::SetOperation {
             left: Box::new(left),
@@ -146,17 +148,14 @@ impl Parser<'_> {
     }
 }
 
-/// Takes the inputs out of a UNION ALL, which another one joins.
-fn listed(relation: &mut Relation) -> Option<Vec<Relation>> {
-    match std::mem::replace(&mut relation.kind, RelationKind::OneRow) {
-        RelationKind::UnionAll { inputs } => Some(inputs),
+/// The inputs of a UNION ALL, which another one joins.
+fn listed(relation: Relation) -> Result<Vec<Relation>, Box<Relation>> {
+    match relation.kind {
+        RelationKind::UnionAll { inputs } => Ok(inputs),
         RelationKind::SetOperation { left, right, op: SetOp::Union, all: true, by_name: false, .. } => {
-            Some(vec![*left, *right])
+            Ok(vec![*left, *right])
         }
-        kind => {
-            relation.kind = kind;
-            None
-        }
+        kind => Err(Box::new(Relation { kind, ..relation })),
     }
 }
 

@@ -12,9 +12,9 @@ use arrow::{
     buffer::NullBuffer,
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
-use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
+use firesteel_plan::{DataType, SparkError, SparkResult};
 
-pub(crate) use self::records::{Specials, as_json, java_double};
+pub(in crate::json) use self::records::{Specials, as_json, java_double};
 pub use self::{
     dialect::{Dialect, Record, Value},
     infer::CsvInference,
