@@ -47,7 +47,7 @@ fn watch(warehouse: &Path, writers: Vec<Child>, mut check: impl FnMut(&str)) {
     let mut writers = writers;
     let mut readings = 0;
     while writers.iter_mut().any(|w| w.try_wait().unwrap().is_none()) {
-        let reads = vec!["SELECT count(*), min(who), max(who) FROM t"; 20].join("; ");
+        let reads = ["SELECT count(*), min(who), max(who) FROM t"; 20].join("; ");
         let read = run(warehouse, &reads);
         // A file that was replaced between its listing and its reading is an error, never a wrong answer.
         for line in String::from_utf8_lossy(&read.stdout).lines().filter(|l| !l.starts_with("count")) {

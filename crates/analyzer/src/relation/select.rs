@@ -152,6 +152,7 @@ impl Analyzer<'_> {
         env: &RelEnv<'_>,
     ) -> SparkResult<Planned> {
         let Planned { plan, scope } = input;
+        let plan = self.with_times(plan, parts, &scope, env)?;
         let items = self.items(parts.exprs, generated, &scope, env)?;
         let sort_items = sort.map_or(&[][..], |s| s.items);
         let is_aggregate = parts.grouping.is_some()
@@ -257,6 +258,38 @@ impl Analyzer<'_> {
             plan = filter_plan(plan, qualify)?;
         }
         self.list(plan, outputs, keys.into_iter().map(|(key, ..)| key).collect())
+    }
+
+    /// Rows without a time are in no window of time: Spark leaves them out where there are windows.
+    fn with_times(
+        &self,
+        mut plan: LogicalPlan,
+        parts: &Parts<'_>,
+        scope: &Scope,
+        env: &RelEnv<'_>,
+    ) -> SparkResult<LogicalPlan> {
+        let mut times: Vec<&Expr> = Vec::new();
+        let grouped = match parts.grouping {
+            Some(Grouping::Exprs(exprs)) => exprs.as_slice(),
+            _ => &[],
+        };
+        for e in parts.exprs.iter().chain(grouped) {
+            let mut stack = vec![e];
+            while let Some(e) = stack.pop() {
+                match &e.kind {
+                    ExprKind::Function(call) if is_time_window(call) => times.extend(call.args.first()),
+                    _ => stack.extend(crate::visit::expr_children(e).exprs),
+                }
+            }
+        }
+        let scopes = [scope];
+        for time in times {
+            let time = self.expr(time, &Env::new(env, &scopes, Clause::Select))?;
+            if time.nullable {
+                plan = filter_plan(plan, time.expr.is_not_null())?;
+            }
+        }
+        Ok(plan)
     }
 
     /// The list's columns, stars written out.
@@ -405,9 +438,7 @@ impl Analyzer<'_> {
             }
         }
         if let ExprKind::Function(call) = &e.kind
-            && call.over.is_none()
-            && let [name] = call.name.as_slice()
-            && name.eq_ignore_ascii_case("window")
+            && is_time_window(call)
         {
             return "window".to_owned();
         }
@@ -542,6 +573,10 @@ impl Analyzer<'_> {
         }
         Ok(Planned { plan, scope: Scope::new(attributes) })
     }
+}
+
+fn is_time_window(call: &FunctionCall) -> bool {
+    call.over.is_none() && matches!(call.name.as_slice(), [name] if name.eq_ignore_ascii_case("window"))
 }
 
 fn is_cast_column(e: &Expr) -> bool {

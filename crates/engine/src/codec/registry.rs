@@ -37,7 +37,10 @@ use super::{
     nodes::{FileWriteCodec, FormatScanCodec},
     splits::{self, ScanSettings},
 };
-use crate::{EngineSession, cache::CacheScanCodec, shuffle::ShuffleReaderCodec, source::RangeCodec, stage::Stage};
+use crate::{
+    EngineSession, cache::CacheScanCodec, optimize::grouping_sets::UnknownInputCodec, shuffle::ShuffleReaderCodec,
+    source::RangeCodec, stage::Stage,
+};
 
 /// Encodes and decodes plans. Driver and executors use the same entries.
 #[derive(Debug, Clone)]
@@ -112,6 +115,7 @@ impl PlanCodec {
             Arc::new(FormatScanCodec),
             Arc::new(RangeCodec),
             Arc::new(CacheScanCodec),
+            Arc::new(UnknownInputCodec),
         ];
         Self { nodes, exprs: vec![], functions: Arc::new(functions) }
     }

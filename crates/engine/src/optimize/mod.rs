@@ -1,7 +1,9 @@
 //! Rules of ours beside DataFusion's: those that need to know how many rows there are.
 
 mod build_side;
+mod cross_join;
 mod estimate;
+pub(crate) mod grouping_sets;
 mod guards;
 mod join_order;
 mod join_strategy;
@@ -35,7 +37,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).collect();
+    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).map(cross_join::bounded).collect();
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
     let move_cost = match mode {
         ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,
@@ -54,6 +56,7 @@ pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// `sort_above`: bytes of a build side's partition above which a join sorts both sides.
 pub fn physical_rules(sort_above: u64) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(grouping_sets::HideInput));
     let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(rules.len(), |found| found + 1);
     let ours: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
         [Arc::new(build_side::BuildFewerRows), Arc::new(join_strategy::ChooseJoins { sort_above })];

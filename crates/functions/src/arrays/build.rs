@@ -49,7 +49,11 @@ pub(super) fn udfs() -> Vec<Udf> {
                 }
                 let n = keys.value_length(row);
                 if n != values.value_length(row) {
-                    return exec_err!("The key array and value array of MapData must have the same length.");
+                    return Err(external(SparkError::new(
+                        "_LEGACY_ERROR_TEMP_2128",
+                        "",
+                        "The key array and value array of MapData must have the same length.",
+                    )));
                 }
                 let (k, v) = (keys.value_offsets()[row], values.value_offsets()[row]);
                 take_keys.extend((k..k + n).map(|i| i as u32));

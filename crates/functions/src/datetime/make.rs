@@ -153,7 +153,8 @@ fn next_day(args: &Args<'_>, ansi: bool) -> DfResult<ArrayRef> {
             _ => return Ok(None),
         };
         let ahead = (wanted - iso_weekday(i64::from(d)) + 6).rem_euclid(7) + 1;
-        Ok(Some(d + ahead as i32))
+        // As Java adds.
+        Ok(Some(d.wrapping_add(ahead as i32)))
     })
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     FunctionContext, Typed,
-    errors::external,
+    errors::{self, external},
     literal,
     registry::{FunctionDef, check_count, want},
     udf::{Args, Ret, Udf, call, numbers, text_literal},
@@ -111,9 +111,26 @@ fn time_window(args: &Args<'_>) -> DfResult<ArrayRef> {
         return exec_err!("time_window without a width");
     };
     let data_type = times.array.data_type().clone();
-    let begin = |row: usize| times.get(row).map(|t| t - (t - start).rem_euclid(width));
-    let starts: arrow::array::TimestampMicrosecondArray = (0..args.rows).map(begin).collect();
-    let ends: arrow::array::TimestampMicrosecondArray = (0..args.rows).map(|r| begin(r).map(|t| t + width)).collect();
+    let (mut starts, mut ends) = (Vec::with_capacity(args.rows), Vec::with_capacity(args.rows));
+    for row in 0..args.rows {
+        let begin = times.get(row).map(|t| {
+            let since = t.checked_sub(start)?.rem_euclid(width);
+            let begin = t.checked_sub(since)?;
+            Some((begin, begin.checked_add(width)?))
+        });
+        let Some(window) = begin else {
+            starts.push(None);
+            ends.push(None);
+            continue;
+        };
+        let Some((begin, end)) = window else {
+            return Err(external(errors::arithmetic_overflow("overflow", "try_subtract")));
+        };
+        starts.push(Some(begin));
+        ends.push(Some(end));
+    }
+    let starts = arrow::array::TimestampMicrosecondArray::from(starts);
+    let ends = arrow::array::TimestampMicrosecondArray::from(ends);
     let nulls = starts.nulls().cloned();
     let columns: Vec<ArrayRef> =
         vec![Arc::new(starts.with_data_type(data_type.clone())), Arc::new(ends.with_data_type(data_type.clone()))];

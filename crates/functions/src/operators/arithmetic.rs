@@ -110,7 +110,9 @@ pub(super) fn resolve(
     let is_float = |t: &DataType| matches!(t, DataType::Float | DataType::Double);
     let either_decimal = is_decimal(&left.data_type) || is_decimal(&right.data_type);
     let either_float = is_float(&left.data_type) || is_float(&right.data_type);
-    if either_decimal && !either_float {
+    // NULL divided by a decimal is a double, a decimal divided by NULL a decimal.
+    let null_divided = op == BinaryOp::Divide && left.data_type == DataType::Null;
+    if either_decimal && !either_float && !null_divided {
         return decimals(ctx, op, left, right, mode);
     }
     let common = match op {
