@@ -250,9 +250,14 @@ impl BinaryState for Intersection {
     }
 
     fn answer(&self) -> DfResult<ScalarValue> {
-        // The intersection of no sketches is null.
-        let bytes = self.bytes()?;
-        Ok(ScalarValue::Binary((!bytes.is_empty()).then_some(bytes)))
+        const NAME: &str = "theta_intersection_agg";
+        let mut bytes = self.bytes()?;
+        // The intersection of no sketches is one that is empty.
+        if bytes.is_empty() {
+            let empty = ThetaSketchBuilder::default().build().map_err(invalid(NAME))?;
+            bytes = empty.compact(true).serialize_compressed();
+        }
+        Ok(ScalarValue::Binary(Some(bytes)))
     }
 
     fn size(&self) -> usize {

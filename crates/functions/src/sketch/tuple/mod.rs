@@ -325,9 +325,13 @@ impl<N: Number> BinaryState for Intersection<N> {
     }
 
     fn answer(&self) -> DfResult<datafusion::scalar::ScalarValue> {
-        // The intersection of no sketches is null.
-        let bytes = self.bytes()?;
-        Ok(datafusion::scalar::ScalarValue::Binary((!bytes.is_empty()).then_some(bytes)))
+        let mut bytes = self.bytes()?;
+        // The intersection of no sketches is one that is empty.
+        if bytes.is_empty() {
+            let empty = TupleSketchBuilder::new(Policy::<N>::new(Mode::Sum)).build().map_err(invalid(self.name))?;
+            bytes = empty.compact(false).serialize();
+        }
+        Ok(datafusion::scalar::ScalarValue::Binary(Some(bytes)))
     }
 
     fn size(&self) -> usize {
