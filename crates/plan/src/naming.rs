@@ -34,6 +34,11 @@ pub trait Names {
         None
     }
 
+    /// A call whose arguments have names, with all of them in their places.
+    fn arranged(&self, _call: &FunctionCall) -> Option<FunctionCall> {
+        None
+    }
+
     /// The type of an expression, where it is known.
     fn data_type(&self, _e: &Expr) -> Option<DataType> {
         None
@@ -69,6 +74,10 @@ impl Names for InLambda<'_> {
 
     fn function(&self, name: &[String]) -> Option<String> {
         self.around.function(name)
+    }
+
+    fn arranged(&self, call: &FunctionCall) -> Option<FunctionCall> {
+        self.around.arranged(call)
     }
 }
 
@@ -332,6 +341,8 @@ pub fn as_written(name: &[String]) -> String {
 }
 
 fn function(call: &FunctionCall, names: &dyn Names) -> String {
+    let arranged = names.arranged(call);
+    let call = arranged.as_ref().unwrap_or(call);
     if let Some(shown) = names.function(&call.name) {
         let args: Vec<String> = call.args.iter().map(|a| expr(a, names)).collect();
         return format!("{shown}({})", args.join(", "));
@@ -366,10 +377,11 @@ fn function(call: &FunctionCall, names: &dyn Names) -> String {
     };
     let mut text = format!("{shown}({distinct}{})", args.join(", "));
     if !call.within_group.is_empty() {
-        // Percentiles show no direction.
+        // Percentiles show only a direction that is not the usual one.
         let bare = name.starts_with("percentile");
         let item = |i: &SortItem| match name.as_str() {
-            _ if bare => expr(&i.expr, names),
+            _ if bare && i.ascending => expr(&i.expr, names),
+            _ if bare => format!("{} DESC", expr(&i.expr, names)),
             // Of values that are as many it takes the last in this order.
             "mode" if i.ascending => format!("{} DESC", expr(&i.expr, names)),
             "mode" => expr(&i.expr, names),

@@ -83,7 +83,7 @@ fn union_of<N: Number>(lg_nominal: i32, mode: Mode, name: &str) -> DfResult<Tupl
     if !LG_NOMINAL.contains(&lg_nominal) {
         return Err(external(invalid_lg_nominal(name, lg_nominal)));
     }
-    TupleUnionBuilder::new(Policy::new(mode)).lg_k(lg_nominal as u8).build().map_err(invalid(name))
+    TupleUnionBuilder::new(Policy::new(mode)).lg_k(theta::lg_k(lg_nominal)).build().map_err(invalid(name))
 }
 
 pub(super) fn udfs() -> Vec<Udf> {
@@ -210,8 +210,10 @@ pub(super) fn aggregates() -> Vec<BinaryAggregate> {
     }
     fn agg<N: Number>(call: &Call<'_>, name: &'static str) -> DfResult<Box<dyn BinaryState>> {
         let (lg_nominal, mode) = (call.int(2)?, mode(call, 3, name)?);
-        let sketch =
-            TupleSketchBuilder::new(Policy::<N>::new(mode)).lg_k(lg_nominal as u8).build().map_err(invalid(name))?;
+        let sketch = TupleSketchBuilder::new(Policy::<N>::new(mode))
+            .lg_k(theta::lg_k(lg_nominal))
+            .build()
+            .map_err(invalid(name))?;
         Ok(Box::new(Counting { sketch, merged: None, lg_nominal, mode, name }))
     }
     fn union<N: Number>(call: &Call<'_>, name: &'static str) -> DfResult<Box<dyn BinaryState>> {
