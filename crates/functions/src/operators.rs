@@ -76,6 +76,7 @@ pub fn unary(ctx: &FunctionContext, op: UnaryOp, operand: Typed) -> SparkResult<
                 DataType::Short => ScalarValue::Int16(Some(-1)),
                 DataType::Integer => ScalarValue::Int32(Some(-1)),
                 DataType::Long => ScalarValue::Int64(Some(-1)),
+                DataType::Null => return literal::null(&DataType::Integer),
                 _ => return Err(errors::unexpected_input("~", 0, "INTEGRAL", &operand)),
             };
             let ones = literal::of(ones, operand.data_type.clone());

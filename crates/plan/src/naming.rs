@@ -34,6 +34,11 @@ pub trait Names {
         None
     }
 
+    /// A call whose arguments have names, with all of them in their places.
+    fn arranged(&self, _call: &FunctionCall) -> Option<FunctionCall> {
+        None
+    }
+
     /// The type of an expression, where it is known.
     fn data_type(&self, _e: &Expr) -> Option<DataType> {
         None
@@ -69,6 +74,10 @@ impl Names for InLambda<'_> {
 
     fn function(&self, name: &[String]) -> Option<String> {
         self.around.function(name)
+    }
+
+    fn arranged(&self, call: &FunctionCall) -> Option<FunctionCall> {
+        self.around.arranged(call)
     }
 }
 
@@ -332,6 +341,8 @@ pub fn as_written(name: &[String]) -> String {
 }
 
 fn function(call: &FunctionCall, names: &dyn Names) -> String {
+    let arranged = names.arranged(call);
+    let call = arranged.as_ref().unwrap_or(call);
     if let Some(shown) = names.function(&call.name) {
         let args: Vec<String> = call.args.iter().map(|a| expr(a, names)).collect();
         return format!("{shown}({})", args.join(", "));
@@ -366,9 +377,16 @@ fn function(call: &FunctionCall, names: &dyn Names) -> String {
     };
     let mut text = format!("{shown}({distinct}{})", args.join(", "));
     if !call.within_group.is_empty() {
-        // Percentiles show no direction.
+        // Percentiles show only a direction that is not the usual one.
         let bare = name.starts_with("percentile");
-        let item = |i: &SortItem| if bare { expr(&i.expr, names) } else { sort_item(i, names) };
+        let item = |i: &SortItem| match name.as_str() {
+            _ if bare && i.ascending => expr(&i.expr, names),
+            _ if bare => format!("{} DESC", expr(&i.expr, names)),
+            // Of values that are as many it takes the last in this order.
+            "mode" if i.ascending => format!("{} DESC", expr(&i.expr, names)),
+            "mode" => expr(&i.expr, names),
+            _ => sort_item(i, names),
+        };
         let items: Vec<String> = call.within_group.iter().map(item).collect();
         text.push_str(&format!(" WITHIN GROUP (ORDER BY {})", items.join(", ")));
     }
@@ -426,6 +444,13 @@ fn written_otherwise(call: &FunctionCall, name: &str, args: &[String]) -> Option
         }
         ("array_append" | "array_prepend", [_, element]) if call.args.first().is_some_and(is_null_cast) => {
             format!("{name}(NULL, {element})")
+        }
+        ("variant_get" | "try_variant_get", [variant, path, _]) => format!("{name}({variant}, {path})"),
+        ("mode", [operand, flag]) if call.over.is_none() && call.filter.is_none() && flag == "false" => {
+            format!("mode({operand})")
+        }
+        ("mode", [operand, flag]) if call.over.is_none() && call.filter.is_none() && flag == "true" => {
+            format!("mode() WITHIN GROUP (ORDER BY {operand} DESC)")
         }
         ("array_sort", [array]) => {
             format!(
@@ -531,7 +556,7 @@ fn with_defaults(name: &str, call: &FunctionCall, args: &mut Vec<String>) {
         ("make_ym_interval", n @ 0..=1) => &["0", "0"][n..],
         ("months_between", 2) => &["true"],
         ("regexp_instr", 2) => &["0"],
-        ("sentences", 1) => &["", ""],
+        ("sentences", n @ 1..=2) => &["", ""][n - 1..],
         ("sort_array", 1) => &["true"],
         ("lpad" | "rpad", 2) if binary => &["X'00'"],
         ("lpad" | "rpad", 2) => &[" "],

@@ -273,6 +273,13 @@ impl Analyzer<'_> {
         let data_type = match (firesteel_sql::parse_data_type(&text), firesteel_sql::parse_schema_ddl(&text)) {
             (Ok(data_type), _) => data_type,
             (Err(_), Ok(fields)) => DataType::Struct(fields),
+            (Err(_), _) if text.trim().is_empty() => {
+                return Err(SparkError::new(
+                    "PARSE_EMPTY_STATEMENT",
+                    "42617",
+                    "Syntax error, unexpected empty statement.",
+                ));
+            }
             (Err(error), _) => return Err(error),
         };
         let null = coercion::implicit(

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Cast, Expr as DfExpr, expr::Case};
 use firesteel_functions::{EvalMode, Typed, cast, coercion, literal, operators, registry};
 use firesteel_plan::{
     DataType, Expr, ExprKind, Relation, Span, SparkError, SparkResult,
-    expr::{BinaryOp, CastMode, PathPart, UnaryOp},
+    expr::{BinaryOp, CastMode, FunctionCall, PathPart, UnaryOp},
     naming,
 };
 
@@ -150,6 +150,10 @@ impl naming::Names for ShownNames<'_> {
     fn outer_columns(&self, subquery: &Relation) -> String {
         let known = self.analyzer.outer_columns.borrow();
         known.get(&std::ptr::from_ref(subquery)).cloned().unwrap_or_default()
+    }
+
+    fn arranged(&self, call: &FunctionCall) -> Option<FunctionCall> {
+        named::shown(call)
     }
 
     fn star(&self, target: Option<&[String]>) -> Option<Vec<String>> {
@@ -456,7 +460,7 @@ impl Analyzer<'_> {
                 .is_ok_and(|v| matches!(v.data_type, DataType::Date | DataType::Timestamp | DataType::TimestampNtz))
         {
             let name = vec!["date_format".to_owned()];
-            let call = firesteel_plan::expr::FunctionCall { name, ..call.as_ref().clone() };
+            let call = FunctionCall { name, ..call.as_ref().clone() };
             return Some(Expr::new(ExprKind::Function(Box::new(call)), e.span));
         }
         None

@@ -225,7 +225,7 @@ impl Analyzer<'_> {
             }
             Err(error) => return Err(error),
         };
-        if !value.data_type.is_integral() && value.data_type != DataType::Null {
+        if value.data_type != DataType::Integer {
             let rest = format!("must be integer type, but got {}.", errors::sql_type(&value.data_type));
             return fail("DATA_TYPE", rest);
         }

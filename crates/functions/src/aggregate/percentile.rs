@@ -116,8 +116,9 @@ impl Values {
             return None;
         }
         if !self.interpolate {
-            let rank = (percentage * total as f64).ceil() as i64;
-            return Some(Self::at(pairs, rank.clamp(1, total) - 1));
+            let rank = ((percentage.abs() * total as f64).ceil() as i64).clamp(1, total);
+            let from_top = percentage.is_sign_negative();
+            return Some(Self::at(pairs, if from_top { total - rank } else { rank - 1 }));
         }
         let position = (total - 1) as f64 * percentage;
         let (lower, higher) = (position.floor(), position.ceil());

@@ -631,7 +631,7 @@ fn percentiles(
         ));
     };
     // NaN is not out of Spark's range and becomes the first place.
-    percentages.iter_mut().filter(|p| p.is_nan()).for_each(|p| *p = 0.0);
+    percentages.iter_mut().filter(|p| p.is_nan() || **p == 0.0).for_each(|p| *p = 0.0);
     if let Some(bad) = percentages.iter().find(|p| !(0.0..=1.0).contains(*p)) {
         return Err(errors::datatype_mismatch(
             "VALUE_OUT_OF_RANGE",
@@ -640,7 +640,8 @@ fn percentiles(
         ));
     }
     if descending {
-        percentages.iter_mut().for_each(|p| *p = 1.0 - *p);
+        // A negative share counts from the largest value.
+        percentages.iter_mut().for_each(|p| *p = if kind == PercentileDisc { -*p } else { 1.0 - *p });
     }
     let original = value.data_type.clone();
     let by_rank = kind == PercentileApprox || kind == PercentileDisc;

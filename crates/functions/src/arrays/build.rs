@@ -109,6 +109,14 @@ pub(super) fn udfs() -> Vec<Udf> {
             }
             lists(args, inner.values(), indices, lengths, valid)
         }),
+        // (null of the struct's type, a value for each field)
+        Udf::new("spark_struct_of", Ret::Arg(0), |args| {
+            let Arrow::Struct(fields) = args.return_type else {
+                return exec_err!("{} of {}", args.name, args.return_type);
+            };
+            let columns = (1..args.len()).map(|i| args.array(i)).collect::<DfResult<Vec<_>>>()?;
+            Ok(Arc::new(StructArray::try_new(fields.clone(), columns, None)?))
+        }),
         Udf::new("spark_slice_ansi", Ret::Arg(0), |args| {
             let list = list(&args.array(0)?)?;
             let (start, length) = (args.primitive::<Int32Type>(1)?, args.primitive::<Int32Type>(2)?);
@@ -383,7 +391,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::resolve("struct", |_, _, args| {
             let names: Vec<String> = args.iter().enumerate().map(|(i, a)| field_name(a, i)).collect();
-            Ok(structure(names, args))
+            structure(names, args)
         }),
         F::resolve("named_struct", |_, name, args| {
             if args.len() % 2 != 0 {
@@ -410,7 +418,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
                     }
                 }
             }
-            Ok(structure(names, values))
+            structure(names, values)
         }),
         F::resolve("map", |ctx, name, args| {
             if args.len() % 2 != 0 {
@@ -570,7 +578,7 @@ fn field_name(value: &Typed, index: usize) -> String {
     }
 }
 
-fn structure(names: Vec<String>, values: Vec<Typed>) -> Typed {
+fn structure(names: Vec<String>, values: Vec<Typed>) -> SparkResult<Typed> {
     let mut args = Vec::with_capacity(values.len() * 2);
     let mut fields = Vec::with_capacity(values.len());
     for (name, value) in names.into_iter().zip(values) {
@@ -581,8 +589,15 @@ fn structure(names: Vec<String>, values: Vec<Typed>) -> Typed {
         });
         fields.push(StructField::new(name, value.data_type, value.nullable));
     }
+    let data_type = DataType::Struct(fields);
+    // DataFusion's function takes no empty names.
+    if args.iter().step_by(2).any(|name| matches!(name, Expr::Literal(n, _) if n.try_as_str().flatten() == Some(""))) {
+        let values = args.into_iter().skip(1).step_by(2);
+        let all = std::iter::once(type_literal(&data_type)?).chain(values).collect();
+        return Ok(Typed::new(call("spark_struct_of", all)?, data_type, false));
+    }
     let expr = datafusion::functions::core::named_struct().call(args);
-    Typed::new(expr, DataType::Struct(fields), false)
+    Ok(Typed::new(expr, data_type, false))
 }
 
 /// Arrays one after the other.

@@ -132,7 +132,13 @@ fn add_interval(args: &Args<'_>, tolerate: bool) -> DfResult<ArrayRef> {
     match array.data_type() {
         Arrow::Duration(_) => {
             let micros = args.primitive::<DurationMicrosecondType>(1)?;
-            shift(args, tolerate, |row| micros.get(row).map(|m| (0, 0, m.wrapping_mul(i64::from(sign)))))
+            // Its whole days move the wall clock too.
+            shift(args, tolerate, |row| {
+                micros.get(row).map(|m| {
+                    let m = m.wrapping_mul(i64::from(sign));
+                    (0, (m / MICROS_PER_DAY) as i32, m % MICROS_PER_DAY)
+                })
+            })
         }
         Arrow::Interval(IntervalUnit::MonthDayNano) => {
             let values = args.primitive::<IntervalMonthDayNanoType>(1)?;

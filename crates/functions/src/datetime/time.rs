@@ -381,6 +381,9 @@ pub(super) fn functions() -> Vec<FunctionDef> {
     vec![
         F::resolve("make_time", |ctx, name, mut args| {
             check_count(name, args.len(), 3, 3)?;
+            if args.iter().any(Typed::is_null_literal) {
+                return literal::null(&MICROS);
+            }
             let second = coercion::implicit(ctx, args.remove(2), &coercion::decimal(16, 6))?;
             let minute = want(ctx, name, 1, 'i', args.remove(1))?;
             let hour = want(ctx, name, 0, 'i', args.remove(0))?;

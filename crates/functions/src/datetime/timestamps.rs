@@ -111,6 +111,15 @@ fn make_timestamp_call(
             return Err(errors::wrong_num_args(name, expected, given));
         }
     }
+    let data_type = if ntz || (ctx.timestamp_type == DataType::TimestampNtz && !name.ends_with("_ltz")) {
+        DataType::TimestampNtz
+    } else {
+        DataType::Timestamp
+    };
+    // A null for certain is the answer before the other arguments are cast.
+    if args.iter().any(Typed::is_null_literal) {
+        return literal::null(&data_type);
+    }
     let mut exprs = Vec::with_capacity(7);
     let mut nullable = mode != EvalMode::Ansi;
     for (i, arg) in args.into_iter().enumerate() {
@@ -123,7 +132,7 @@ fn make_timestamp_call(
         exprs.push(arg.expr);
     }
     // Without a zone in the result, one that is given only says when there is none.
-    let ntz = ntz || (ctx.timestamp_type == DataType::TimestampNtz && !name.ends_with("_ltz"));
+    let ntz = data_type == DataType::TimestampNtz;
     if ntz && exprs.len() == 7 {
         match exprs.pop() {
             Some(Expr::Literal(zone, _)) if zone.is_null() => return literal::null(&DataType::TimestampNtz),
@@ -138,11 +147,7 @@ fn make_timestamp_call(
     if exprs.len() == 6 {
         exprs.push(text_literal(if ntz { "UTC" } else { &ctx.time_zone }));
     }
-    let (udf, data_type) = if ntz {
-        (format!("spark_make_timestamp_ntz_{}", mode.suffix()), DataType::TimestampNtz)
-    } else {
-        (format!("spark_make_timestamp_{}", mode.suffix()), DataType::Timestamp)
-    };
+    let udf = format!("spark_make_timestamp_{}{}", if ntz { "ntz_" } else { "" }, mode.suffix());
     Ok(Typed::new(call(&udf, exprs)?, data_type, nullable))
 }
 

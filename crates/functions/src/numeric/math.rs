@@ -470,7 +470,7 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
         F::simple("factorial", "spark_factorial", "i", DataType::Long).nulls(Nulls::Maybe),
         F::simple("bin", "spark_bin", "l", DataType::String),
-        F::simple("width_bucket", "spark_width_bucket", "dddl", DataType::Long).nulls(Nulls::Maybe),
+        F::resolve("width_bucket", width_bucket),
         F::resolve("isnan", |ctx, name, mut args| {
             check_count(name, args.len(), 1, 1)?;
             let value = want(ctx, name, 0, 'd', args.remove(0))?;
@@ -491,6 +491,28 @@ pub(super) fn functions() -> Vec<FunctionDef> {
         }),
     ]);
     all
+}
+
+/// Numbers, or intervals of one kind.
+fn width_bucket(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+    check_count(name, args.len(), 4, 4)?;
+    let buckets = want(ctx, name, 3, 'l', args.remove(3))?;
+    let mut exprs = Vec::with_capacity(4);
+    let year_month = |t: &DataType| matches!(t, DataType::YearMonthInterval { .. });
+    let day_time = |t: &DataType| matches!(t, DataType::DayTimeInterval { .. });
+    let kind = |kind: &dyn Fn(&DataType) -> bool| {
+        args.iter().any(|a| kind(&a.data_type)) && args.iter().all(|a| kind(&a.data_type) || a.is_null_literal())
+    };
+    let intervals = kind(&year_month) || kind(&day_time);
+    for (i, arg) in args.into_iter().enumerate() {
+        exprs.push(if intervals && arg.data_type.is_interval() {
+            call("time_as_double", vec![arg.expr])?
+        } else {
+            want(ctx, name, i, 'd', arg)?.expr
+        });
+    }
+    exprs.push(buckets.expr);
+    Ok(Typed::new(call("spark_width_bucket", exprs)?, DataType::Long, true))
 }
 
 /// `sign` of a number or of an interval.

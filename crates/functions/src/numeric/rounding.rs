@@ -201,6 +201,9 @@ fn rounded_type(precision: u8, scale: i8, wanted: i32) -> DataType {
     }
 }
 
+/// Powers of ten from here on are none of Java's big integers.
+const MOST_PLACES: i32 = 646_456_994;
+
 fn resolve_round(ctx: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 1, 2)?;
     let scale = if args.len() > 1 { args.remove(1) } else { literal::int(0) };
@@ -214,6 +217,10 @@ fn resolve_round(ctx: &FunctionContext, name: &'static str, udf: &str, mut args:
     let scale = if ctx.ansi { want(ctx, name, 1, 'i', scale)? } else { scale };
     let wanted = match literal::evaluate(&scale)? {
         Some(ScalarValue::Int32(Some(i32::MIN))) => return Err(errors::arithmetic_overflow("Underflow", "")),
+        // Java would have to write out more digits than it can.
+        Some(ScalarValue::Int32(Some(MOST_PLACES..))) if ctx.ansi && value.data_type.is_integral() => {
+            return Err(errors::arithmetic_overflow("BigInteger would overflow supported range", ""));
+        }
         Some(ScalarValue::Int32(Some(scale))) => scale,
         _ => scale_of(name, &scale)?,
     };

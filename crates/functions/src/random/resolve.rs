@@ -2,13 +2,12 @@
 
 use std::hash::{BuildHasher, Hasher};
 
-use datafusion::scalar::ScalarValue;
+use datafusion::{logical_expr::Expr, scalar::ScalarValue};
 use firesteel_plan::{DataType, SparkError, SparkResult, expr::BinaryOp};
 
 use crate::{
     EvalMode, FunctionContext, Typed, cast, coercion, errors, literal, operators,
     registry::{FunctionDef, check_count},
-    udf::call,
 };
 
 pub(crate) fn functions() -> Vec<FunctionDef> {
@@ -27,17 +26,25 @@ pub(crate) fn functions() -> Vec<FunctionDef> {
                 return Err(errors::unexpected_input(name, 0, "ARRAY", &array));
             };
             let exprs = vec![array.expr, long(seed).expr];
-            Ok(Typed::new(call("spark_shuffle", exprs)?, array.data_type, array.nullable))
+            Ok(Typed::new(fresh("spark_shuffle", exprs)?, array.data_type, array.nullable))
         }),
         F::resolve("spark_partition_id", |_, name, args| {
             check_count(name, args.len(), 0, 0)?;
-            Ok(Typed::new(call("spark_partition_id", Vec::new())?, DataType::Integer, false))
+            Ok(Typed::new(fresh("spark_partition_id", Vec::new())?, DataType::Integer, false))
         }),
         F::resolve("monotonically_increasing_id", |_, name, args| {
             check_count(name, args.len(), 0, 0)?;
-            Ok(Typed::new(call("spark_monotonically_increasing_id", Vec::new())?, DataType::Long, false))
+            Ok(Typed::new(fresh("spark_monotonically_increasing_id", Vec::new())?, DataType::Long, false))
         }),
     ]
+}
+
+/// A call with a state of its own: where no task decodes the plan, it lasts as long as the query.
+fn fresh(name: &str, args: Vec<Expr>) -> SparkResult<Expr> {
+    match super::task_udfs().into_iter().find(|udf| udf.name() == name) {
+        Some(udf) => Ok(udf.call(args)),
+        None => Err(SparkError::internal(format!("no function {name} is registered"))),
+    }
 }
 
 /// A seed where none is given.
@@ -68,7 +75,7 @@ fn random(_: &FunctionContext, name: &'static str, udf: &str, mut args: Vec<Type
         Some(given) => seed(name, 0, given)?,
         None => chance(),
     };
-    Ok(Typed::new(call(udf, vec![long(seed).expr])?, DataType::Double, false))
+    Ok(Typed::new(fresh(udf, vec![long(seed).expr])?, DataType::Double, false))
 }
 
 fn randstr(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
@@ -93,7 +100,7 @@ fn randstr(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> S
         .param("length", length.to_string()));
     }
     let exprs = vec![long(seed).expr, literal::int(length).expr];
-    Ok(Typed::new(call("spark_randstr", exprs)?, DataType::String, false))
+    Ok(Typed::new(fresh("spark_randstr", exprs)?, DataType::String, false))
 }
 
 /// The type of `uniform(min, max)`: the wider of both.
@@ -130,7 +137,7 @@ fn uniform(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> S
         return Err(SparkError::internal(format!("uniform of {} and {}", min.data_type, max.data_type)));
     };
     let double = |value: Typed| cast::cast(ctx, value, &DataType::Double, EvalMode::Legacy);
-    let random = Typed::new(call("spark_rand", vec![long(seed).expr])?, DataType::Double, false);
+    let random = Typed::new(fresh("spark_rand", vec![long(seed).expr])?, DataType::Double, false);
     let min = double(min)?;
     let range = operators::binary(ctx, BinaryOp::Minus, double(max)?, min.clone())?;
     let part = operators::binary(ctx, BinaryOp::Multiply, range, random)?;

@@ -36,11 +36,17 @@ pub(super) fn read(bytes: &[u8], name: &str) -> DfResult<CompactThetaSketch> {
     CompactThetaSketch::deserialize(bytes).map_err(invalid(name))
 }
 
+/// The library's smallest sketch keeps 32 values where Java's keeps 16.
+pub(super) fn lg_k(lg_nominal: i32) -> u8 {
+    const LEAST: u8 = 5;
+    u8::try_from(lg_nominal).unwrap_or(LEAST).max(LEAST)
+}
+
 fn union_of(lg_nominal: i32, name: &str) -> DfResult<ThetaUnion> {
     if !LG_NOMINAL.contains(&lg_nominal) {
         return Err(external(invalid_lg_nominal(name, lg_nominal)));
     }
-    ThetaUnionBuilder::default().lg_k(lg_nominal as u8).build().map_err(invalid(name))
+    ThetaUnionBuilder::default().lg_k(lg_k(lg_nominal)).build().map_err(invalid(name))
 }
 
 pub(super) fn udfs() -> Vec<Udf> {
@@ -157,7 +163,7 @@ pub(super) fn aggregates() -> Vec<BinaryAggregate> {
         BinaryAggregate::new("theta_sketch_agg", |call| {
             let lg_nominal = call.int(1)?;
             let sketch =
-                ThetaSketchBuilder::default().lg_k(lg_nominal as u8).build().map_err(invalid("theta_sketch_agg"))?;
+                ThetaSketchBuilder::default().lg_k(lg_k(lg_nominal)).build().map_err(invalid("theta_sketch_agg"))?;
             Ok(Box::new(Counting { sketch, merged: None, lg_nominal }))
         }),
         BinaryAggregate::new("theta_union_agg", |call| Ok(Box::new(Union(union_of(call.int(1)?, "theta_union_agg")?)))),
@@ -250,9 +256,14 @@ impl BinaryState for Intersection {
     }
 
     fn answer(&self) -> DfResult<ScalarValue> {
-        // The intersection of no sketches is null.
-        let bytes = self.bytes()?;
-        Ok(ScalarValue::Binary((!bytes.is_empty()).then_some(bytes)))
+        const NAME: &str = "theta_intersection_agg";
+        let mut bytes = self.bytes()?;
+        // The intersection of no sketches is one that is empty.
+        if bytes.is_empty() {
+            let empty = ThetaSketchBuilder::default().build().map_err(invalid(NAME))?;
+            bytes = empty.compact(true).serialize_compressed();
+        }
+        Ok(ScalarValue::Binary(Some(bytes)))
     }
 
     fn size(&self) -> usize {

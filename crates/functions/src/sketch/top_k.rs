@@ -221,16 +221,21 @@ struct Combining {
 impl Combining {
     fn add(&mut self, sketch: &[u8], tracked: i32, ddl: &str) -> DfResult<()> {
         let known = self.ddl.get_or_insert_with(|| ddl.to_owned());
-        if known != ddl {
+        let other_type = || {
             let message = format!(
                 "Combining approx_top_k sketches of different types is not allowed. Found sketches of type {known} and {ddl}."
             );
-            return Err(external(
+            external(
                 SparkError::new("APPROX_TOP_K_SKETCH_TYPE_NOT_MATCH", "42846", message)
                     .param("type1", known.as_str())
                     .param("type2", ddl),
-            ));
+            )
+        };
+        if known != ddl {
+            return Err(other_type());
         }
+        // What a UNION has given another type is still written in its own.
+        let other = Counters::read(sketch, &self.item).map_err(|_| other_type())?;
         let size = *self.tracked.get_or_insert(tracked);
         if !self.fixed && size != tracked {
             let message = format!(
@@ -242,7 +247,6 @@ impl Combining {
                     .param("size2", tracked.to_string()),
             ));
         }
-        let other = Counters::read(sketch, &self.item)?;
         self.counters.get_or_insert_with(|| Counters::new(size)).merge(&other);
         Ok(())
     }

@@ -83,7 +83,7 @@ fn union_of<N: Number>(lg_nominal: i32, mode: Mode, name: &str) -> DfResult<Tupl
     if !LG_NOMINAL.contains(&lg_nominal) {
         return Err(external(invalid_lg_nominal(name, lg_nominal)));
     }
-    TupleUnionBuilder::new(Policy::new(mode)).lg_k(lg_nominal as u8).build().map_err(invalid(name))
+    TupleUnionBuilder::new(Policy::new(mode)).lg_k(theta::lg_k(lg_nominal)).build().map_err(invalid(name))
 }
 
 pub(super) fn udfs() -> Vec<Udf> {
@@ -210,8 +210,10 @@ pub(super) fn aggregates() -> Vec<BinaryAggregate> {
     }
     fn agg<N: Number>(call: &Call<'_>, name: &'static str) -> DfResult<Box<dyn BinaryState>> {
         let (lg_nominal, mode) = (call.int(2)?, mode(call, 3, name)?);
-        let sketch =
-            TupleSketchBuilder::new(Policy::<N>::new(mode)).lg_k(lg_nominal as u8).build().map_err(invalid(name))?;
+        let sketch = TupleSketchBuilder::new(Policy::<N>::new(mode))
+            .lg_k(theta::lg_k(lg_nominal))
+            .build()
+            .map_err(invalid(name))?;
         Ok(Box::new(Counting { sketch, merged: None, lg_nominal, mode, name }))
     }
     fn union<N: Number>(call: &Call<'_>, name: &'static str) -> DfResult<Box<dyn BinaryState>> {
@@ -325,9 +327,13 @@ impl<N: Number> BinaryState for Intersection<N> {
     }
 
     fn answer(&self) -> DfResult<datafusion::scalar::ScalarValue> {
-        // The intersection of no sketches is null.
-        let bytes = self.bytes()?;
-        Ok(datafusion::scalar::ScalarValue::Binary((!bytes.is_empty()).then_some(bytes)))
+        let mut bytes = self.bytes()?;
+        // The intersection of no sketches is one that is empty.
+        if bytes.is_empty() {
+            let empty = TupleSketchBuilder::new(Policy::<N>::new(Mode::Sum)).build().map_err(invalid(self.name))?;
+            bytes = empty.compact(false).serialize();
+        }
+        Ok(datafusion::scalar::ScalarValue::Binary(Some(bytes)))
     }
 
     fn size(&self) -> usize {

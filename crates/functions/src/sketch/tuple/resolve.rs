@@ -7,7 +7,7 @@ use super::{
     summary::Mode,
 };
 use crate::{
-    FunctionContext, Typed, errors, literal,
+    FunctionContext, Typed, coercion, errors, literal,
     registry::{FunctionDef, check_count},
     udf::call,
 };
@@ -142,7 +142,11 @@ pub(crate) fn resolve(ctx: &FunctionContext, name: &'static str, mut args: Vec<T
         let value = args.remove(1);
         let key = exactly(name, 0, &key::types(), args.remove(0))?;
         let of = if name.ends_with("_double") { DataType::Double } else { DataType::Integer };
-        let value = cast_to(ctx, name, 1, &of, value)?;
+        // Numbers that are too large for the summaries fail when they are there.
+        let value = match (&of, &value.data_type) {
+            (DataType::Integer, DataType::Long) => coercion::implicit(ctx, value, &of)?,
+            _ => cast_to(ctx, name, 1, &of, value)?,
+        };
         vec![key, value, lg_nominal(ctx, name, 2, lg)?, mode(ctx, name, 3, by)?]
     } else if name.starts_with("tuple_union_agg") {
         check_count(name, args.len(), 1, 3)?;
