@@ -21,7 +21,7 @@ use firesteel_analyzer::{
 use firesteel_engine::{
     EngineSession, ExecutionMode,
     error::from_datafusion,
-    optimize, program, recursion,
+    fit_batches, optimize, program, recursion,
     write::{self, Commit, WriteJob, WriteSummary},
 };
 use firesteel_plan::{
@@ -412,9 +412,10 @@ impl Application {
         let plan = self.with_cached(plan).await?;
         let plan = program::expand(recursion::expand(plan, self).await?, self).await?;
         let began = Instant::now();
-        let state = self.session.engine().state();
+        let mut state = self.session.engine().state();
         optimize::load_statistics(&plan, &state).await.map_err(|e| from_datafusion(&e))?;
         let optimized = state.optimize(&plan).map_err(|e| from_datafusion(&e))?;
+        fit_batches(&mut state, widest(&optimized));
         self.planning.lock().optimizer += began.elapsed();
         let began = Instant::now();
         let physical = state.query_planner().create_physical_plan(&optimized, &state).await;
@@ -460,6 +461,17 @@ impl Application {
         let limit = self.session.conf().bytes(&firesteel_plan::conf::keys::MAX_RESULT_SIZE);
         u64::try_from(limit).ok().filter(|l| *l > 0)
     }
+}
+
+/// The most columns that a node of the plan has.
+fn widest(plan: &LogicalPlan) -> usize {
+    let mut most = 0;
+    // The walk looks into subqueries too, and nothing in it fails.
+    let _ = plan.apply_with_subqueries(|node| {
+        most = most.max(node.schema().fields().len());
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    });
+    most
 }
 
 /// Whether rows come from anywhere but the query itself.

@@ -37,7 +37,7 @@ impl LocalRunner {
 #[async_trait]
 impl PlanRunner for LocalRunner {
     async fn run(&self, plan: Arc<dyn ExecutionPlan>) -> SparkResult<BoxStream<'static, SparkResult<RecordBatch>>> {
-        let context = self.engine.task_context()?;
+        let context = self.engine.task_context_of(widest(&plan))?;
         let stream = execute_stream(plan.clone(), context.clone()).map_err(|e| from_datafusion(&e))?;
         let watcher = Arc::new(Watcher::start(plan.clone(), self.progress.clone()));
         Ok(stream
@@ -58,6 +58,12 @@ impl PlanRunner for LocalRunner {
     fn describe(&self, plan: &Arc<dyn ExecutionPlan>) -> SparkResult<String> {
         Ok(cache::explain(plan))
     }
+}
+
+/// The most columns that a node of the plan has.
+fn widest(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let below = plan.children().into_iter().map(widest).max().unwrap_or(0);
+    below.max(plan.schema().fields().len())
 }
 
 /// Reads a running plan's metrics from time to time, until dropped.

@@ -19,4 +19,4 @@ pub mod storage;
 pub mod task;
 pub mod write;
 
-pub use session::{EngineOptions, EngineSession, ExecutionMode};
+pub use session::{EngineOptions, EngineSession, ExecutionMode, fit_batches};

@@ -68,6 +68,19 @@ const SPILL_FAN_IN: usize = 64;
 /// A task that is sure of less than so much has batches of half or a quarter of that: operators that spill hold several.
 const MEMORY_FOR_WHOLE_BATCHES: usize = 64 << 20;
 
+/// Columns of a batch of the usual rows, and the least rows of one of more columns. Operators make room for whole batches at once.
+const COLUMNS_OF_A_BATCH: usize = 256;
+const LEAST_ROWS: usize = 256;
+
+/// Batches of fewer rows, for plans with very many columns.
+pub fn fit_batches(state: &mut SessionState, columns: usize) {
+    let rows = state.config().batch_size();
+    if columns > COLUMNS_OF_A_BATCH {
+        let fewer = (rows * COLUMNS_OF_A_BATCH / columns).max(LEAST_ROWS).min(rows);
+        *state.config_mut() = state.config().clone().with_batch_size(fewer);
+    }
+}
+
 impl EngineSession {
     pub fn new(options: EngineOptions) -> SparkResult<Self> {
         let stores = Arc::new(Stores::new(&options.conf));
@@ -260,7 +273,14 @@ impl EngineSession {
     /// What a plan that is run in this process needs, with memory of its own; operators of the engine find the session
     /// in it.
     pub fn task_context(&self) -> SparkResult<Arc<TaskContext>> {
-        Ok(Arc::new(TaskContext::from(&self.state()).with_runtime(self.task_runtime("the query")?)))
+        self.task_context_of(0)
+    }
+
+    /// The same for a plan of so many columns where it is widest.
+    pub fn task_context_of(&self, columns: usize) -> SparkResult<Arc<TaskContext>> {
+        let mut state = self.state();
+        fit_batches(&mut state, columns);
+        Ok(Arc::new(TaskContext::from(&state).with_runtime(self.task_runtime("the query")?)))
     }
 
     fn datafusion_options(&self, conf: &SparkConf) -> ConfigOptions {

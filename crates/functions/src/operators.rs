@@ -2,6 +2,7 @@
 
 mod arithmetic;
 mod compare;
+mod conjunction;
 mod temporal;
 
 use datafusion::{
@@ -19,6 +20,7 @@ use firesteel_plan::{
 };
 
 pub(crate) use compare::{canonical, canonical_f32, canonical_f64};
+pub use conjunction::all_of;
 
 use crate::{
     EvalMode, FunctionContext, Typed, coercion, errors, literal,
@@ -28,6 +30,7 @@ use crate::{
 pub(crate) fn udfs() -> Vec<Udf> {
     let mut all = arithmetic::udfs();
     all.extend(compare::udfs());
+    all.extend(conjunction::udfs());
     all.extend(temporal::udfs());
     all
 }

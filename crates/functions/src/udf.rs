@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    hash::{Hash, Hasher},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, LazyLock},
 };
 
@@ -14,7 +14,10 @@ use arrow::{
     datatypes::DataType as Arrow,
 };
 use datafusion::{
-    common::exec_err,
+    common::{
+        exec_err,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
     error::Result as DfResult,
     logical_expr::{
         AggregateUDF, ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
@@ -88,6 +91,17 @@ impl ScalarUDFImpl for Udf {
         &self.signature
     }
 
+    /// DataFusion asks for the names of all calls in a call, again and again: those of deep ones are short.
+    fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
+        if args.iter().any(|arg| is_deeper(arg, NAMED_DEPTH)) {
+            let mut hasher = DefaultHasher::new();
+            args.hash(&mut hasher);
+            return Ok(format!("{}(#{:016x})", self.name, hasher.finish()));
+        }
+        let args: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        Ok(format!("{}({})", self.name, args.join(",")))
+    }
+
     fn return_type(&self, args: &[Arrow]) -> DfResult<Arrow> {
         let missing = |i: usize| SparkError::internal(format!("{} has no argument {i}", self.name));
         match &self.ret {
@@ -115,6 +129,20 @@ impl ScalarUDFImpl for Udf {
         }
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// Calls in each other that are named in full.
+const NAMED_DEPTH: usize = 8;
+
+fn is_deeper(expr: &Expr, levels: usize) -> bool {
+    let Some(below) = levels.checked_sub(1) else { return true };
+    let mut found = false;
+    // The closure answers no error.
+    let walked = expr.apply_children(|child| {
+        found = is_deeper(child, below);
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
 }
 
 /// The arguments of one call.

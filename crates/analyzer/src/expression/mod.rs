@@ -28,6 +28,9 @@ use crate::{
     scope::{Attribute, Scope, same_name as scope_same},
 };
 
+/// Terms of one AND that the planner takes apart and puts together again.
+const MANY_TERMS: usize = 1000;
+
 /// What an expression may see and use.
 #[derive(Clone, Copy)]
 pub(crate) struct Env<'a> {
@@ -334,6 +337,11 @@ impl Analyzer<'_> {
     }
 
     fn binary(&self, op: BinaryOp, left: &Expr, right: &Expr, env: &Env<'_>) -> SparkResult<Typed> {
+        if op == BinaryOp::And
+            && let Some(all) = self.long_conjunction(left, right, env)?
+        {
+            return Ok(all);
+        }
         // A long chain of ANDs leans to the left: it is walked, not descended into.
         if matches!(op, BinaryOp::And | BinaryOp::Or | BinaryOp::Plus | BinaryOp::Concat) {
             let mut rights = vec![right];
@@ -358,6 +366,28 @@ impl Analyzer<'_> {
         let (left, right) = self.operands(left, right, env)?;
         let (left, right) = if op.is_comparison() { self.padded(left, right, env)? } else { (left, right) };
         operators::binary(&self.functions, op, left, right)
+    }
+
+    /// Nothing where there are not so many terms that they would be too deep a tree.
+    fn long_conjunction(&self, left: &Expr, right: &Expr, env: &Env<'_>) -> SparkResult<Option<Typed>> {
+        let mut terms: Vec<&Expr> = Vec::new();
+        let mut left_over = vec![right, left];
+        while let Some(e) = left_over.pop() {
+            match &e.kind {
+                ExprKind::Binary { op: BinaryOp::And, left, right } => left_over.extend([right.as_ref(), left]),
+                _ => terms.push(e),
+            }
+        }
+        if terms.len() <= MANY_TERMS {
+            return Ok(None);
+        }
+        // Subqueries become joins, which they do as terms of their own only.
+        let (alone, together): (Vec<&Expr>, Vec<&Expr>) = terms.into_iter().partition(|e| has_subquery(e));
+        let mut all = operators::all_of(&self.functions, self.exprs(together, env)?)?;
+        for e in alone {
+            all = operators::binary(&self.functions, BinaryOp::And, all, self.expr(e, env)?)?;
+        }
+        Ok(Some(all))
     }
 
     fn operands(&self, left: &Expr, right: &Expr, env: &Env<'_>) -> SparkResult<(Typed, Typed)> {
