@@ -256,9 +256,30 @@ def typed_value(value, kind):
         if kind == "timestamp_ntz":
             return timestamp_value(moment)
         return timestamp_value(moment.astimezone(UTC) if moment.tzinfo else moment) + "Z"
+    if kind == "binary":
+        return base64.b64encode(bytes.fromhex(value)).decode()
     if kind.startswith("array<"):
         return [typed_value(item, kind[6:-1]) for item in value]
+    if kind.startswith("map<"):
+        key, item = parts(kind[4:-1])
+        return [[typed_value(k, key), typed_value(v, item)] for k, v in value]
+    if kind.startswith("struct<"):
+        fields = [field.split(":", 1) for field in parts(kind[7:-1])]
+        given = dict(value)
+        return [typed_value(given.get(name), field) for name, field in fields]
     return value
+
+
+def parts(text):
+    """What commas separate, but for those within angle brackets and parentheses."""
+    found, depth = [""], 0
+    for c in text:
+        depth += (c in "<(") - (c in ">)")
+        if c == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += c
+    return found
 
 
 # ---- values

@@ -297,6 +297,8 @@ impl EngineSession {
         options.optimizer.hash_join_single_partition_threshold = threshold;
         options.optimizer.hash_join_single_partition_threshold_rows = threshold / 16;
         options.execution.parquet.coerce_int96 = Some("us".to_owned());
+        // Spark writes its TIMESTAMP so.
+        options.execution.parquet.coerce_int96_tz = Some("UTC".to_owned());
         options.execution.collect_statistics = true;
         if conf.bool(&keys::SHUFFLE_SPILL_COMPRESS) {
             options.execution.spill_compression = SpillCompression::Lz4Frame;
