@@ -19,7 +19,7 @@ use firesteel_analyzer::{
     Analyzed, AnalyzedAssign, AnalyzedCache, AnalyzedQuery, AnalyzedWrite, CatalogChange, OutputColumn, Session,
 };
 use firesteel_engine::{
-    EngineSession, ExecutionMode,
+    ExecutionMode,
     error::from_datafusion,
     fit_batches, optimize, program, recursion,
     write::{self, Commit, WriteJob, WriteSummary},

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use datafusion::{logical_expr::Expr as DfExpr, scalar::ScalarValue};
 use firesteel_functions::{Typed, cast, types};
 use firesteel_plan::{
-    DataType, Expr, ExprKind, Relation, RelationKind, SparkError, SparkResult,
+    DataType, Expr, Relation, RelationKind, SparkError, SparkResult,
     expr::{Literal, MultipartName},
     statement::Assignment,
 };

@@ -16,8 +16,8 @@ use datafusion::{
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
-        aggregates::AggregateExec,
+        ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning,
+        PlanProperties, ReplaceChildrenOptions, aggregates::AggregateExec,
     },
 };
 
@@ -35,7 +35,8 @@ impl PhysicalOptimizerRule for HideInput {
                 return Ok(Transformed::no(node));
             }
             let input: Arc<dyn ExecutionPlan> = Arc::new(UnknownInputExec::new(aggregate.input().clone()));
-            node.with_new_children(vec![input]).map(Transformed::yes)
+            node.replace_children(vec![input], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+                .map(Transformed::yes)
         })
         .data()
     }

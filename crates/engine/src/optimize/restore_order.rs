@@ -10,7 +10,9 @@ use datafusion::{
     },
     physical_expr::LexOrdering,
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{ExecutionPlan, ExecutionPlanProperties, sorts::sort::SortExec},
+    physical_plan::{
+        ChildrenPropertiesMode, ExecutionPlan, ExecutionPlanProperties, ReplaceChildrenOptions, sorts::sort::SortExec,
+    },
 };
 
 /// DataFusion leaves a sort out where its input is in order already. Rules after that move projections and joins about, and with
@@ -34,7 +36,11 @@ impl PhysicalOptimizerRule for RestoreOrder {
                     changed = true;
                 }
             }
-            if changed { node.with_new_children(inputs).map(Transformed::yes) } else { Ok(Transformed::no(node)) }
+            if !changed {
+                return Ok(Transformed::no(node));
+            }
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+            node.replace_children(inputs, options).map(Transformed::yes)
         })
         .data()
     }
