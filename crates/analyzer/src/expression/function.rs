@@ -229,7 +229,7 @@ impl Analyzer<'_> {
     }
 
     /// `struct(a, b + 1 AS c)` is `named_struct('a', a, 'c', b + 1)`.
-    fn named_struct_args(&self, written: &[Expr], args: Vec<Typed>, env: &Env<'_>) -> Vec<Typed> {
+    pub(super) fn named_struct_args(&self, written: &[Expr], args: Vec<Typed>, env: &Env<'_>) -> Vec<Typed> {
         let mut names: Vec<String> = Vec::with_capacity(args.len());
         for e in written {
             match &e.kind {

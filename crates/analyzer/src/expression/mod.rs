@@ -280,8 +280,13 @@ impl Analyzer<'_> {
                 "A lambda function should only be used in a higher order function.",
             )),
             ExprKind::Row(items) => {
-                let items = self.exprs(items, env)?;
-                self.struct_of(items)
+                let values = self.exprs(items, env)?;
+                // In a lambda its variables name the fields.
+                if env.lambda.is_some() && values.len() == items.len() {
+                    let pairs = self.named_struct_args(items, values, env);
+                    return self.call_typed("named_struct", pairs);
+                }
+                self.struct_of(values)
             }
             ExprKind::Alias { operand, .. } => self.expr(operand, env),
             ExprKind::Parameter(parameter) => {

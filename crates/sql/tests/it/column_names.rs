@@ -14,8 +14,6 @@ struct Answer {
 const OF_THE_ANALYZER: &[&str] = &[
     "CAST(m AS MAP<STRING, BIGINT>)['k']",
     "CAST(s AS STRUCT<f: BIGINT>).f",
-    "aggregate(arr, 0, (acc, x) -> acc + x)",
-    "array_sort(arr)",
     "current_date",
     "d + INTERVAL 1 DAY",
     "explode(arr)",
