@@ -132,7 +132,11 @@ fn add_interval(args: &Args<'_>, tolerate: bool) -> DfResult<ArrayRef> {
     match array.data_type() {
         Arrow::Duration(_) => {
             let micros = args.primitive::<DurationMicrosecondType>(1)?;
-            shift(args, tolerate, |row| micros.get(row).map(|m| (0, 0, m.wrapping_mul(i64::from(sign)))))
+            // Days are those of the calendar: one of them has 25 hours.
+            shift(args, tolerate, |row| {
+                let moved = micros.get(row)?.wrapping_mul(i64::from(sign));
+                Some((0, (moved / MICROS_PER_DAY) as i32, moved % MICROS_PER_DAY))
+            })
         }
         Arrow::Interval(IntervalUnit::MonthDayNano) => {
             let values = args.primitive::<IntervalMonthDayNanoType>(1)?;
