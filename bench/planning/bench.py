@@ -51,7 +51,7 @@ def main():
 def measure(options, benchmark, texts):
     """{query: [each phase, all, all of the first round]}"""
     views = benchmark.views(benchmark.data(options.scale))
-    script = tpc.benchmarks.as_script(views + [f"EXPLAIN {text}" for text in texts.values()] * options.rounds)
+    script = tpc.benchmarks.as_script(views + [f"EXPLAIN {text}\n" for text in texts.values()] * options.rounds)
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()

@@ -267,6 +267,9 @@ impl Grammar<'_, '_> {
     }
 
     fn relation(&mut self, level: usize) -> String {
+        if self.random.chance(60) {
+            return "t".to_owned();
+        }
         let text = match self.random.below(12) {
             0 | 1 if level < DEEP => format!("({})", self.query(level + 1)),
             2 => "range(3)".to_owned(),
@@ -282,6 +285,9 @@ impl Grammar<'_, '_> {
     }
 
     fn condition(&mut self, level: usize) -> String {
+        if self.random.chance(92) {
+            return self.truth(level);
+        }
         let (a, b) = (self.expr(level + 1), self.expr(level + 1));
         match self.random.below(9) {
             0 => format!("{a} IS NOT NULL"),
@@ -298,7 +304,8 @@ impl Grammar<'_, '_> {
         if self.random.chance(20) {
             return "count(*)".to_owned();
         }
-        let (name, argument) = (self.random.pick(&AGGREGATES), self.expr(level));
+        let name = self.random.pick(&AGGREGATES);
+        let argument = if self.random.chance(85) { self.number(level) } else { self.expr(level) };
         let second = match name {
             "corr" | "covar_samp" | "max_by" | "min_by" | "regr_slope" => format!(", {}", self.expr(level + 1)),
             "percentile" | "percentile_approx" => ", 0.5".to_owned(),
@@ -333,31 +340,111 @@ impl Grammar<'_, '_> {
         }
     }
 
+    /// An expression over the columns of `t`, of some type; now and then one of no type that fits.
     fn expr(&mut self, level: usize) -> String {
+        match self.random.below(13) {
+            0..=4 => self.number(level),
+            5..=7 => self.text(level),
+            8 | 9 => self.time(level),
+            10 | 11 => self.truth(level),
+            _ => self.wild(level),
+        }
+    }
+
+    fn number(&mut self, level: usize) -> String {
+        if level >= DEEP || self.random.chance(40) {
+            return self.random.pick(&["a", "a", "h", "d", "c", "1", "2.5"]).to_owned();
+        }
+        let next = level + 1;
+        match self.random.below(9) {
+            0..=2 => {
+                let operator = self.random.pick(&["+", "-", "*", "/", "%", "DIV"]);
+                format!("({} {operator} {})", self.number(next), self.number(next))
+            }
+            3 => format!("abs({})", self.number(next)),
+            4 => format!("CASE WHEN {} THEN {} ELSE {} END", self.truth(next), self.number(next), self.number(next)),
+            5 => format!("length({})", self.text(next)),
+            6 => format!("coalesce({}, {})", self.number(next), self.number(next)),
+            7 => {
+                let to = self.random.pick(&["INT", "BIGINT", "DOUBLE", "DECIMAL(12,3)", "SMALLINT"]);
+                format!("CAST({} AS {to})", self.number(next))
+            }
+            _ => format!("year({})", self.time(next)),
+        }
+    }
+
+    fn text(&mut self, level: usize) -> String {
+        if level >= DEEP || self.random.chance(45) {
+            return self.random.pick(&["b", "b", "'x'", "CAST(a AS STRING)"]).to_owned();
+        }
+        let next = level + 1;
+        match self.random.below(5) {
+            0 => format!("upper({})", self.text(next)),
+            1 => format!("concat({}, {})", self.text(next), self.text(next)),
+            2 => format!("substring({}, 2, 3)", self.text(next)),
+            3 => format!("date_format({}, 'yyyy-MM')", self.time(next)),
+            _ => format!("if({}, {}, {})", self.truth(next), self.text(next), self.text(next)),
+        }
+    }
+
+    fn time(&mut self, level: usize) -> String {
+        if level >= DEEP || self.random.chance(50) {
+            return self.random.pick(&["e", "f", "DATE'2024-02-29'"]).to_owned();
+        }
+        let next = level + 1;
+        match self.random.below(4) {
+            0 => format!("date_add({}, a)", self.time(next)),
+            1 => format!("({} + INTERVAL 1 DAY)", self.time(next)),
+            2 => format!("CAST({} AS TIMESTAMP)", self.time(next)),
+            _ => format!("greatest({}, {})", self.time(next), self.time(next)),
+        }
+    }
+
+    fn truth(&mut self, level: usize) -> String {
+        if level >= DEEP || self.random.chance(20) {
+            return self.random.pick(&["g", "true", "a > 1", "b IS NULL"]).to_owned();
+        }
+        let next = level + 1;
+        let compare = self.random.pick(&["=", "<", ">=", "<>", "<=>"]);
+        match self.random.below(12) {
+            0..=2 => format!("{} {compare} {}", self.number(next), self.number(next)),
+            3 => format!("{} {compare} {}", self.text(next), self.text(next)),
+            4 => format!("{} {compare} {}", self.time(next), self.time(next)),
+            5 => format!("({} AND {})", self.truth(next), self.truth(next)),
+            6 => format!("({} OR {})", self.truth(next), self.truth(next)),
+            7 => format!("NOT ({})", self.truth(next)),
+            8 => format!("{} IN ({}, 3)", self.number(next), self.number(next)),
+            9 => format!("{} {}IN (SELECT a FROM w)", self.number(next), self.random.pick(&["", "NOT "])),
+            10 => format!("{}EXISTS (SELECT 1 FROM w WHERE w.a = t.a)", self.random.pick(&["", "NOT "])),
+            _ => format!("{} LIKE 'a%'", self.text(next)),
+        }
+    }
+
+    fn wild(&mut self, level: usize) -> String {
         if level >= DEEP || self.random.chance(35) {
             return if self.random.chance(65) { self.column() } else { self.literal() };
         }
         let next = level + 1;
         match self.random.below(17) {
-            0..=3 => format!("({} {} {})", self.expr(next), self.random.pick(&BINARY), self.expr(next)),
-            4 => format!("CAST({} AS {})", self.expr(next), self.random.pick(&TYPES)),
-            5 => format!("try_cast({} AS {})", self.expr(next), self.random.pick(&TYPES)),
-            6 => format!("CASE WHEN {} THEN {} ELSE {} END", self.condition(next), self.expr(next), self.expr(next)),
-            7 => format!("CASE {} WHEN {} THEN {} END", self.expr(next), self.expr(next), self.expr(next)),
+            0..=3 => format!("({} {} {})", self.wild(next), self.random.pick(&BINARY), self.wild(next)),
+            4 => format!("CAST({} AS {})", self.wild(next), self.random.pick(&TYPES)),
+            5 => format!("try_cast({} AS {})", self.wild(next), self.random.pick(&TYPES)),
+            6 => format!("CASE WHEN {} THEN {} ELSE {} END", self.condition(next), self.wild(next), self.wild(next)),
+            7 => format!("CASE {} WHEN {} THEN {} END", self.wild(next), self.wild(next), self.wild(next)),
             8 => format!("({})", self.condition(next)),
             9 if level < 3 => format!("({})", self.query(level + 2)),
             10 => match self.random.below(4) {
-                0 => format!("{}[{}]", self.expr(next), self.expr(next)),
+                0 => format!("{}[{}]", self.wild(next), self.wild(next)),
                 1 => format!("{}.x", self.column()),
-                2 => format!("transform({}, x -> {})", self.expr(next), self.expr(next)),
-                _ => format!("filter({}, x -> x > {})", self.expr(next), self.expr(next)),
+                2 => format!("transform({}, x -> {})", self.wild(next), self.wild(next)),
+                _ => format!("filter({}, x -> x > {})", self.wild(next), self.wild(next)),
             },
             11 => format!(
                 "{}({})",
                 self.random.pick(&["array", "struct", "coalesce", "greatest", "concat", "if"]),
                 self.arguments(next)
             ),
-            12 => format!("-{}", self.expr(next)),
+            12 => format!("-{}", self.wild(next)),
             13 if self.random.chance(15) => self.aggregate(next),
             14 if self.random.chance(15) => self.window(next),
             _ => format!("{}({})", self.random.pick(self.names.functions), self.arguments(next)),
@@ -366,6 +453,6 @@ impl Grammar<'_, '_> {
 
     fn arguments(&mut self, level: usize) -> String {
         let count = self.random.pick(&[0, 1, 1, 1, 2, 2, 2, 3, 3, 4]);
-        (0..count).map(|_| self.expr(level)).collect::<Vec<_>>().join(", ")
+        (0..count).map(|_| self.wild(level)).collect::<Vec<_>>().join(", ")
     }
 }

@@ -11,6 +11,11 @@ pub fn tokens(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
+        // A comment would swallow all that is behind it on the one line that comes of the tokens.
+        if rest.starts_with("--") {
+            rest = rest.find('\n').and_then(|end| rest.get(end..)).unwrap_or_default().trim_start();
+            continue;
+        }
         let length = length(rest, first).max(first.len_utf8());
         let (token, after) = rest.split_at(length);
         found.push(token);

@@ -141,7 +141,7 @@ def record(spark, path):
     for line in filter(None, path.read_text(encoding="utf-8").splitlines()):
         mode, _, sql = line.partition(" ")
         if sql not in known:
-            found.append({"ansi": mode == "ANSI", "ordered": " ORDER BY " in sql, "sql": sql, "spark": spark.ask(sql, mode == "ANSI")})
+            found.append({"ansi": mode == "ANSI", "ordered": bool(re.search(r" ORDER BY [^()]*$", sql)), "sql": sql, "spark": spark.ask(sql, mode == "ANSI")})
     keep(found)
 
 

@@ -230,6 +230,12 @@ pub(crate) async fn find_table(
         };
     }
     match name {
+        [format, path] if is_format(format) && path.is_empty() => Err(SparkError::new(
+            "INVALID_EMPTY_LOCATION",
+            "42K05",
+            format!("The location name cannot be empty string, but `{path}` was given."),
+        )
+        .param("location", path.as_str())),
         [format, path] if is_format(format) => {
             let spec = SourceSpec {
                 format: format.to_lowercase(),

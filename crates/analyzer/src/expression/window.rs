@@ -84,6 +84,7 @@ impl Analyzer<'_> {
                 Some(frame) if !resolved.fixed_frame => frame,
                 _ => default_frame(ordered),
             };
+            let frame = by_peers(frame, &order_types);
             let params = WindowFunctionParams {
                 args: resolved.args.clone(),
                 partition_by,
@@ -144,7 +145,7 @@ impl Analyzer<'_> {
             args: params.args.clone(),
             partition_by,
             order_by,
-            window_frame,
+            window_frame: by_peers(window_frame, &order_types),
             filter: filter.map(|f| Box::new(f.expr)),
             null_treatment: params.null_treatment,
             distinct: false,
@@ -324,6 +325,20 @@ fn default_frame(ordered: bool) -> DfFrame {
             WindowFrameBound::Following(ScalarValue::Null),
         )
     }
+}
+
+/// A range that begins and ends at peers of the row is one of groups of peers. DataFusion has ranges of some types only.
+fn by_peers(frame: DfFrame, order_types: &[DataType]) -> DfFrame {
+    let at_peers = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => true,
+        WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset) => offset.is_null(),
+    };
+    let other = |t: &DataType| matches!(t, DataType::Binary | DataType::Struct(_)) || t.is_interval();
+    let is_range = frame.units == WindowFrameUnits::Range;
+    if is_range && order_types.iter().any(other) && at_peers(&frame.start_bound) && at_peers(&frame.end_bound) {
+        return DfFrame::new_bounds(WindowFrameUnits::Groups, frame.start_bound, frame.end_bound);
+    }
+    frame
 }
 
 /// The call alone.

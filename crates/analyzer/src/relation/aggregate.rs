@@ -186,6 +186,19 @@ impl Analyzer<'_> {
         self.expr(e, env)
     }
 
+    /// A key that is one value in all rows is null beside that in grouping sets: the planner takes it for a constant unless it is a
+    /// column.
+    fn with_constant_keys(&self, input: LogicalPlan, keys: &mut [DfExpr]) -> SparkResult<LogicalPlan> {
+        let mut columns: Vec<DfExpr> = input.schema().columns().into_iter().map(DfExpr::Column).collect();
+        let width = columns.len();
+        for key in keys.iter_mut().filter(|key| key.column_refs().is_empty()) {
+            let name = format!("key#{}", self.next_id());
+            columns.push(std::mem::take(key).alias(&name));
+            *key = DfExpr::Column(Column::new_unqualified(&name));
+        }
+        if columns.len() == width { Ok(input) } else { project(input, columns) }
+    }
+
     /// The aggregate's plan: columns named as the input's where a key is a plain column, else as new attributes.
     pub(super) fn aggregate_plan(
         &self,
@@ -195,11 +208,15 @@ impl Analyzer<'_> {
         grouping_id: Option<Attribute>,
     ) -> SparkResult<(LogicalPlan, Rewrite)> {
         // NaN is one group, and so are 0.0 and -0.0.
-        let keys: Vec<DfExpr> = grouped
+        let mut keys: Vec<DfExpr> = grouped
             .exprs
             .iter()
             .map(|e| operators::normalized_key(e.clone()).map(|t| t.expr))
             .collect::<SparkResult<_>>()?;
+        let mut input = input;
+        if grouped.sets.is_some() {
+            input = self.with_constant_keys(input, &mut keys)?;
+        }
         let group_expr = match &grouped.sets {
             None => keys.clone(),
             Some(sets) => {
@@ -256,7 +273,12 @@ impl Analyzer<'_> {
         for (typed, key) in grouped.exprs.iter().zip(&keys) {
             let from = key.schema_name().to_string();
             let to = match key {
-                DfExpr::Column(column) => column.name.clone(),
+                DfExpr::Column(column) => {
+                    if typed.expr != *key {
+                        rewritten.insert(typed.expr.clone(), key.clone());
+                    }
+                    column.name.clone()
+                }
                 _ => {
                     let to = format!("group#{}", self.next_id());
                     rewritten.insert(typed.expr.clone(), DfExpr::Column(Column::new_unqualified(&to)));

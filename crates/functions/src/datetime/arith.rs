@@ -132,12 +132,10 @@ fn add_interval(args: &Args<'_>, tolerate: bool) -> DfResult<ArrayRef> {
     match array.data_type() {
         Arrow::Duration(_) => {
             let micros = args.primitive::<DurationMicrosecondType>(1)?;
-            // Its whole days move the wall clock too.
+            // Days are those of the calendar: one of them has 25 hours.
             shift(args, tolerate, |row| {
-                micros.get(row).map(|m| {
-                    let m = m.wrapping_mul(i64::from(sign));
-                    (0, (m / MICROS_PER_DAY) as i32, m % MICROS_PER_DAY)
-                })
+                let moved = micros.get(row)?.wrapping_mul(i64::from(sign));
+                Some((0, (moved / MICROS_PER_DAY) as i32, moved % MICROS_PER_DAY))
             })
         }
         Arrow::Interval(IntervalUnit::MonthDayNano) => {
