@@ -225,6 +225,9 @@ impl Analyzer<'_> {
             }
             Err(error) => return Err(error),
         };
+        if value.expr.is_volatile() {
+            return fail("IS_UNFOLDABLE", "must evaluate to a constant value.".to_owned());
+        }
         if value.data_type != DataType::Integer {
             let rest = format!("must be integer type, but got {}.", errors::sql_type(&value.data_type));
             return fail("DATA_TYPE", rest);
