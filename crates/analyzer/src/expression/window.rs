@@ -70,6 +70,9 @@ impl Analyzer<'_> {
             window.frame.as_ref().map(|f| self.frame(f, &window.order_by, &order_types, whole, &inner)).transpose()?;
 
         if definition.kind == FunctionKind::Window || definition.has_window_form() {
+            if filter.is_some() {
+                return Err(SparkError::unsupported(format_args!("FILTER in {}", self.show(whole, env))));
+            }
             let resolved = definition.resolve_window(&self.functions, args, call.ignore_nulls)?;
             if resolved.needs_order && !ordered {
                 let shown = errors::sql_expr(&self.show(whole, env));
@@ -90,7 +93,7 @@ impl Analyzer<'_> {
                 partition_by,
                 order_by,
                 window_frame: frame,
-                filter: filter.map(|f| Box::new(f.expr)),
+                filter: None,
                 null_treatment: resolved.null_treatment,
                 distinct: call.distinct,
             };

@@ -571,6 +571,10 @@ fn field_name(value: &Typed, index: usize) -> String {
 }
 
 fn structure(names: Vec<String>, values: Vec<Typed>) -> Typed {
+    if values.is_empty() {
+        let empty = ScalarValue::Struct(Arc::new(StructArray::new_empty_fields(1, None)));
+        return Typed::new(Expr::Literal(empty, None), DataType::Struct(Vec::new()), false);
+    }
     let mut args = Vec::with_capacity(values.len() * 2);
     let mut fields = Vec::with_capacity(values.len());
     for (name, value) in names.into_iter().zip(values) {
