@@ -416,9 +416,9 @@ pub async fn delete_all(client: &Client, context: &AttemptContext) {
 
 /// Whether the job is there and stays. An API server that does not answer has not said that it is gone.
 async fn job_is_there(jobs: Api<SparkJob>, name: String, uid: String) -> bool {
-    match tokio::time::timeout(REQUEST_TIMEOUT, jobs.get_metadata_opt(&name)).await {
-        Ok(Ok(None)) => false,
-        Ok(Ok(Some(job))) => job.metadata.deletion_timestamp.is_none() && job.metadata.uid.is_none_or(|now| now == uid),
+    match tokio::time::timeout(REQUEST_TIMEOUT, jobs.get_metadata(&name)).await {
+        Ok(Ok(job)) => job.metadata.deletion_timestamp.is_none() && job.metadata.uid.is_none_or(|now| now == uid),
+        Ok(Err(kube::Error::Api(status))) => !status.is_not_found(),
         Ok(Err(_)) | Err(_) => true,
     }
 }

@@ -70,6 +70,9 @@ impl Analyzer<'_> {
             window.frame.as_ref().map(|f| self.frame(f, &window.order_by, &order_types, whole, &inner)).transpose()?;
 
         if definition.kind == FunctionKind::Window || definition.has_window_form() {
+            if filter.is_some() {
+                return Err(SparkError::unsupported(format_args!("FILTER in {}", self.show(whole, env))));
+            }
             let resolved = definition.resolve_window(&self.functions, args, call.ignore_nulls)?;
             if resolved.needs_order && !ordered {
                 let shown = errors::sql_expr(&self.show(whole, env));
@@ -90,7 +93,7 @@ impl Analyzer<'_> {
                 partition_by,
                 order_by,
                 window_frame: frame,
-                filter: filter.map(|f| Box::new(f.expr)),
+                filter: None,
                 null_treatment: resolved.null_treatment,
                 distinct: call.distinct,
             };
@@ -270,6 +273,10 @@ impl Analyzer<'_> {
         }
         // A distance in the order's own type: days for dates, an interval for timestamps.
         let Some(order) = order_types.first() else { return Err(not_constant()) };
+        check_distance(order, &offset.data_type, name, &self.show(whole, env))?;
+        if order.is_interval() {
+            return Err(SparkError::unsupported("a RANGE frame over intervals"));
+        }
         let offset = match order {
             DataType::Date if offset.data_type.is_integral() => {
                 let Some(days) = constant(coercion::implicit(ctx, offset, &DataType::Integer)?.expr) else {
@@ -299,6 +306,42 @@ impl Analyzer<'_> {
         }
         Ok(if preceding { WindowFrameBound::Preceding(offset) } else { WindowFrameBound::Following(offset) })
     }
+}
+
+/// Whether a range over the order's type may reach so far.
+fn check_distance(order: &DataType, distance: &DataType, location: &str, shown: &str) -> SparkResult<()> {
+    use DataType as T;
+    if order.is_string() || *order == T::Boolean {
+        let (wanted, found) = (
+            "(\"NUMERIC\" or \"INTERVAL DAY TO SECOND\" or \"INTERVAL YEAR TO MONTH\" or \"INTERVAL\")",
+            errors::sql_type(order),
+        );
+        let text =
+            format!("The data type of the {location} bound {found} does not match the expected data type {wanted}.");
+        return Err(errors::mismatch("SPECIFIED_WINDOW_FRAME_UNACCEPTED_TYPE", shown, text)
+            .param("location", location)
+            .param("exprType", found)
+            .param("expectedType", wanted));
+    }
+    let valid = match (order, distance) {
+        (T::Date, T::Byte | T::Short | T::Integer | T::YearMonthInterval { .. }) => true,
+        (T::Timestamp | T::TimestampNtz, of) => of.is_interval(),
+        (a, b) if a.is_numeric() => b.is_numeric() || b.is_string(),
+        (T::DayTimeInterval { .. }, T::DayTimeInterval { .. }) => true,
+        (T::YearMonthInterval { .. }, T::YearMonthInterval { .. }) => true,
+        (a, b) => a == b,
+    };
+    if valid {
+        return Ok(());
+    }
+    let (order, distance) = (errors::sql_type(order), errors::sql_type(distance));
+    let text = format!(
+        "The data type {order} used in the order specification does not support the data type {distance} which is used in the \
+         range frame."
+    );
+    Err(errors::mismatch("RANGE_FRAME_INVALID_TYPE", shown, text)
+        .param("orderSpecType", order)
+        .param("valueBoundaryType", distance))
 }
 
 pub(crate) fn window_not_allowed(clause: &str) -> SparkError {

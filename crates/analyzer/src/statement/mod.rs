@@ -184,6 +184,12 @@ async fn run_inner(session: &Session, statement: &Statement, text: &str) -> Spar
         StatementKind::Update(update) => Err(no_row_changes(session, &update.table, "UPDATE TABLE").await),
         StatementKind::Delete(delete) => Err(no_row_changes(session, &delete.table, "DELETE").await),
         StatementKind::Merge(merge) => Err(no_row_changes(session, &merge.target, "MERGE INTO TABLE").await),
+        StatementKind::WithCtes { statement: inner, .. } => Err(match &**inner {
+            StatementKind::Update(update) => no_row_changes(session, &update.table, "UPDATE TABLE").await,
+            StatementKind::Delete(delete) => no_row_changes(session, &delete.table, "DELETE").await,
+            StatementKind::Merge(merge) => no_row_changes(session, &merge.target, "MERGE INTO TABLE").await,
+            _ => SparkError::unsupported("WITH before a statement that is no query"),
+        }),
         StatementKind::DeclareVariable { names, replace, data_type, default, default_text } => {
             let declared = variable::Declaration {
                 names,

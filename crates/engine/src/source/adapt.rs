@@ -81,7 +81,8 @@ fn column(array: &ArrayRef, wanted: &Field) -> Result<ArrayRef> {
     let wants = types::from_arrow(wanted.data_type()).map_err(to_datafusion)?;
     // ORC does not say which of the two a timestamp is.
     let times = |t: &DataType| matches!(t, DataType::Timestamp | DataType::TimestampNtz);
-    if !same_but_for_nulls(&has, &wants) && !can_up_cast(&has, &wants) && !(times(&has) && times(&wants)) {
+    let both_times = times(&has) && times(&wants);
+    if !(same_but_for_nulls(&has, &wants) || can_up_cast(&has, &wants) || both_times) {
         return Err(to_datafusion(
             SparkError::new(
                 UNREADABLE,

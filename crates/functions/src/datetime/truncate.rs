@@ -63,34 +63,42 @@ fn date_trunc(args: &Args<'_>) -> DfResult<ArrayRef> {
     let constant = args.constant_text(0).map(str::to_ascii_uppercase);
     numbers::<TimestampMicrosecondType>(args, |row| {
         let (Some(t), Some(unit)) = (times.get(row), units.get(row)) else { return Ok(None) };
-        Ok(match &constant {
+        match &constant {
             Some(unit) => truncate(unit, t, zone),
             None => truncate(&unit.to_ascii_uppercase(), t, zone),
-        })
+        }
     })
 }
 
-fn truncate(unit: &str, t: i64, zone: Zone) -> Option<i64> {
+/// Null where there is no such unit.
+fn truncate(unit: &str, t: i64, zone: Zone) -> DfResult<Option<i64>> {
     // Below a day the instant is cut, shifted by the zone's offset at it: no gap or overlap moves it.
     let by = |size: i64| {
         let offset = i64::from(zone.offset_at(t)) * MICROS_PER_SECOND;
-        (t + offset).div_euclid(size) * size - offset
+        t.checked_add(offset)?.div_euclid(size).checked_mul(size)?.checked_sub(offset)
     };
-    Some(match unit {
-        "MICROSECOND" => t,
-        "MILLISECOND" => t.div_euclid(1000) * 1000,
-        "SECOND" => t.div_euclid(MICROS_PER_SECOND) * MICROS_PER_SECOND,
+    let start = match unit {
+        "MICROSECOND" => Some(t),
+        "MILLISECOND" => t.div_euclid(1000).checked_mul(1000),
+        "SECOND" => t.div_euclid(MICROS_PER_SECOND).checked_mul(MICROS_PER_SECOND),
         "MINUTE" => by(MICROS_PER_MINUTE),
         "HOUR" => by(MICROS_PER_HOUR),
         _ => {
             let days = zone.to_local(t).div_euclid(MICROS_PER_DAY);
             let start = match unit {
                 "DAY" | "DD" => days,
-                _ => start_of(unit, days)?,
+                _ => match start_of(unit, days) {
+                    Some(start) => start,
+                    None => return Ok(None),
+                },
             };
-            zone.to_utc(start * MICROS_PER_DAY)
+            start.checked_mul(MICROS_PER_DAY).map(|local| zone.to_utc(local))
         }
-    })
+    };
+    match start {
+        Some(start) => Ok(Some(start)),
+        None => Err(external(errors::arithmetic_overflow("long overflow", ""))),
+    }
 }
 
 fn window_fields(time: &Arrow) -> Fields {

@@ -32,9 +32,7 @@ extensions_options! {
 
 impl TaskOptions {
     pub fn of(partition: u64) -> Self {
-        let mut options = Self::default();
-        options.partition = partition;
-        options
+        Self { partition }
     }
 }
 

@@ -47,8 +47,8 @@ impl CsvInference {
     }
 
     pub fn add(&mut self, values: &[Value<'_>]) {
-        for i in 0..self.types.len().min(values.len()) {
-            let Some(value) = values[i].as_deref().filter(|v| !v.is_empty() && *v != self.null_value) else { continue };
+        for (i, value) in values.iter().enumerate().take(self.types.len()) {
+            let Some(value) = value.as_deref().filter(|v| !v.is_empty() && *v != self.null_value) else { continue };
             let found = self.infer(value, &self.types[i]);
             self.types[i] = self.common(&self.types[i], &found);
         }
