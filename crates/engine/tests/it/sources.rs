@@ -16,9 +16,9 @@ use firesteel_plan::{DataType, SparkConf, SparkError, types::StructField};
 use futures::FutureExt;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-/// Damaged copies of every file.
 type Options = &'static [(&'static str, &'static str)];
 
+/// Damaged copies of every file.
 const MUTATIONS: usize = 150;
 
 fn session(dir: &Path) -> EngineSession {
