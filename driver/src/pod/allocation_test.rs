@@ -191,7 +191,8 @@ impl State {
 }
 
 fn failure(code: u16, message: &str) -> Value {
-    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": "Refused" })
+    let reason = if code == 404 { "NotFound" } else { "Refused" };
+    json!({ "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": message, "reason": reason })
 }
 
 pub(super) fn container(state: Value) -> Value {

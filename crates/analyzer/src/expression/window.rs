@@ -11,6 +11,7 @@ use firesteel_functions::{AggregateArgs, FunctionDef, FunctionKind, Typed, coerc
 use firesteel_plan::{
     DataType, Expr, ExprKind, SparkError, SparkResult,
     expr::{FrameBound, FunctionCall, SortItem, WindowDefinition, WindowFrame, WindowSpec},
+    types::DayTimeField,
 };
 
 use super::{Clause, Env};
@@ -325,6 +326,7 @@ fn check_distance(order: &DataType, distance: &DataType, location: &str, shown: 
     }
     let valid = match (order, distance) {
         (T::Date, T::Byte | T::Short | T::Integer | T::YearMonthInterval { .. }) => true,
+        (T::Date, T::DayTimeInterval { start: DayTimeField::Day, end: DayTimeField::Day }) => true,
         (T::Timestamp | T::TimestampNtz, of) => of.is_interval(),
         (a, b) if a.is_numeric() => b.is_numeric() || b.is_string(),
         (T::DayTimeInterval { .. }, T::DayTimeInterval { .. }) => true,
