@@ -1,29 +1,24 @@
-//! The elimination of cross joins, where there are any among very many joins.
-
-use std::sync::Arc;
+//! The elimination of cross joins, where it is right and worth its time.
 
 use datafusion::{
     common::{
-        Result,
+        JoinType, NullEquality, Result,
         tree_node::{Transformed, TreeNodeRecursion},
     },
     logical_expr::LogicalPlan,
-    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule},
+    optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule, eliminate_cross_join::EliminateCrossJoin},
 };
 
 /// The rule's time grows with the fourth power of the number of joins. Of more than these it only looks at plans that have
 /// something to eliminate.
 const MANY: usize = 40;
 
-/// `rule`, or what stands in its place.
-pub fn bounded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
-    if rule.name() == "eliminate_cross_join" { Arc::new(WhereThereAreAny(rule)) } else { rule }
-}
+/// Leaves plans alone that have an inner join whose nulls are equal: DataFusion's rule gives all joins of a tree the equality of
+/// one of them. Filters reach those joins all the same, and become their keys (see [`guards`](super::guards)).
+#[derive(Debug, Default)]
+pub struct CrossJoins(EliminateCrossJoin);
 
-#[derive(Debug)]
-struct WhereThereAreAny(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl OptimizerRule for WhereThereAreAny {
+impl OptimizerRule for CrossJoins {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -33,15 +28,16 @@ impl OptimizerRule for WhereThereAreAny {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let (mut joins, mut crossed) = (0, false);
+        let (mut joins, mut crossed, mut null_safe) = (0, false, false);
         plan.apply_with_subqueries(|node| {
             if let LogicalPlan::Join(join) = node {
                 joins += 1;
                 crossed |= join.on.is_empty();
+                null_safe |= join.join_type == JoinType::Inner && join.null_equality == NullEquality::NullEqualsNull;
             }
-            Ok(TreeNodeRecursion::Continue)
+            Ok(if null_safe { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        if joins > MANY && !crossed {
+        if null_safe || (joins > MANY && !crossed) {
             return Ok(Transformed::no(plan));
         }
         self.0.rewrite(plan, config)

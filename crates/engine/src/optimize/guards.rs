@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use datafusion::{
-    common::{
-        JoinType, NullEquality, Result,
-        tree_node::{Transformed, TreeNodeRecursion},
-    },
+    common::{NullEquality, Result, tree_node::Transformed},
     logical_expr::{
         BinaryExpr, Expr, ExprSchemable, Filter, Join, LogicalPlan, Operator,
         utils::{can_hash, find_valid_equijoin_key_pair, split_conjunction, split_conjunction_owned},
     },
     optimizer::{
-        ApplyOrder, OptimizerConfig, OptimizerRule, eliminate_cross_join::EliminateCrossJoin,
-        extract_equijoin_predicate::ExtractEquijoinPredicate, push_down_filter::PushDownFilter,
+        ApplyOrder, OptimizerConfig, OptimizerRule, extract_equijoin_predicate::ExtractEquijoinPredicate,
+        push_down_filter::PushDownFilter,
     },
 };
+
+use super::cross_join::CrossJoins;
 
 /// `rule`, or what stands in its place.
 pub fn guarded(rule: Arc<dyn OptimizerRule + Send + Sync>) -> Arc<dyn OptimizerRule + Send + Sync> {
     match rule.name() {
         "extract_equijoin_predicate" => Arc::new(KeysOfConditions(ExtractEquijoinPredicate::new())),
-        "eliminate_cross_join" => Arc::new(JoinsOfCrossJoins(EliminateCrossJoin::new())),
+        "eliminate_cross_join" => Arc::new(CrossJoins::default()),
         "push_down_filter" => Arc::new(FiltersBelow(PushDownFilter::new())),
         _ => rule,
     }
@@ -86,33 +85,6 @@ fn with_null_safe_keys(mut join: Join) -> Result<Transformed<LogicalPlan>> {
     join.filter = rest.into_iter().reduce(Expr::and);
     let join = LogicalPlan::Join(join);
     Ok(if changed { Transformed::yes(join) } else { Transformed::no(join) })
-}
-
-/// Leaves plans alone that have an inner join whose nulls are equal: the rule gives all joins of a tree the equality of one of
-/// them. Filters reach those joins all the same, and their keys are made above.
-#[derive(Debug)]
-struct JoinsOfCrossJoins(EliminateCrossJoin);
-
-impl OptimizerRule for JoinsOfCrossJoins {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let mut null_safe = false;
-        plan.apply_with_subqueries(|node| {
-            null_safe |= matches!(
-                node,
-                LogicalPlan::Join(Join { join_type: JoinType::Inner, null_equality: NullEquality::NullEqualsNull, .. })
-            );
-            Ok(if null_safe { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        if null_safe { Ok(Transformed::no(plan)) } else { self.0.rewrite(plan, config) }
-    }
 }
 
 /// A filter that reads no column stays above an aggregate without groups, which has a row also where it reads none; and one that

@@ -37,7 +37,7 @@ pub fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 
 /// DataFusion's rules, with ours where the filters have reached the scans and subqueries have become joins.
 pub fn rules(mode: ExecutionMode) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).map(cross_join::bounded).collect();
+    let mut rules: Vec<_> = Optimizer::new().rules.into_iter().map(guards::guarded).collect();
     let at = rules.iter().rposition(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |found| found + 1);
     let move_cost = match mode {
         ExecutionMode::InProcess => join_order::MOVED_IN_MEMORY,
