@@ -406,9 +406,10 @@ mod tests {
         let dialect = dialect(&[]);
         let mut wanted = Vec::new();
         let length = dialect.cut(Record::first_of(text, "\r\n", true), &mut wanted).unwrap();
-        assert_eq!(length, Some(18));
+        let record = text.find("2,").unwrap();
+        assert_eq!(length, Some(record));
         assert_eq!(wanted, [Some("1".into()), Some("x\ny".into()), Some("p\"q".into())]);
-        for end in 0..18 {
+        for end in 0..record {
             let mut out = Vec::new();
             assert_eq!(dialect.cut(Record::first_of(&text[..end], "\r\n", false), &mut out).unwrap(), None, "{end}");
         }
