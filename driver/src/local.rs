@@ -13,6 +13,7 @@ use firesteel_engine::{
     cache::{self, InMemoryTableScanExec},
     error::from_datafusion,
     optimize,
+    reuse::ReusedExec,
     source::naming_file,
     task::{scan_size, scanned_bytes},
 };
@@ -140,7 +141,8 @@ impl Drop for Watcher {
 }
 
 fn leaves(plan: &Arc<dyn ExecutionPlan>, found: &mut Vec<Scan>) {
-    if plan.is::<InMemoryTableScanExec>() {
+    let elsewhere = plan.downcast_ref::<ReusedExec>().is_some_and(ReusedExec::is_hidden);
+    if plan.is::<InMemoryTableScanExec>() || elsewhere {
         return;
     }
     if plan.children().is_empty() {

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod optimize;
 pub mod program;
 pub mod recursion;
+pub mod reuse;
 pub mod session;
 pub mod shuffle;
 pub mod source;

@@ -223,7 +223,7 @@ impl EngineSession {
             .with_analyzer_rules(crate::optimize::analyzer_rules())
             .with_optimizer_rules(crate::optimize::rules(self.0.mode))
             .with_physical_optimizer_rules(self.physical_rules())
-            .with_query_planner(Arc::new(crate::exchange::Planner))
+            .with_query_planner(Arc::new(crate::exchange::Planner { mode: self.0.mode }))
             .build()
     }
 

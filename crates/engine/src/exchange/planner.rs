@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::{
     catalog::Session,
-    common::Result,
+    common::{Result, internal_err},
     execution::context::QueryPlanner,
     logical_expr::{LogicalPlan, UserDefinedLogicalNode, physical_planning_context::PhysicalPlanningContext},
     physical_plan::{ExecutionPlan, ExecutionPlanProperties, Partitioning},
@@ -13,21 +13,45 @@ use datafusion::{
 };
 
 use super::{Exchange, ExchangeExec, ExchangeNode};
-use crate::join::{JoinHintExec, JoinHintNode};
+use crate::{
+    ExecutionMode,
+    join::{JoinHintExec, JoinHintNode},
+    reuse::{self, Part, ReusedNode},
+};
 
-/// DataFusion's planner, which knows our nodes too.
+/// DataFusion's planner, which knows our nodes too, and plans once what stands in a query more than once.
 #[derive(Debug)]
-pub struct Planner;
+pub struct Planner {
+    pub mode: ExecutionMode,
+}
 
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Ours)]);
-        planner.create_physical_plan(plan, session).await
+        let Some(found) = reuse::find(plan)? else { return physical(plan, &Arc::default(), session).await };
+        let mut parts: Arc<Vec<Part>> = Arc::default();
+        for part in found.parts {
+            let planned = reuse::reveal(physical(&part.plan, &parts, session).await?)?;
+            let planned = Part::new(planned, part.readers, self.mode)?;
+            match Arc::get_mut(&mut parts) {
+                Some(parts) => parts.push(planned),
+                None => return internal_err!("a planner that outlives its plan"),
+            }
+        }
+        reuse::reveal(physical(&found.plan, &parts, session).await?)
     }
 }
 
-struct Ours;
+async fn physical(plan: &LogicalPlan, parts: &Arc<Vec<Part>>, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+    let ours = Arc::new(Ours { parts: parts.clone() });
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![ours]);
+    planner.create_physical_plan(plan, session).await
+}
+
+struct Ours {
+    /// Those that the plan has [`ReusedNode`]s of.
+    parts: Arc<Vec<Part>>,
+}
 
 #[async_trait]
 impl ExtensionPlanner for Ours {
@@ -40,6 +64,12 @@ impl ExtensionPlanner for Ours {
         session: &dyn Session,
         context: &PhysicalPlanningContext,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if let Some(reused) = node.as_any().downcast_ref::<ReusedNode>() {
+            return match self.parts.get(reused.part) {
+                Some(part) => Ok(Some(Arc::new(part.place()))),
+                None => internal_err!("part {} is not planned", reused.part),
+            };
+        }
         let ([logical], [input]) = (logical_inputs, physical_inputs) else { return Ok(None) };
         if let Some(hinted) = node.as_any().downcast_ref::<JoinHintNode>() {
             return Ok(Some(Arc::new(JoinHintExec { input: input.clone(), hint: hinted.hint })));

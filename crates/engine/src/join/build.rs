@@ -12,10 +12,11 @@ use datafusion::{
     physical_plan::{metrics::SpillMetrics, spill::get_record_batch_memory_size},
 };
 
+use crate::memory::spill_file::Spilled;
+
 use super::{
     scatter::{BUCKETS, BufferedSpill, Scatter, pick},
     shape::Shape,
-    spill_file::Spilled,
 };
 
 /// Memory that a hash join needs for these rows: the batches, the copy that puts them together, and the table.

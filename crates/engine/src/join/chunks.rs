@@ -23,11 +23,12 @@ use datafusion::{
 use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use crate::memory::spill_file::Spilled;
+
 use super::{
     build::memory_needed,
     grace::{Joining, batches},
     scatter::BufferedSpill,
-    spill_file::Spilled,
 };
 use crate::memory::{PrepaidPool, context_with_pool};
 

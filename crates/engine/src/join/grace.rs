@@ -19,12 +19,13 @@ use datafusion::{
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
+use crate::memory::spill_file::Spilled;
+
 use super::{
     build::{Build, Built, SpilledBucket},
     chunks::join_in_chunks,
     scatter::{BUCKETS, BufferedSpill, Scatter, pick},
     shape::Shape,
-    spill_file::Spilled,
 };
 use crate::memory::{PrepaidPool, context_with_pool};
 

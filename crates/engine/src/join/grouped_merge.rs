@@ -16,10 +16,8 @@ use datafusion::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    feed::Feed,
-    spill_file::{SpillWriter, Spilled},
-};
+use super::feed::Feed;
+use crate::memory::spill_file::{SpillWriter, Spilled};
 
 /// Streams that are merged at a time. Each is a connection with what is on its way, and a batch.
 pub(crate) const MERGED_AT_ONCE: usize = 64;
@@ -60,7 +58,7 @@ async fn runs(
     while streams.peek().is_some() {
         let group = streams.by_ref().take(at_once).map(|open| open()).collect::<Result<Vec<_>>>()?;
         let mut merged = GroupedMergeExec::merge(merge, group, context.clone())?;
-        let mut run = SpillWriter::create(context, merge.schema(), metrics.clone())?;
+        let mut run = SpillWriter::create(context, "merge", merge.schema(), metrics.clone())?;
         while let Some(batch) = merged.try_next().await? {
             run.write(&batch)?;
         }

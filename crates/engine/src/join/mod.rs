@@ -18,7 +18,6 @@ mod hint;
 mod scatter;
 mod shape;
 mod sort_merge;
-mod spill_file;
 
 pub use exec::HybridHashJoinExec;
 pub use grouped_merge::GroupedMergeExec;

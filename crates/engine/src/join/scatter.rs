@@ -14,7 +14,7 @@ use datafusion::{
     physical_plan::{joins::SeededRandomState, metrics::SpillMetrics},
 };
 
-use super::spill_file::{SpillWriter, Spilled};
+use crate::memory::spill_file::{SpillWriter, Spilled};
 use crate::shuffle::block::{compact, row_bytes};
 
 /// Buckets that one level splits its rows into.
@@ -80,7 +80,7 @@ pub(super) struct BufferedSpill {
 impl BufferedSpill {
     /// Holds at most `most` bytes.
     pub fn create(context: &TaskContext, schema: SchemaRef, metrics: SpillMetrics, most: usize) -> Result<Self> {
-        let writer = SpillWriter::create(context, schema.clone(), metrics)?;
+        let writer = SpillWriter::create(context, "join", schema.clone(), metrics)?;
         Ok(Self { writer, schema, held: Vec::new(), bytes: 0, most })
     }
 

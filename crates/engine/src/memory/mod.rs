@@ -24,6 +24,7 @@ mod budget;
 mod compact;
 mod plan;
 mod prepaid;
+pub(crate) mod spill_file;
 mod storage;
 mod task;
 

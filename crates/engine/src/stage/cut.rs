@@ -29,7 +29,7 @@ use datafusion::{
 use firesteel_protocol::ShuffleId;
 
 use super::{InputKind, Stage, StageGraph, StageInput};
-use crate::{cache::InMemoryTableScanExec, exchange::ExchangeExec, shuffle::ShuffleReaderExec};
+use crate::{cache::InMemoryTableScanExec, exchange::ExchangeExec, reuse::ReusedExec, shuffle::ShuffleReaderExec};
 
 /// Cuts `plan`, whose scalar subqueries are inlined ([`super::inline_scalar_subqueries`]), at its exchanges. Stage `i`
 /// of the graph writes the shuffle that `shuffle_id(i)` names; ids must not repeat within an application attempt.
@@ -71,7 +71,7 @@ pub fn cut_ready(
     shuffle_id: &mut dyn FnMut(usize) -> ShuffleId,
     progress: &dyn Progress,
 ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let mut cutter = Cutter { stages, shuffle_id, progress, lineages: HashMap::new() };
+    let mut cutter = Cutter { stages, shuffle_id, progress, lineages: HashMap::new(), reused: HashMap::new() };
     let root = cutter.rewrite(plan)?;
     if !root.complete {
         return Ok(Some(root.plan));
@@ -88,9 +88,12 @@ pub(super) struct Cutter<'a> {
     progress: &'a dyn Progress,
     /// What cached relations are computed from, cut once however often they are read.
     lineages: HashMap<u64, Option<Arc<dyn ExecutionPlan>>>,
+    /// Parts that have several places, cut once.
+    reused: HashMap<u64, Open>,
 }
 
 /// A part of a plan, without the stages that were cut off below.
+#[derive(Clone)]
 struct Open {
     plan: Arc<dyn ExecutionPlan>,
     /// All shuffles that it reads are complete, so that what is above can be cut.
@@ -105,6 +108,9 @@ impl Cutter<'_> {
     fn rewrite_node(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Open> {
         if let Some(scan) = plan.downcast_ref::<InMemoryTableScanExec>() {
             return Ok(Open { plan: self.cached(scan)?, complete: true });
+        }
+        if let Some(place) = plan.downcast_ref::<ReusedExec>() {
+            return self.reused(place);
         }
         if let Some(reader) = plan.downcast_ref::<ShuffleReaderExec>() {
             let complete = self.progress.is_complete(reader.shuffle());
@@ -174,6 +180,25 @@ impl Cutter<'_> {
         self.replace(plan.clone(), children)
     }
 
+    /// A stage of its own, each of whose tasks' rows are a partition for all readers.
+    fn reused(&mut self, place: &ReusedExec) -> Result<Open> {
+        if let Some(known) = self.reused.get(&place.id()) {
+            return Ok(known.clone());
+        }
+        let below = self.rewrite(place.input().clone())?;
+        let open = if below.complete {
+            let input = self.progress.finish(below.plan, self.stages)?;
+            let shuffle = self.end_stage(input.clone(), Partitioning::UnknownPartitioning(1), true)?;
+            let per_map = Partitioning::UnknownPartitioning(partitions(&input).max(1));
+            let reader = Arc::new(ShuffleReaderExec::new(shuffle, InputKind::PerMap, &input, per_map));
+            Open { plan: reader, complete: self.progress.is_complete(shuffle) }
+        } else {
+            Open { plan: Arc::new(place.over(below.plan)), complete: false }
+        };
+        self.reused.insert(place.id(), open.clone());
+        Ok(open)
+    }
+
     /// The scan over what its relation is computed from, which is cut at once: no size that is known later changes it.
     fn cached(&mut self, scan: &InMemoryTableScanExec) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(relation) = scan.relation() else { return Ok(Arc::new(scan.clone())) };
@@ -191,7 +216,9 @@ impl Cutter<'_> {
     fn lineage(&mut self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let before = self.stages.len();
         let lineages = std::mem::take(&mut self.lineages);
-        let mut inner = Cutter { stages: self.stages, shuffle_id: self.shuffle_id, progress: &AllAtOnce, lineages };
+        let reused = HashMap::new();
+        let (stages, shuffle_id) = (&mut *self.stages, &mut *self.shuffle_id);
+        let mut inner = Cutter { stages, shuffle_id, progress: &AllAtOnce, lineages, reused };
         let open = inner.rewrite(plan)?.plan;
         self.lineages = inner.lineages;
         self.stages.iter_mut().skip(before).for_each(|stage| stage.lineage = true);

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use crate::shuffle::block::{BlockCompression, BlockDecoder, BlockEncoder};
 
 /// A file that is being written. Dropped, it is removed.
-pub(super) struct SpillWriter {
+pub(crate) struct SpillWriter {
     file: Arc<dyn SpillFile>,
     out: Box<dyn datafusion::execution::spill_file::SpillWriter>,
     encoder: BlockEncoder,
@@ -25,15 +25,16 @@ pub(super) struct SpillWriter {
 }
 
 /// A file that was written. Removed when it and all streams of it are dropped.
-pub(super) struct Spilled {
+pub(crate) struct Spilled {
     file: Arc<dyn SpillFile>,
     schema: SchemaRef,
     pub rows: usize,
 }
 
 impl SpillWriter {
-    pub fn create(context: &TaskContext, schema: SchemaRef, metrics: SpillMetrics) -> Result<Self> {
-        let file = context.runtime_env().disk_manager.create_tmp_file("join")?;
+    /// `name`: what the file is called for, for people.
+    pub fn create(context: &TaskContext, name: &str, schema: SchemaRef, metrics: SpillMetrics) -> Result<Self> {
+        let file = context.runtime_env().disk_manager.create_tmp_file(name)?;
         let compression = match context.session_config().spill_compression() {
             SpillCompression::Zstd => BlockCompression::Zstd,
             SpillCompression::Lz4Frame => BlockCompression::Lz4,
