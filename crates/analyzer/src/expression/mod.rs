@@ -254,11 +254,6 @@ impl Analyzer<'_> {
                     CastMode::Legacy => EvalMode::Legacy,
                     CastMode::Try => EvalMode::Try,
                 };
-                // In a query char(n) and varchar(n) are strings; only tables know their lengths.
-                let data_type = match data_type {
-                    DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-                    other => other,
-                };
                 cast::cast(ctx, operand, data_type, mode)
             }
             ExprKind::Extract { field, operand } => {

@@ -171,7 +171,7 @@ fn check(name: &str, sql: &SqlFunction) -> SparkResult<()> {
         FunctionReturns::Scalar(data_type) => Some(data_type),
         _ => None,
     };
-    if texts.chain(returned).any(|t| matches!(t, DataType::Char(_) | DataType::Varchar(_))) {
+    if texts.chain(returned).any(DataType::is_char_or_varchar) {
         return Err(SparkError::new(
             "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING",
             "0A000",
