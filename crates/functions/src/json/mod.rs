@@ -7,6 +7,7 @@ mod path;
 pub(crate) mod read;
 mod records;
 mod schema;
+mod wanted;
 pub(crate) mod write;
 mod xml;
 mod xml_write;

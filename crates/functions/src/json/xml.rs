@@ -2,29 +2,21 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, StructArray},
-    compute::filter_record_batch,
-    datatypes::{DataType as Arrow, Fields, SchemaRef},
-};
-use datafusion::{common::exec_err, error::Result as DfResult};
+use arrow::array::RecordBatch;
+use datafusion::error::Result as DfResult;
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{
     csv::{Specials, as_json, java_double},
     options::{Mode, Options, Times},
     parse::Json,
-    read::{Reader, malformed},
+    read::Reader,
     schema,
+    wanted::Wanted,
 };
-use crate::{
-    datetime::{
-        pattern::{Pattern, Purpose},
-        text,
-    },
-    errors,
-    errors::external,
-    types,
+use crate::datetime::{
+    pattern::{Pattern, Purpose},
+    text,
 };
 
 /// An element of a document.
@@ -77,53 +69,38 @@ impl Shape {
 
 /// Reads rows' elements into the columns that are wanted of them.
 pub struct XmlRecords {
-    wanted: Vec<StructField>,
-    corrupt: Option<usize>,
-    read: Fields,
-    schema: SchemaRef,
+    wanted: Wanted,
     reader: Reader,
     specials: Specials,
     shape: Shape,
-    mode: Mode,
 }
 
 impl XmlRecords {
     pub fn new(options: &Options, zone: &str, wanted: &[StructField]) -> SparkResult<Self> {
-        let wanted: Vec<StructField> = wanted.iter().map(|f| StructField { nullable: true, ..f.clone() }).collect();
-        let corrupt = wanted.iter().position(|f| f.name == options.corrupt_column());
-        let schema = types::schema_to_arrow(&wanted)?;
-        let read = schema.fields().iter().enumerate().filter(|(i, _)| Some(*i) != corrupt).map(|(_, f)| f.clone());
         Ok(Self {
-            corrupt,
-            read: read.collect(),
-            schema: Arc::new(schema),
-            wanted,
-            reader: Reader::exact(options, zone)
-                .map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
+            wanted: Wanted::new(options, wanted)?,
+            reader: Reader::exact(options, zone)?,
             specials: Specials::new(options),
             shape: Shape::new(options),
-            mode: options.mode(),
         })
     }
 
     /// One row an element. After them, `broken` says that the document could not be read on, which is one more record;
     /// `document` is its text.
     pub fn read(&self, rows: &[Element], broken: bool, document: &str) -> DfResult<RecordBatch> {
-        let data: Vec<StructField> =
-            self.wanted.iter().enumerate().filter(|(i, _)| Some(*i) != self.corrupt).map(|(_, f)| f.clone()).collect();
-        let mut objects: Vec<Option<Json<'_>>> = rows.iter().map(|row| Some(self.object(row, &data))).collect();
+        let data = &self.wanted.data;
+        let mut objects: Vec<Option<Json<'_>>> = rows.iter().map(|row| Some(self.object(row, data))).collect();
         if broken {
             objects.push(None);
         }
-        let whole = DataType::Struct(data.clone());
-        let arrow = Arrow::Struct(self.read.clone());
+        let (whole, arrow) = self.wanted.row();
         let values: Vec<Option<&Json<'_>>> = objects.iter().map(Option::as_ref).collect();
         let mut column = self.reader.build(&values, &whole, &arrow)?;
         if column.partial.contains(&true) {
             // What stands behind the first value that cannot be read is not looked at.
             for (row, partial) in column.partial.clone().into_iter().enumerate() {
                 if partial && let (Some(Json::Object(fields, _)), Some(element)) = (&objects[row], rows.get(row)) {
-                    objects[row] = Some(Json::Object(self.until_bad(fields, element, &data)?, ""));
+                    objects[row] = Some(Json::Object(self.until_bad(fields, element)?, ""));
                 }
             }
             let values: Vec<Option<&Json<'_>>> = objects.iter().map(Option::as_ref).collect();
@@ -131,30 +108,10 @@ impl XmlRecords {
             column = self.reader.build(&values, &whole, &arrow)?;
             column.partial = bad;
         }
-        let mut bad = column.partial;
-        if broken && let Some(last) = bad.last_mut() {
+        if broken && let Some(last) = column.partial.last_mut() {
             *last = true;
         }
-        if self.mode == Mode::FailFast && bad.contains(&true) {
-            return Err(external(malformed(document)));
-        }
-        let Some(fields) = column.array.as_any().downcast_ref::<StructArray>() else {
-            return exec_err!("XML became {}", column.array.data_type());
-        };
-        let mut columns: Vec<ArrayRef> = fields.columns().to_vec();
-        if let Some(at) = self.corrupt {
-            let texts: StringArray = bad.iter().map(|bad| bad.then_some(document)).collect();
-            columns.insert(at, Arc::new(texts));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(bad.len()));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        match self.mode {
-            Mode::DropMalformed if bad.contains(&true) => {
-                let good: BooleanArray = bad.iter().map(|b| Some(!b)).collect();
-                Ok(filter_record_batch(&batch, &good)?)
-            }
-            _ => Ok(batch),
-        }
+        self.wanted.batch_of_rows(&column, |row| column.partial[row].then_some(document))
     }
 
     /// The values of a row before the first that cannot be read, in the document's order.
@@ -162,7 +119,6 @@ impl XmlRecords {
         &self,
         fields: &[(std::borrow::Cow<'a, str>, Json<'a>)],
         element: &Element,
-        data: &[StructField],
     ) -> DfResult<Vec<(std::borrow::Cow<'a, str>, Json<'a>)>> {
         let mut order: Vec<String> = self.shape.attributes(element).map(|(name, _)| name).collect();
         order.extend(element.children.iter().map(|c| c.name.clone()));
@@ -170,8 +126,9 @@ impl XmlRecords {
         let mut kept = Vec::new();
         for name in order {
             let Some((known, value)) = fields.iter().find(|(n, _)| *n == name) else { continue };
-            let Some(at) = data.iter().position(|f| f.name == name) else { continue };
-            let column = self.reader.build(&[Some(value)], &data[at].data_type, self.read[at].data_type())?;
+            let Some(at) = self.wanted.data.iter().position(|f| f.name == name) else { continue };
+            let column =
+                self.reader.build(&[Some(value)], &self.wanted.data[at].data_type, self.wanted.read[at].data_type())?;
             if column.bad[0] || column.partial[0] {
                 break;
             }

@@ -213,7 +213,7 @@ fn outermost(document: &Document) -> NodeId {
 pub(super) fn from_xml(args: &Args<'_>) -> DfResult<ArrayRef> {
     let texts = args.text(1)?;
     let options = Options::decode(args.parameter(2)?);
-    let reader = Reader::new(&options, args.parameter(3)?)?;
+    let reader = Reader::new(&options, args.parameter(3)?).map_err(external)?;
     let rules = Rules::new(&options);
     let data_type = types::from_arrow(args.return_type).map_err(external)?;
     let present: Vec<bool> = (0..args.rows).map(|row| texts.get(row).is_some()).collect();
