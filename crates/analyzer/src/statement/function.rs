@@ -17,7 +17,7 @@ use crate::{
     Analyzed,
     catalog::SESSION_CATALOG,
     errors,
-    expression::{Clause, Env, has_aggregate, has_window, is_generator},
+    expression::{Clause, Env, has_aggregate, has_subquery, has_window, is_generator},
     function::{self, FunctionArgs, FunctionParameter, Place, Returns, UserFunction},
     query::RelEnv,
     session::{Session, time_zone},
@@ -193,9 +193,7 @@ fn check(name: &str, sql: &SqlFunction) -> SparkResult<()> {
             .param("parameterName", &parameter.name)
             .param("nextParameterName", &next.name));
         }
-        let mut subquery = false;
-        visit::each_in_expr(default, &mut |_| subquery = true, &mut |_| {});
-        if subquery || has_aggregate(default) || has_window(default) || is_generator(default) {
+        if has_subquery(default) || has_aggregate(default) || has_window(default) || is_generator(default) {
             return Err(wrong(
                 "NOT_A_VALID_DEFAULT_EXPRESSION",
                 format!(
