@@ -257,7 +257,7 @@ def typed_value(value, kind):
             return timestamp_value(moment)
         return timestamp_value(moment.astimezone(UTC) if moment.tzinfo else moment) + "Z"
     if kind == "binary":
-        return base64.b64encode(bytes.fromhex(value)).decode()
+        return value
     if kind.startswith("array<"):
         return [typed_value(item, kind[6:-1]) for item in value]
     if kind.startswith("map<"):
