@@ -155,7 +155,7 @@ impl Reader {
     }
 
     /// For files: what is wanted as text is as it is written.
-    pub(super) fn exact(options: &Options, zone: &str) -> SparkResult<Self> {
+    pub(crate) fn exact(options: &Options, zone: &str) -> SparkResult<Self> {
         Ok(Self { exact: true, ..Self::new(options, zone)? })
     }
 

@@ -16,14 +16,14 @@ use super::{
 
 /// The words for doubles that are no numbers.
 #[derive(Debug, Clone)]
-pub(in crate::json) struct Specials {
+pub(crate) struct Specials {
     nan: String,
     positive: String,
     negative: String,
 }
 
 impl Specials {
-    pub(in crate::json) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let word = |key: &str, default: &str| options.get(key).unwrap_or(default).to_owned();
         Self {
             nan: word("nanValue", "NaN"),
@@ -51,7 +51,7 @@ impl Specials {
 }
 
 /// A text that Java reads as a double, as Rust reads it.
-pub(in crate::json) fn java_double(value: &str) -> Option<&str> {
+pub(crate) fn java_double(value: &str) -> Option<&str> {
     let text = value.trim_matches(|c| c <= ' ');
     match text {
         "NaN" | "+NaN" | "-NaN" => return Some("NaN"),
@@ -67,7 +67,7 @@ pub(in crate::json) fn java_double(value: &str) -> Option<&str> {
 }
 
 /// A value in the form in which its type is read.
-pub(in crate::json) fn as_json<'a>(value: &'a str, data_type: &DataType, specials: &Specials) -> Json<'a> {
+pub(crate) fn as_json<'a>(value: &'a str, data_type: &DataType, specials: &Specials) -> Json<'a> {
     match data_type {
         t if t.is_integral() => Json::Number(value),
         DataType::Float | DataType::Double => match specials.number(value) {
