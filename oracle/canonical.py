@@ -55,7 +55,7 @@ def is_set(statement):
 def ends_ordered(statement):
     """Whether the last ORDER BY of a statement is outside all parentheses, so that its rows come in an order."""
     depth, ordered = 0, False
-    for token in re.finditer(r"'[^']*'|--[^\n]*|[()]|\border\s+by\b", statement, re.IGNORECASE):
+    for token in re.finditer(r"'[^']*'|\"[^\"]*\"|--[^\n]*|[()]|\border\s+by\b", statement, re.IGNORECASE):
         word = token.group()
         depth += (word == "(") - (word == ")")
         ordered |= depth == 0 and word[0] in "oO"
