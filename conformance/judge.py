@@ -4,6 +4,9 @@ import collections
 import dataclasses
 import re
 
+import golden  # which says where the modules of oracle/ are
+from canonical import ends_ordered
+
 # What a block can come to, best first.
 PASSED = ["right rows", "right error"]
 FAILED = ["unexpected error", "wrong error class", "rows instead of an error", "wrong schema", "wrong rows", "wrong order", "timeout", "crash"]
@@ -82,7 +85,7 @@ def compared(block, wanted, rows):
     if lines(wanted) != lines("\n".join(rows)):
         return "wrong rows"
     # Golden files have rows in the order of their text unless the plan sorts them.
-    return "wrong order" if is_ordered(block.sql) else "right rows"
+    return "wrong order" if ends_ordered(block.sql) else "right rows"
 
 
 def lines(text):
@@ -109,16 +112,6 @@ def masked(line):
     ):
         line = re.sub(pattern, lambda _, by=by: by, line)
     return line
-
-
-def is_ordered(sql):
-    """Whether the statement has an ORDER BY outside all parentheses."""
-    depth, ordered = 0, False
-    for token in re.finditer(r"'[^']*'|\"[^\"]*\"|--[^\n]*|[()]|\border\s+by\b", sql, re.IGNORECASE):
-        word = token.group()
-        depth += (word == "(") - (word == ")")
-        ordered |= depth == 0 and word[0] in "oO"
-    return ordered
 
 
 def text_of(answer, most=20):

@@ -55,7 +55,7 @@ def is_set(statement):
 def ends_ordered(statement):
     """Whether the last ORDER BY of a statement is outside all parentheses, so that its rows come in an order."""
     depth, ordered = 0, False
-    for token in re.finditer(r"'[^']*'|--[^\n]*|[()]|\border\s+by\b", statement, re.IGNORECASE):
+    for token in re.finditer(r"'[^']*'|\"[^\"]*\"|--[^\n]*|[()]|\border\s+by\b", statement, re.IGNORECASE):
         word = token.group()
         depth += (word == "(") - (word == ")")
         ordered |= depth == 0 and word[0] in "oO"
@@ -257,7 +257,7 @@ def typed_value(value, kind):
             return timestamp_value(moment)
         return timestamp_value(moment.astimezone(UTC) if moment.tzinfo else moment) + "Z"
     if kind == "binary":
-        return base64.b64encode(bytes.fromhex(value)).decode()
+        return value
     if kind.startswith("array<"):
         return [typed_value(item, kind[6:-1]) for item in value]
     if kind.startswith("map<"):

@@ -310,6 +310,12 @@ for kind in ("parquet", "orc", "avro", "json"):
     written(f"{kind}-wide", kind, WIDE)
     written(f"{kind}-partitioned", kind, "SELECT id, id % 2 AS p, concat('v=', id % 3) AS q FROM range(10)", partition_by=("p", "q"))
     written(f"{kind}-empty", kind, "SELECT 1 AS a, 'x' AS b WHERE false", schema="a INT, b STRING")
+# Columns of other types than the files have.
+for value, kinds in {"'a'": ("INT", "BINARY"), "1": ("BIGINT", "DOUBLE", "TINYINT", "FLOAT", "STRING", "BOOLEAN"), "1L": ("INT", "DOUBLE"),
+                     "1.5F": ("DOUBLE", "INT"), "1.5D": ("FLOAT",), "true": ("INT",), "DATE'2020-01-02'": ("STRING",)}.items():
+    for kind in kinds:
+        name = "".join(c for c in value if c.isalnum()).lower()
+        written(f"parquet-{name}-as-{kind.lower()}", "parquet", f"SELECT {value} AS c", schema=f"c {kind}")
 written("csv-flat", "csv", VALUES, schema=FLAT)
 written("csv-flat-header", "csv", VALUES, {"header": "true"}, read={"header": "true", "inferSchema": "true"})
 written("csv-quote-all", "csv", VALUES, {"quoteAll": "true", "nullValue": "NULL", "emptyValue": ""}, schema=FLAT, read={"nullValue": "NULL"})

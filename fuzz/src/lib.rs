@@ -77,6 +77,8 @@ impl Generator {
 pub struct Complaint {
     pub text: String,
     pub what: String,
+    /// Only the time is complained of, which says as much of the machine as of the statement.
+    pub slow: bool,
 }
 
 /// Runs `check` and complains of a panic in it, of what it answers, and of a time longer than [`SLOW`].
@@ -84,6 +86,7 @@ fn examined(text: &str, check: impl FnOnce() -> Result<(), String>) -> Option<Co
     let began = std::time::Instant::now();
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(check));
     let took = began.elapsed();
+    let slow = matches!(caught, Ok(Ok(())));
     let what = match caught {
         Err(panic) => {
             let said = panic.downcast_ref::<String>().cloned();
@@ -94,5 +97,5 @@ fn examined(text: &str, check: impl FnOnce() -> Result<(), String>) -> Option<Co
         Ok(Ok(())) if took > SLOW => format!("slow: {:.1} s", took.as_secs_f64()),
         Ok(Ok(())) => return None,
     };
-    Some(Complaint { text: text.to_owned(), what })
+    Some(Complaint { text: text.to_owned(), what, slow })
 }

@@ -148,7 +148,7 @@ fn work(options: &Options) -> Result<bool, String> {
             What::Parse => parse::check(&text),
             What::Plan => planner.check(&text),
         };
-        if let Some(Complaint { what, text }) = complaint {
+        if let Some(Complaint { what, text, .. }) = complaint {
             complaints += 1;
             let shown: String = text.chars().take(600).collect();
             println!("{number}: {what}\n    {shown}\n");

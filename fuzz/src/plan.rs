@@ -63,7 +63,10 @@ impl Planner {
         if self.planned.is_multiple_of(LIFE) {
             match session(&self.runtime, self.warehouse.path()) {
                 Ok(session) => self.session = session,
-                Err(error) => return Some(Complaint { text: String::new(), what: format!("no new session: {error}") }),
+                Err(error) => {
+                    let what = format!("no new session: {error}");
+                    return Some(Complaint { text: String::new(), what, slow: false });
+                }
             }
         }
         let (runtime, session, plans) = (&self.runtime, &self.session, &mut self.plans);

@@ -74,3 +74,20 @@ fn a_statement_that_fails_does_not_end_the_session() {
     assert_eq!(answers[7]["rows"], json!(["1"]));
     assert!(answers[7]["seconds"].as_f64().unwrap() >= 0.0);
 }
+
+#[test]
+fn a_window_ordered_by_what_cannot_be_computed_fails_as_that_does() {
+    let wrong = ["-'abc'", "-CAST('abc' AS DOUBLE)", "-log(1, 'abc')", "1.0D / -double('abc')"];
+    let lines: Vec<String> = wrong
+        .iter()
+        .flat_map(|key| [format!("SELECT {key}"), format!("SELECT sum(id) OVER (ORDER BY {key}) FROM range(3)")])
+        .map(|sql| request(&sql))
+        .collect();
+    let answers = session(&lines);
+    for (at, key) in wrong.iter().enumerate() {
+        let class = |answer: &Value| answer["error"]["errorClass"].as_str().map(str::to_owned);
+        let (alone, window) = (class(&answers[2 * at]), class(&answers[2 * at + 1]));
+        assert!(alone.is_some(), "{key} is computed: {}", answers[2 * at]);
+        assert_eq!(window, alone, "{key}: {}", answers[2 * at + 1]);
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use firesteel_engine::source::METADATA;
-use firesteel_plan::{DataType, SparkError, SparkResult};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use crate::errors;
 
@@ -29,6 +29,12 @@ pub struct Attribute {
 }
 
 impl Attribute {
+    /// Takes over what a table's or a view's column says of itself.
+    pub fn declare_as(&mut self, field: &StructField) {
+        self.declared = field.data_type.is_char_or_varchar().then(|| field.data_type.clone());
+        self.comment.clone_from(&field.comment);
+    }
+
     pub fn expr(&self) -> Expr {
         Expr::Column(Column::new_unqualified(&self.column))
     }

@@ -49,17 +49,15 @@ pub fn from_datafusion(error: &DataFusionError) -> SparkError {
             arrow::error::ArrowError::ParquetError(message) => unreadable(message),
             other => SparkError::internal(other),
         },
-        DataFusionError::Execution(message) if message.starts_with("Cannot cast column '") => SparkError::new(
-            "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH",
-            "KD001",
-            format!("A file has a column of a type that the table's cannot be read from. {message}. Give the column its file's type."),
-        ),
         DataFusionError::Execution(message) if message == "Scalar subquery returned more than one row" => {
             SparkError::new(
                 "SCALAR_SUBQUERY_TOO_MANY_ROWS",
                 "21000",
                 "More than one row returned by a subquery used as an expression.",
             )
+        }
+        DataFusionError::Execution(message) => {
+            crate::source::mismatch_told(message).unwrap_or_else(|| SparkError::internal(root))
         }
         DataFusionError::Internal(message) => SparkError::internal(message),
         other => SparkError::internal(other),

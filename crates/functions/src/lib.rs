@@ -30,7 +30,7 @@ pub mod types;
 mod udf;
 mod variant;
 pub mod window;
-mod xml;
+pub mod xml;
 
 pub use aggregate::{AggregateArgs, ResolvedAggregate, single_value};
 pub use arrays::{arrays_zip, subscript};

@@ -109,6 +109,16 @@ impl DataType {
         matches!(self, Self::String | Self::CollatedString(_) | Self::Char(_) | Self::Varchar(_))
     }
 
+    /// Whether it is char(n) or varchar(n), which only columns of tables are.
+    pub fn is_char_or_varchar(&self) -> bool {
+        matches!(self, Self::Char(_) | Self::Varchar(_))
+    }
+
+    /// What queries know it as: char(n) and varchar(n) are strings there.
+    pub fn in_queries(&self) -> &Self {
+        if self.is_char_or_varchar() { &Self::String } else { self }
+    }
+
     pub fn is_interval(&self) -> bool {
         matches!(self, Self::DayTimeInterval { .. } | Self::YearMonthInterval { .. } | Self::CalendarInterval)
     }

@@ -123,17 +123,13 @@ impl Analyzer<'_> {
 
     /// A name that belongs to a query around the subquery, the nearest first.
     fn outer_ref(&self, name: &[String], env: &Env<'_>) -> SparkResult<Option<Typed>> {
-        let mut outer = env.rel.outer;
-        while let Some(around) = outer {
-            for scope in around.scopes {
-                let Some(found) = scope.find(name, self.case_sensitive())? else { continue };
-                let attribute = found.attribute;
-                let field = types::field_to_arrow(&attribute.column, &attribute.data_type, attribute.nullable)?;
-                let expr = DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
-                let base = Typed::new(expr, attribute.data_type.clone(), attribute.nullable);
-                return self.fields(base, found.fields, &attribute.name).map(Some);
-            }
-            outer = around.rel.outer;
+        for scope in env.around().flat_map(|around| around.scopes) {
+            let Some(found) = scope.find(name, self.case_sensitive())? else { continue };
+            let attribute = found.attribute;
+            let field = types::field_to_arrow(&attribute.column, &attribute.data_type, attribute.nullable)?;
+            let expr = DfExpr::OuterReferenceColumn(Arc::new(field), Column::new_unqualified(&attribute.column));
+            let base = Typed::new(expr, attribute.data_type.clone(), attribute.nullable);
+            return self.fields(base, found.fields, &attribute.name).map(Some);
         }
         Ok(None)
     }
@@ -144,22 +140,14 @@ impl Analyzer<'_> {
             let Some((known, value, fields)) = args.find(name, self.case_sensitive()) else { return Ok(None) };
             return self.fields(value.clone(), fields, known).map(Some);
         }
-        let mut outer = env.rel.outer;
-        let mut steps = 0;
-        while let Some(around) = outer {
-            steps += 1;
-            let Some(args) = around.rel.args else {
-                outer = around.rel.outer;
-                continue;
-            };
-            let Some((known, value, fields)) = args.find(name, self.case_sensitive()) else { return Ok(None) };
-            let mut value = value.clone();
-            for _ in 0..steps {
-                value.expr = self.to_outer(value.expr, args.caller)?;
-            }
-            return self.fields(value, fields, known).map(Some);
+        let of_function = env.around().enumerate().find_map(|(between, around)| Some((between, around.rel.args?)));
+        let Some((between, args)) = of_function else { return Ok(None) };
+        let Some((known, value, fields)) = args.find(name, self.case_sensitive()) else { return Ok(None) };
+        let mut value = value.clone();
+        for _ in 0..=between {
+            value.expr = self.to_outer(value.expr, args.caller)?;
         }
-        Ok(None)
+        self.fields(value, fields, known).map(Some)
     }
 
     fn variable_ref(&self, name: &[String]) -> SparkResult<Option<Typed>> {

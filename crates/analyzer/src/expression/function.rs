@@ -429,12 +429,16 @@ pub(crate) fn has_window(e: &Expr) -> bool {
     any_expr(e, &mut |e| Some(matches!(&e.kind, ExprKind::Function(call) if call.over.is_some())))
 }
 
+/// Whether a query is in the expression.
 pub(crate) fn has_subquery(e: &Expr) -> bool {
     any_expr(e, &mut |e| {
-        let kind = &e.kind;
-        let is =
-            matches!(kind, ExprKind::ScalarSubquery { .. } | ExprKind::Exists { .. } | ExprKind::InSubquery { .. });
-        Some(is)
+        Some(matches!(
+            e.kind,
+            ExprKind::ScalarSubquery { .. }
+                | ExprKind::Exists { .. }
+                | ExprKind::InSubquery { .. }
+                | ExprKind::TableArgument(_)
+        ))
     })
 }
 

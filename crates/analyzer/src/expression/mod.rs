@@ -138,6 +138,11 @@ impl<'a> Env<'a> {
             lambda: None,
         }
     }
+
+    /// Those of the queries around this one, the nearest first.
+    pub fn around(&self) -> impl Iterator<Item = &'a Env<'a>> {
+        std::iter::successors(self.rel.outer, |around| around.rel.outer)
+    }
 }
 
 struct ShownNames<'a> {
@@ -253,11 +258,6 @@ impl Analyzer<'_> {
                     CastMode::Ansi => EvalMode::Ansi,
                     CastMode::Legacy => EvalMode::Legacy,
                     CastMode::Try => EvalMode::Try,
-                };
-                // In a query char(n) and varchar(n) are strings; only tables know their lengths.
-                let data_type = match data_type {
-                    DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-                    other => other,
                 };
                 cast::cast(ctx, operand, data_type, mode)
             }
@@ -520,16 +520,12 @@ impl Analyzer<'_> {
         {
             return shown;
         }
-        let mut outer = env.rel.outer;
-        while let Some(around) = outer {
-            for scope in around.scopes {
-                if let Ok(Some(found)) = scope.find(name, self.case_sensitive()) {
-                    let mut parts = found.attribute.full_name();
-                    parts.extend(found.fields.iter().cloned());
-                    return format!("outer({})", parts.join("."));
-                }
+        for scope in env.around().flat_map(|around| around.scopes) {
+            if let Ok(Some(found)) = scope.find(name, self.case_sensitive()) {
+                let mut parts = found.attribute.full_name();
+                parts.extend(found.fields.iter().cloned());
+                return format!("outer({})", parts.join("."));
             }
-            outer = around.rel.outer;
         }
         match name {
             [function] if attribute::is_bare_function(function) => format!("{}()", function.to_lowercase()),
@@ -539,14 +535,8 @@ impl Analyzer<'_> {
     }
 
     fn is_outer(&self, name: &[String], env: &Env<'_>) -> bool {
-        let mut outer = env.rel.outer;
-        while let Some(around) = outer {
-            if around.scopes.iter().any(|s| matches!(s.find(name, self.case_sensitive()), Ok(Some(_)) | Err(_))) {
-                return true;
-            }
-            outer = around.rel.outer;
-        }
-        false
+        let mut scopes = env.around().flat_map(|around| around.scopes);
+        scopes.any(|s| matches!(s.find(name, self.case_sensitive()), Ok(Some(_)) | Err(_)))
     }
 
     /// A condition: a boolean, or NULL.

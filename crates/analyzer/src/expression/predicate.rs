@@ -101,16 +101,10 @@ fn char_length(value: &Typed, env: &Env<'_>) -> Option<u32> {
         return None;
     }
     let (DfExpr::Column(column) | DfExpr::OuterReferenceColumn(_, column)) = &value.expr else { return None };
-    let mut outer = env.rel.outer;
-    let mut scopes = env.scopes;
-    loop {
-        if let Some(found) = scopes.iter().flat_map(|s| &s.attributes).find(|a| a.column == column.name) {
-            return match found.declared {
-                Some(DataType::Char(length)) => Some(length),
-                _ => None,
-            };
-        }
-        let around = outer?;
-        (scopes, outer) = (around.scopes, around.rel.outer);
+    let mut attributes =
+        std::iter::once(env).chain(env.around()).flat_map(|env| env.scopes).flat_map(|scope| &scope.attributes);
+    match attributes.find(|a| a.column == column.name)?.declared {
+        Some(DataType::Char(length)) => Some(length),
+        _ => None,
     }
 }

@@ -239,15 +239,12 @@ fn outer_columns(plan: &LogicalPlan) -> datafusion::error::Result<Vec<String>> {
 
 /// The name that people use for a column of the queries around.
 fn name_around(column: &str, env: &Env<'_>) -> String {
-    let mut around = Some(env);
-    while let Some(env) = around {
-        let attributes = env.scopes.iter().flat_map(|s| s.attributes.iter().chain(&s.hidden));
-        if let Some(found) = attributes.into_iter().find(|a| a.column == column) {
-            return found.name.clone();
-        }
-        around = env.rel.outer;
+    let scopes = std::iter::once(env).chain(env.around()).flat_map(|env| env.scopes);
+    let known = scopes.flat_map(|s| s.attributes.iter().chain(&s.hidden)).find(|a| a.column == column);
+    match known {
+        Some(found) => found.name.clone(),
+        None => column.rsplit_once('#').map_or(column, |(name, _)| name).to_owned(),
     }
-    column.rsplit_once('#').map_or(column, |(name, _)| name).to_owned()
 }
 
 fn wrap(plan: LogicalPlan) -> Subquery {

@@ -3,7 +3,7 @@
 use datafusion::logical_expr::Expr as DfExpr;
 use firesteel_functions::{Typed, cast};
 use firesteel_plan::{
-    DataType, Expr, Relation, RelationKind, SparkError, SparkResult, expr::FunctionCall, statement::FunctionResult,
+    Expr, Relation, RelationKind, SparkError, SparkResult, expr::FunctionCall, statement::FunctionResult,
 };
 
 use super::{FunctionArgs, Returns, UserFunction, args::matched};
@@ -13,13 +13,6 @@ use crate::{
     query::{Analyzer, MAX_VIEW_DEPTH, RelEnv},
     scope::{Planned, Scope, project},
 };
-
-fn plain(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-        other => other,
-    }
-}
 
 fn wrong_kind(function: &UserFunction, class: &str, wanted: &str, is: &str) -> SparkError {
     let name = errors::ids(&function.name);
@@ -58,7 +51,7 @@ impl Analyzer<'_> {
                 }
                 (None, None) => return Err(SparkError::internal("a parameter without a value")),
             };
-            let value = cast::cast(&self.functions, value, plain(&parameter.data_type), self.functions.mode())?;
+            let value = cast::cast(&self.functions, value, &parameter.data_type, self.functions.mode())?;
             values.push((parameter.name.clone(), value));
         }
         Ok(values)
@@ -92,7 +85,7 @@ impl Analyzer<'_> {
         let values = self.argument_values(function, &call.args, env)?;
         let args = FunctionArgs { function: function.short_name(), values, caller: env };
         self.function_body(function, &args, env.rel.view_depth)
-            .and_then(|value| cast::cast(&self.functions, value, plain(returns), self.functions.mode()))
+            .and_then(|value| cast::cast(&self.functions, value, returns, self.functions.mode()))
             .map_err(SparkError::without_context)
     }
 
@@ -173,7 +166,7 @@ impl Analyzer<'_> {
         let mut attributes = Vec::with_capacity(given);
         for (attribute, column) in planned.scope.attributes.iter().zip(columns) {
             let value = Typed::new(attribute.expr(), attribute.data_type.clone(), attribute.nullable);
-            let value = cast::cast(&self.functions, value, plain(&column.data_type), self.functions.mode())?;
+            let value = cast::cast(&self.functions, value, &column.data_type, self.functions.mode())?;
             let mut out = self.attribute_of(&column.name, &value);
             out.qualifier = vec![function.short_name().to_owned()];
             exprs.push(value.expr.alias(&out.column));

@@ -13,6 +13,7 @@ use datafusion::{
     functions_aggregate::expr_fn::count,
     logical_expr::{Aggregate, Cast, Expr as DfExpr, GroupingSet as DfGroupingSet, LogicalPlan, lit},
 };
+use firesteel_engine::optimize::contains_subquery;
 use firesteel_functions::{Typed, operators};
 use firesteel_plan::{
     DataType, Expr, SparkError, SparkResult,
@@ -21,7 +22,6 @@ use firesteel_plan::{
 
 use super::{
     integer, is_orderable,
-    join::has_subquery,
     select::{Item, ItemSource},
 };
 use crate::{
@@ -228,7 +228,7 @@ impl Analyzer<'_> {
         let mut seen: HashSet<DfExpr> = HashSet::with_capacity(aggregates.len());
         for (expr, attribute) in &mut aggregates {
             // Two subqueries may have one text, which would be the name of both.
-            if has_subquery(expr) {
+            if contains_subquery(expr) {
                 *expr = std::mem::take(expr).alias(&attribute.column);
             }
             if seen.insert(expr.clone()) {

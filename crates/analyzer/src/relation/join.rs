@@ -8,6 +8,7 @@ use datafusion::{
         Expr as DfExpr, Join, JoinConstraint, JoinType as DfJoinType, LogicalPlan, LogicalPlanBuilder, Subquery, lit,
     },
 };
+use firesteel_engine::optimize::contains_subquery;
 use firesteel_functions::{Typed, coercion, operators};
 use firesteel_plan::{
     Relation, SparkError, SparkResult,
@@ -123,7 +124,7 @@ impl Analyzer<'_> {
             JoinType::LeftAnti => DfJoinType::LeftAnti,
         };
         // The join's rule for subqueries knows filters better.
-        if df_type == DfJoinType::Inner && condition.as_ref().is_some_and(has_subquery) {
+        if df_type == DfJoinType::Inner && condition.as_ref().is_some_and(contains_subquery) {
             let crossed = build(LogicalPlanBuilder::new(left).cross_join(right))?;
             return match condition {
                 Some(condition) => filter_plan(crossed, condition),
@@ -238,10 +239,4 @@ fn joined_scope(left: &Scope, right: &Scope, join_type: JoinType) -> Scope {
         hidden.extend(nullable(&right.hidden, right_may));
     }
     Scope { attributes, hidden }
-}
-
-pub(super) fn has_subquery(expr: &DfExpr) -> bool {
-    use datafusion::common::tree_node::TreeNode;
-    expr.exists(|e| Ok(matches!(e, DfExpr::InSubquery(_) | DfExpr::Exists(_) | DfExpr::ScalarSubquery(_))))
-        .unwrap_or(false)
 }

@@ -113,21 +113,16 @@ impl Analyzer<'_> {
             let raw = DfExpr::Column(Column::new(Some(reference.clone()), column.name()));
             let wanted = types::to_arrow(&field.data_type)?;
             let expr = if *column.data_type() == wanted { raw } else { DfExpr::Cast(Cast::new(Box::new(raw), wanted)) };
-            // char(n) and varchar(n) are strings in queries.
-            let declared =
-                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
-            let data_type = declared.as_ref().map_or(&field.data_type, |_| &DataType::String).clone();
-            let expr = match declared {
+            let expr = match field.data_type {
                 // Files that others wrote may have it without its spaces.
-                Some(DataType::Char(length)) => {
+                DataType::Char(length) => {
                     char_types::pad(Typed::new(expr, DataType::String, field.nullable), length)?.expr
                 }
                 _ => expr,
             };
-            let mut attribute = self.attribute(&field.name, data_type, field.nullable);
-            attribute.declared = declared;
+            let mut attribute = self.attribute(&field.name, field.data_type.in_queries().clone(), field.nullable);
+            attribute.declare_as(field);
             attribute.qualifier.clone_from(&table.qualifier);
-            attribute.comment.clone_from(&field.comment);
             exprs.push(expr.alias(&attribute.column));
             attributes.push(attribute);
         }

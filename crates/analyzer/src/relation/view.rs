@@ -33,10 +33,7 @@ impl Analyzer<'_> {
         for (at, (field, wanted)) in table.schema.iter().zip(&view.query_columns).enumerate() {
             let found = self.column_of_view(view, table, &planned, at, wanted)?;
             let value = Typed::new(found.expr(), found.data_type.clone(), found.nullable);
-            let to = match &field.data_type {
-                DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-                other => other,
-            };
+            let to = field.data_type.in_queries();
             let value = match view.binding {
                 Some(SchemaBinding::Evolution | SchemaBinding::TypeEvolution) => value,
                 Some(SchemaBinding::Compensation) => cast::cast(&self.functions, value, to, self.functions.mode())?,
@@ -55,9 +52,7 @@ impl Analyzer<'_> {
                 continue;
             }
             let mut attribute = self.attribute_of(&field.name, &value);
-            attribute.declared =
-                matches!(field.data_type, DataType::Char(_) | DataType::Varchar(_)).then(|| field.data_type.clone());
-            attribute.comment.clone_from(&field.comment);
+            attribute.declare_as(field);
             exprs.push(value.expr.alias(&attribute.column));
             attributes.push(attribute);
         }

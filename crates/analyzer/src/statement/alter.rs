@@ -354,20 +354,8 @@ pub(super) async fn view(
             rename(session, &table, to).await
         }
         AlterView::SetQuery(query, query_text) => {
-            let create = CreateView {
-                name: name.clone(),
-                temporary,
-                global: false,
-                replace: true,
-                if_not_exists: false,
-                columns: Vec::new(),
-                comment: None,
-                properties: Vec::new(),
-                schema_binding: None,
-                collation: None,
-                query: (**query).clone(),
-                query_text: query_text.clone(),
-            };
+            let create = CreateView::plain(name.clone(), (**query).clone(), query_text.clone());
+            let create = CreateView { temporary, replace: true, ..create };
             if temporary {
                 return view::create(session, &create, text).await;
             }

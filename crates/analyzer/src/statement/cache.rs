@@ -13,20 +13,8 @@ use crate::{Analyzed, AnalyzedCache, AnalyzedQuery, errors, session::Session, ta
 pub(super) async fn cache(session: &Session, cache: &CacheTable, span: Span, text: &str) -> SparkResult<Analyzed> {
     let located = |e: SparkError| at_name(e, text, span, &cache.name);
     if let Some((query, query_text)) = &cache.query {
-        let create = CreateView {
-            name: cache.name.clone(),
-            temporary: true,
-            global: false,
-            replace: false,
-            if_not_exists: false,
-            columns: Vec::new(),
-            comment: None,
-            properties: Vec::new(),
-            schema_binding: None,
-            collation: None,
-            query: query.clone(),
-            query_text: query_text.clone(),
-        };
+        let create = CreateView::plain(cache.name.clone(), query.clone(), query_text.clone());
+        let create = CreateView { temporary: true, ..create };
         view::create(session, &create, text).await?;
     }
     let query = plan_of(session, &cache.name).await.map_err(located)?;

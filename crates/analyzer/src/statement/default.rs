@@ -12,7 +12,7 @@ use firesteel_sql::{ParseOptions, parse_expression};
 use crate::{
     catalog::Table,
     errors,
-    expression::{Clause, Env},
+    expression::{Clause, Env, has_subquery},
     query::RelEnv,
     session::Session,
     tables, visit,
@@ -99,9 +99,7 @@ fn invalid(class: &'static str, statement: &str, shown: &str, text: &str, why: &
 
 /// A default is no query.
 pub(super) fn no_subquery(statement: &str, shown: &str, value: &Expr, text: &str) -> SparkResult<()> {
-    let mut subquery = false;
-    visit::each_in_expr(value, &mut |_| subquery = true, &mut |_| {});
-    if subquery {
+    if has_subquery(value) {
         let why = "which contains subquery expressions.";
         return Err(invalid("INVALID_DEFAULT_VALUE.SUBQUERY_EXPRESSION", statement, shown, text, why));
     }

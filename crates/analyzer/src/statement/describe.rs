@@ -1,5 +1,7 @@
 //! DESCRIBE.
 
+use std::collections::BTreeMap;
+
 use firesteel_plan::{SparkError, SparkResult, expr::MultipartName, statement::PartitionSpec, types::StructField};
 
 use super::{Cell, found, partition, show_create, text_rows};
@@ -76,10 +78,12 @@ pub(super) async fn database(session: &Session, name: &MultipartName, extended: 
         let shown = if properties.is_empty() { String::new() } else { format!("({})", properties.join(", ")) };
         rows.push(("Properties", shown));
     }
-    text_rows(
-        &["info_name", "info_value"],
-        rows.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect(),
-    )
+    infos(rows)
+}
+
+fn infos(rows: Vec<(&'static str, String)>) -> SparkResult<Analyzed> {
+    let rows = rows.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect();
+    text_rows(&["info_name", "info_value"], rows)
 }
 
 fn owner() -> String {
@@ -158,44 +162,40 @@ fn head(table: &Table, out: &mut Vec<Row>) {
     out.push(text("Created By", "Firesteel"));
 }
 
-fn properties(table: &Table) -> String {
-    let shown: Vec<String> =
-        table.properties.iter().map(|(k, v)| format!("{k}={}", show_create::redacted(k, v))).collect();
-    format!("[{}]", shown.join(", "))
-}
-
-fn table_details(table: &Table, out: &mut Vec<Row>) {
-    head(table, out);
-    let TableKind::Files { format, location, managed, .. } = &table.kind else { return };
-    out.push(text("Type", if *managed { "MANAGED" } else { "EXTERNAL" }));
-    out.push(text("Provider", format));
+/// What a table and a view are said to be alike.
+fn notes(table: &Table, out: &mut Vec<Row>) {
     if let Some(comment) = &table.comment {
         out.push(text("Comment", comment));
     }
     if let Some(collation) = &table.collation {
         out.push(text("Collation", collation));
     }
-    if !table.properties.is_empty() {
-        out.push(text("Table Properties", &properties(table)));
+    push_pairs("Table Properties", &table.properties, out);
+}
+
+fn push_pairs(name: &str, pairs: &BTreeMap<String, String>, out: &mut Vec<Row>) {
+    if pairs.is_empty() {
+        return;
     }
+    let shown: Vec<String> = pairs.iter().map(|(k, v)| format!("{k}={}", show_create::redacted(k, v))).collect();
+    out.push(text(name, &format!("[{}]", shown.join(", "))));
+}
+
+fn table_details(table: &Table, out: &mut Vec<Row>) {
+    head(table, out);
+    let TableKind::Files { format, location, managed, options } = &table.kind else { return };
+    out.push(text("Type", if *managed { "MANAGED" } else { "EXTERNAL" }));
+    out.push(text("Provider", format));
+    notes(table, out);
     out.push(text("Location", &show_create::with_scheme(location)));
-    if let Some(storage) = storage(table) {
-        out.push(text("Storage Properties", &storage));
-    }
+    push_pairs("Storage Properties", options, out);
     if !table.partition_columns.is_empty() {
         out.push(text("Partition Provider", "Catalog"));
     }
 }
 
-/// The options of a table's files, if it has any.
-fn storage(table: &Table) -> Option<String> {
-    let TableKind::Files { options, .. } = &table.kind else { return None };
-    let shown: Vec<String> = options.iter().map(|(k, v)| format!("{k}={}", show_create::redacted(k, v))).collect();
-    (!shown.is_empty()).then(|| format!("[{}]", shown.join(", ")))
-}
-
 fn partition_details(table: &Table, values: &[String], out: &mut Vec<Row>) {
-    let TableKind::Files { location, .. } = &table.kind else { return };
+    let TableKind::Files { location, options, .. } = &table.kind else { return };
     let location = show_create::with_scheme(location);
     let pairs: Vec<String> = table.partition_columns.iter().zip(values).map(|(c, v)| format!("{c}={v}")).collect();
     out.push(text("", ""));
@@ -204,31 +204,19 @@ fn partition_details(table: &Table, values: &[String], out: &mut Vec<Row>) {
     out.push(text("Table", &table.name));
     out.push(text("Partition Values", &format!("[{}]", pairs.join(", "))));
     out.push(text("Location", &format!("{location}/{}", pairs.join("/"))));
-    if let Some(storage) = storage(table) {
-        out.push(text("Storage Properties", &storage));
-    }
+    push_pairs("Storage Properties", options, out);
     out.push(text("Created Time", "UNKNOWN"));
     out.push(text("Last Access", "UNKNOWN"));
     out.push(text("", ""));
     out.push(text("# Storage Information", ""));
     out.push(text("Location", &location));
-    if let Some(storage) = storage(table) {
-        out.push(text("Storage Properties", &storage));
-    }
+    push_pairs("Storage Properties", options, out);
 }
 
 fn view_details(table: &Table, view: &View, out: &mut Vec<Row>) {
     head(table, out);
     out.push(text("Type", "VIEW"));
-    if let Some(comment) = &table.comment {
-        out.push(text("Comment", comment));
-    }
-    if let Some(collation) = &table.collation {
-        out.push(text("Collation", collation));
-    }
-    if !table.properties.is_empty() {
-        out.push(text("Table Properties", &properties(table)));
-    }
+    notes(table, out);
     out.push(text("View Text", &view.query_text));
     out.push(text("View Original Text", &view.query_text));
     if let Some(binding) = view.binding {
@@ -279,8 +267,5 @@ pub(super) async fn one_column(
         let statistics = ["min", "max", "num_nulls", "distinct_count", "avg_col_len", "max_col_len", "histogram"];
         lines.extend(statistics.map(|name| (name, null())));
     }
-    text_rows(
-        &["info_name", "info_value"],
-        lines.into_iter().map(|(name, value)| vec![name.into(), value.into()]).collect(),
-    )
+    infos(lines)
 }

@@ -17,7 +17,7 @@ use crate::{
     Analyzed,
     catalog::SESSION_CATALOG,
     errors,
-    expression::{Clause, Env, has_aggregate, has_window, is_generator},
+    expression::{Clause, Env, has_aggregate, has_subquery, has_window, is_generator},
     function::{self, FunctionArgs, FunctionParameter, Place, Returns, UserFunction},
     query::RelEnv,
     session::{Session, time_zone},
@@ -171,7 +171,7 @@ fn check(name: &str, sql: &SqlFunction) -> SparkResult<()> {
         FunctionReturns::Scalar(data_type) => Some(data_type),
         _ => None,
     };
-    if texts.chain(returned).any(|t| matches!(t, DataType::Char(_) | DataType::Varchar(_))) {
+    if texts.chain(returned).any(DataType::is_char_or_varchar) {
         return Err(SparkError::new(
             "UNSUPPORTED_CHAR_OR_VARCHAR_AS_STRING",
             "0A000",
@@ -193,9 +193,7 @@ fn check(name: &str, sql: &SqlFunction) -> SparkResult<()> {
             .param("parameterName", &parameter.name)
             .param("nextParameterName", &next.name));
         }
-        let mut subquery = false;
-        visit::each_in_expr(default, &mut |_| subquery = true, &mut |_| {});
-        if subquery || has_aggregate(default) || has_window(default) || is_generator(default) {
+        if has_subquery(default) || has_aggregate(default) || has_window(default) || is_generator(default) {
             return Err(wrong(
                 "NOT_A_VALID_DEFAULT_EXPRESSION",
                 format!(

@@ -14,13 +14,12 @@ use firesteel_sql::{ParseOptions, parse_statement, parse_statement_at, statement
 use super::variable;
 use crate::{
     Analyzed, errors,
-    expression::{Clause, Env},
+    expression::{Clause, Env, has_subquery},
     query::RelEnv,
     relation::constant,
     session::Session,
     tables,
     variable::value_sql,
-    visit,
 };
 
 /// How often a statement may run another by EXECUTE IMMEDIATE.
@@ -36,12 +35,6 @@ async fn constant_value(session: &Session, e: &Expr, text: &str) -> SparkResult<
     let env = RelEnv::new(text, &database);
     let value = analyzer.expr(e, &Env::new(&env, &[], Clause::Other))?;
     Ok((constant(value.expr), value.data_type))
-}
-
-fn has_subquery(e: &Expr) -> bool {
-    let mut found = false;
-    visit::each_in_expr(e, &mut |_| found = true, &mut |_| {});
-    found
 }
 
 fn unaliased(e: &Expr) -> &Expr {

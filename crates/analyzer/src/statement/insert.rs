@@ -294,11 +294,8 @@ impl Writer<'_> {
                 &target.data_type,
             ));
         }
-        let to = match &target.data_type {
-            DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-            other => other,
-        };
-        char_types::to_store(cast::cast(&self.analyzer.functions, value, to, EvalMode::Ansi)?, &target.data_type)
+        let value = cast::cast(&self.analyzer.functions, value, &target.data_type, EvalMode::Ansi)?;
+        char_types::to_store(value, &target.data_type)
     }
 
     fn check_count(&self, count: usize, targets: &[&StructField], data: &[OutputColumn]) -> SparkResult<()> {

@@ -89,7 +89,7 @@ pub(super) fn plain(name: &str) -> String {
 fn column_type(data_type: &DataType) -> String {
     match data_type {
         DataType::String => "STRING COLLATE UTF8_BINARY".to_owned(),
-        DataType::Char(_) | DataType::Varchar(_) => format!("{} COLLATE UTF8_BINARY", type_sql(data_type)),
+        other if other.is_char_or_varchar() => format!("{} COLLATE UTF8_BINARY", type_sql(other)),
         other => type_sql(other),
     }
 }

@@ -128,7 +128,7 @@ pub(crate) async fn evaluated(
     for (at, (expr, wanted)) in exprs.iter().enumerate() {
         let value = analyzer.expr(expr, &expr_env)?;
         let value = match wanted {
-            Some(to) => cast::cast(&analyzer.functions, value, plain(to), analyzer.functions.mode())?,
+            Some(to) => cast::cast(&analyzer.functions, value, to, analyzer.functions.mode())?,
             None => value,
         };
         columns.push(OutputColumn::new(format!("c{at}"), value.data_type.clone(), true));
@@ -139,14 +139,6 @@ pub(crate) async fn evaluated(
         values.push(folded.alias(format!("c{at}")));
     }
     Ok(AnalyzedQuery { plan: project(one_row().plan, values)?, columns })
-}
-
-/// char(n) and varchar(n) are strings outside of tables.
-fn plain(data_type: &DataType) -> &DataType {
-    match data_type {
-        DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-        other => other,
-    }
 }
 
 /// Assigns at once where the values are constants; otherwise the query is to be run.

@@ -16,7 +16,10 @@ use datafusion_proto::protobuf;
 use firesteel_protocol::proto::ScanSplit;
 use prost::Message;
 
-use crate::stage::{file_scan, grow_stack, scan_partitions};
+use crate::{
+    source::SparkColumns,
+    stage::{file_scan, grow_stack, scan_partitions},
+};
 
 /// What DataFusion's encoding leaves out of a scan, or cuts short.
 #[derive(Clone, PartialEq, Message)]
@@ -51,6 +54,8 @@ pub(super) fn with_settings(plan: Arc<dyn ExecutionPlan>, settings: &[ScanSettin
             .with_file_compression_type(compression)
             .with_limit(settings.limit.and_then(|limit| usize::try_from(limit).ok()))
             .with_preserve_order(settings.preserve_order)
+            // Not encoded: all scans have it.
+            .with_expr_adapter(Some(Arc::new(SparkColumns)))
             .build())
     })
 }

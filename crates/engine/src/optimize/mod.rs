@@ -16,6 +16,7 @@ mod views;
 use std::sync::Arc;
 
 pub use build_side::rows;
+pub use unnest::contains_subquery;
 
 use datafusion::{
     catalog::Session,

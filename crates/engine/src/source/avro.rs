@@ -1,6 +1,6 @@
 //! Avro object container files.
 
-use std::ops::Range;
+use std::{fmt::Display, io, ops::Range};
 
 use arrow_avro::{
     errors::AvroError,
@@ -9,8 +9,7 @@ use arrow_avro::{
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result};
 use firesteel_plan::{SparkError, SparkResult, types::StructField};
-use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, future::ready, stream};
-use object_store::ObjectStoreExt;
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt, future::BoxFuture, future::ready, stream};
 
 use super::{
     Format, Reading, Source, SourceOptions, SourceSpec, UNREADABLE,
@@ -19,7 +18,7 @@ use super::{
     files::FilesTableParts,
     listing::Listing,
     partitions,
-    read::{Batches, FileRead, caught},
+    read::{Batches, Bytewise, FileRead, caught, stored_or},
 };
 use crate::{EngineSession, error::from_datafusion, error::to_datafusion};
 
@@ -46,7 +45,7 @@ pub async fn open(
 
 async fn fields_of(read: &FileRead) -> Result<Vec<StructField>> {
     let reader =
-        AsyncAvroFileReader::builder(Bytewise::of(read), read.meta.size, 1).try_build().await.map_err(broken)?;
+        AsyncAvroFileReader::builder(Bytewise(read.clone()), read.meta.size, 1).try_build().await.map_err(broken)?;
     spark_fields(&reader.schema()).map_err(to_datafusion)
 }
 
@@ -56,7 +55,7 @@ pub async fn read(read: FileRead) -> Result<Batches> {
         return Ok(stream::empty().boxed());
     }
     let builder = || {
-        let reader = AsyncAvroFileReader::builder(Bytewise::of(&read), read.meta.size, read.batch_size);
+        let reader = AsyncAvroFileReader::builder(Bytewise(read.clone()), read.meta.size, read.batch_size);
         if read.is_whole() { reader } else { reader.with_range(read.range.clone()) }
     };
     let case_sensitive = read.reading.case_sensitive;
@@ -81,39 +80,21 @@ pub async fn read(read: FileRead) -> Result<Batches> {
 }
 
 fn broken(error: AvroError) -> DataFusionError {
-    if let AvroError::External(inner) = error {
-        return match inner.downcast::<object_store::Error>() {
-            Ok(stored) => (*stored).into(),
-            Err(other) => to_datafusion(SparkError::new(
-                UNREADABLE,
-                "KD001",
-                format!("The file is no Avro file, or damaged: {other}."),
-            )),
-        };
+    match error {
+        AvroError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => stored_or(*error, unreadable),
+            Err(other) => unreadable(&other),
+        },
+        other => unreadable(&other),
     }
-    to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is no Avro file, or damaged: {error}.")))
 }
 
-/// A file as the library reads it.
-struct Bytewise(FileRead);
-
-impl Bytewise {
-    fn of(read: &FileRead) -> Self {
-        Self(read.clone())
-    }
+fn unreadable(why: &dyn Display) -> DataFusionError {
+    to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is no Avro file, or damaged: {why}.")))
 }
 
 impl AsyncFileReader for Bytewise {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, std::result::Result<Bytes, AvroError>> {
-        async move {
-            if range.start > range.end || range.end > self.0.meta.size {
-                return Err(AvroError::EOF(format!("bytes {range:?} of a file of {} bytes", self.0.meta.size)));
-            }
-            let bytes = self.0.store.get_range(&self.0.meta.location, range).await;
-            let bytes = bytes.map_err(|e| AvroError::External(Box::new(e)))?;
-            self.0.bytes.add(bytes.len());
-            Ok(bytes)
-        }
-        .boxed()
+        self.at(range).map_err(AvroError::from).boxed()
     }
 }

@@ -1,4 +1,4 @@
-//! Which file is damaged: readers fail without telling it.
+//! Which file is damaged, or has columns of other types than the table: readers fail without telling it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,6 +15,7 @@ use datafusion::{
 use firesteel_plan::SparkError;
 use futures::TryStreamExt;
 
+use super::columns::COLUMN_MISMATCH;
 use crate::{error::from_datafusion, stage::file_scan};
 
 /// Reading again must not take longer than people wait for an error.
@@ -24,11 +25,11 @@ const SHOWN: usize = 5;
 
 /// `error`, which ended a run of `plan`, with the file that it is about, when it is about one and does not say which.
 pub async fn naming_file(error: SparkError, plan: &Arc<dyn ExecutionPlan>, context: &Arc<TaskContext>) -> SparkError {
-    if error.class() != UNREADABLE || error.parameters().contains_key("path") {
+    if !is_about_a_file(error.class()) || error.parameters().contains_key("path") {
         return error;
     }
     let files = files(plan);
-    let found = tokio::time::timeout(LOOK_FOR, damaged(&files, context)).await.ok().flatten();
+    let found = tokio::time::timeout(LOOK_FOR, damaged(&files, error.class(), context)).await.ok().flatten();
     let (named, told) = match (found, files.as_slice()) {
         (Some(file), _) => (file.clone(), format!("The file is {file}.")),
         (None, []) => return error,
@@ -40,7 +41,11 @@ pub async fn naming_file(error: SparkError, plan: &Arc<dyn ExecutionPlan>, conte
             (first.join(", "), format!("It is one of {}{more}.", first.join(", ")))
         }
     };
-    let message = format!("{} {told} Replace or remove it.", error.message());
+    let remedy = match error.class() {
+        COLUMN_MISMATCH => "Give the table's column the type that it has in the file.",
+        _ => "Replace or remove it.",
+    };
+    let message = format!("{} {told} {remedy}", error.message());
     let mut told = SparkError::new(error.class(), error.sql_state(), message);
     for (name, value) in error.parameters() {
         told = told.param(name.clone(), value.clone());
@@ -50,8 +55,17 @@ pub async fn naming_file(error: SparkError, plan: &Arc<dyn ExecutionPlan>, conte
 
 pub(crate) const UNREADABLE: &str = "FAILED_READ_FILE.NO_HINT";
 
-/// Reads one file after the other until one cannot be read.
-async fn damaged(files: &[(FileScanConfig, PartitionedFile)], context: &Arc<TaskContext>) -> Option<String> {
+/// Whether readers may have failed so without telling of which file.
+pub(crate) fn is_about_a_file(class: &str) -> bool {
+    [UNREADABLE, COLUMN_MISMATCH].contains(&class)
+}
+
+/// Reads one file after the other until one fails so.
+async fn damaged(
+    files: &[(FileScanConfig, PartitionedFile)],
+    class: &str,
+    context: &Arc<TaskContext>,
+) -> Option<String> {
     for (scan, file) in files {
         let alone = FileScanConfigBuilder::from(scan.clone())
             .with_file_groups(vec![FileGroup::new(vec![file.clone()])])
@@ -60,7 +74,7 @@ async fn damaged(files: &[(FileScanConfig, PartitionedFile)], context: &Arc<Task
         let read = DataSourceExec::from_data_source(alone).execute(0, context.clone());
         let drained = async { read?.try_for_each(|_| futures::future::ready(Ok(()))).await };
         if let Err(error) = drained.await
-            && from_datafusion(&error).class() == UNREADABLE
+            && from_datafusion(&error).class() == class
         {
             return Some(url(scan, file));
         }

@@ -25,7 +25,7 @@ use object_store::ObjectMeta;
 use tokio::sync::OnceCell;
 
 use super::{
-    Source,
+    Source, SparkColumns,
     format::{Format, FormatSource, Reading},
     listing::Listing,
     metadata,
@@ -367,6 +367,7 @@ impl TableProvider for FilesTable {
             .with_statistics(table_statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(SparkColumns)))
             .build();
         match &self.format {
             Some(format) => format.create_physical_plan(state, config).await,

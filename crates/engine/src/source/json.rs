@@ -12,6 +12,7 @@ use super::{
     files::FilesTableParts,
     lines::Ending,
     listing::Listing,
+    options::FLAGS_OF_JSON,
     partitions,
     read::{Batches, FileRead},
     sample::Sample,
@@ -27,7 +28,7 @@ pub async fn open(
 ) -> SparkResult<Source> {
     let reading = Reading::new(session, Format::Json, options)?;
     let multi_line = options.bool("multiline", false)?;
-    for flag in FLAGS {
+    for flag in FLAGS_OF_JSON {
         options.bool(flag, false)?;
     }
     let ending = Ending::of(options.text("linesep"))?;
@@ -65,20 +66,6 @@ pub async fn open(
     };
     parts.into_source(session, reading)
 }
-
-const FLAGS: [&str; 11] = [
-    "primitivesasstring",
-    "prefersdecimal",
-    "allowcomments",
-    "allowunquotedfieldnames",
-    "allowsinglequotes",
-    "allownumericleadingzeros",
-    "allownonnumericnumbers",
-    "allowbackslashescapinganycharacter",
-    "allowunquotedcontrolchars",
-    "dropfieldifallnull",
-    "infertimestamp",
-];
 
 /// The rows of a file.
 pub async fn read(read: FileRead) -> Result<Batches> {

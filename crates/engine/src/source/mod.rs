@@ -4,6 +4,7 @@ mod adapt;
 mod avro;
 mod binary_file;
 mod charset;
+mod columns;
 mod csv;
 mod damage;
 mod files;
@@ -31,7 +32,8 @@ use firesteel_plan::{SparkError, SparkResult, types::StructField};
 
 pub(crate) use self::{
     charset::Charset,
-    damage::UNREADABLE,
+    columns::{SparkColumns, mismatch_told},
+    damage::{UNREADABLE, is_about_a_file},
     files::FilesTable,
     format::{Format, FormatSource, Reading},
     range::{RangeCodec, RangeExec},

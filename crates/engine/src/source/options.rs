@@ -76,7 +76,8 @@ const OF_CSV: &[&str] = &[
     "inputbuffersize",
 ];
 
-const OF_JSON: &[&str] = &[
+/// JSON's options that are true or false.
+pub const FLAGS_OF_JSON: &[&str] = &[
     "primitivesasstring",
     "prefersdecimal",
     "allowcomments",
@@ -110,7 +111,7 @@ const OF_XML: &[&str] = &[
 fn known(format: &str) -> Vec<&'static [&'static str]> {
     match format {
         "csv" => vec![OF_FILES, OF_RECORDS, OF_CSV],
-        "json" => vec![OF_FILES, OF_RECORDS, OF_JSON],
+        "json" => vec![OF_FILES, OF_RECORDS, FLAGS_OF_JSON],
         "xml" => vec![OF_FILES, OF_RECORDS, OF_XML],
         "text" => vec![OF_FILES, &["wholetext", "linesep", "encoding"]],
         "parquet" | "orc" => vec![OF_FILES, &["mergeschema"]],

@@ -1,13 +1,12 @@
 //! ORC.
 
-use std::io;
+use std::{fmt::Display, io};
 
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use datafusion::common::{DataFusionError, Result};
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 use futures::{FutureExt, StreamExt, TryStreamExt, future::BoxFuture, future::ready, stream};
-use object_store::ObjectStoreExt;
 use orc_rust::{
     ArrowReaderBuilder, error::OrcError, projection::ProjectionMask, reader::AsyncChunkReader,
     schema::TimestampPrecision,
@@ -20,7 +19,7 @@ use super::{
     files::FilesTableParts,
     listing::Listing,
     partitions,
-    read::{Batches, FileRead, caught},
+    read::{Batches, Bytewise, FileRead, caught, stored_or},
 };
 use crate::{EngineSession, error::from_datafusion, error::to_datafusion};
 
@@ -132,21 +131,15 @@ pub async fn read(read: FileRead) -> Result<Batches> {
 }
 
 fn broken(error: OrcError) -> DataFusionError {
-    if let OrcError::IoError { source, .. } = error {
-        return match source.downcast::<object_store::Error>() {
-            Ok(stored) => stored.into(),
-            Err(other) => unreadable(&other),
-        };
+    match error {
+        OrcError::IoError { source, .. } => stored_or(source, unreadable),
+        other => unreadable(&other),
     }
-    unreadable(&error)
 }
 
-fn unreadable(why: &dyn std::fmt::Display) -> DataFusionError {
+fn unreadable(why: &dyn Display) -> DataFusionError {
     to_datafusion(SparkError::new(UNREADABLE, "KD001", format!("The file is no ORC file, or damaged: {why}.")))
 }
-
-/// A file as the library reads it.
-struct Bytewise(FileRead);
 
 impl AsyncChunkReader for Bytewise {
     fn len(&mut self) -> BoxFuture<'_, io::Result<u64>> {
@@ -154,19 +147,7 @@ impl AsyncChunkReader for Bytewise {
     }
 
     fn get_bytes(&mut self, offset: u64, length: u64) -> BoxFuture<'_, io::Result<Bytes>> {
-        async move {
-            let end = offset.checked_add(length).filter(|end| *end <= self.0.meta.size);
-            let Some(end) = end else {
-                let why = format!("{length} bytes at {offset} of a file of {} bytes", self.0.meta.size);
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
-            };
-            if length == 0 {
-                return Ok(Bytes::new());
-            }
-            let bytes = self.0.store.get_range(&self.0.meta.location, offset..end).await.map_err(io::Error::other)?;
-            self.0.bytes.add(bytes.len());
-            Ok(bytes)
-        }
-        .boxed()
+        // No file is so large: a length that is added up beyond all numbers is beyond the file's end.
+        self.at(offset..offset.saturating_add(length)).boxed()
     }
 }

@@ -1,6 +1,6 @@
 //! One file of a scan: its bytes, and errors that name it.
 
-use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
+use std::{fmt::Display, io, ops::Range, panic::AssertUnwindSafe, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use bytes::Bytes;
@@ -201,6 +201,34 @@ impl FileRead {
             return None;
         }
         Some(self.named(error))
+    }
+}
+
+/// A file as libraries read it that look into it here and there.
+pub struct Bytewise(pub FileRead);
+
+impl Bytewise {
+    /// Bytes as they are stored. A damaged file may ask for some beyond its end.
+    pub async fn at(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let Self(read) = self;
+        if range.start > range.end || range.end > read.meta.size {
+            let why = format!("bytes {range:?} of a file of {} bytes", read.meta.size);
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+        }
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let bytes = read.store.get_range(&read.meta.location, range).await.map_err(io::Error::other)?;
+        read.bytes.add(bytes.len());
+        Ok(bytes)
+    }
+}
+
+/// What [`Bytewise`] could not read: the store's error, or else what is wrong with the file.
+pub fn stored_or(error: io::Error, unreadable: impl FnOnce(&dyn Display) -> DataFusionError) -> DataFusionError {
+    match error.downcast::<object_store::Error>() {
+        Ok(stored) => stored.into(),
+        Err(other) => unreadable(&other),
     }
 }
 

@@ -9,7 +9,7 @@ use firesteel_protocol::proto::{self, TaskFailure, task_failure::Cause};
 use crate::{
     error::{find, from_datafusion},
     shuffle::{FetchFailedError, StoreError},
-    source::{UNREADABLE, naming_file},
+    source::{is_about_a_file, naming_file},
 };
 
 /// Why a task failed, however deep in wrappers the cause is.
@@ -52,7 +52,7 @@ pub async fn failure_of(
 ) -> TaskFailure {
     let mut failure = task_failure(error);
     if let Some(Cause::QueryError(query)) = &mut failure.cause
-        && query.error_class == UNREADABLE
+        && is_about_a_file(&query.error_class)
     {
         let named = naming_file(from_datafusion(error), plan, context).await;
         query.message = named.message().to_owned();

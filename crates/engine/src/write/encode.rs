@@ -16,8 +16,9 @@ use datafusion::{
     parquet::{arrow::ArrowWriter, file::properties::WriterProperties},
 };
 use firesteel_functions::{
-    json::{JsonWriter, XmlWriter, csv::CsvWriter},
+    json::{JsonWriter, csv::CsvWriter},
     types,
+    xml::XmlWriter,
 };
 use firesteel_plan::{DataType, types::StructField};
 use parking_lot::Mutex;

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType as ArrowType;
-use firesteel_functions::json::{Options, XmlWriter, csv::CsvWriter};
+use firesteel_functions::{
+    json::{Options, csv::CsvWriter},
+    xml::XmlWriter,
+};
 use firesteel_plan::{
     DataType, SparkConf, SparkError, SparkResult,
     conf::{ConfKey, keys},

@@ -145,7 +145,6 @@ async fn damaged_files_are_errors_that_name_them() {
                     let no_schema = [
                         "UNABLE_TO_INFER_SCHEMA",
                         "COLUMN_ALREADY_EXISTS",
-                        "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH",
                         "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
                     ]
                     .contains(&error.class());
@@ -155,4 +154,31 @@ async fn damaged_files_are_errors_that_name_them() {
         }
         println!("{name}: {errors} of {MUTATIONS} are errors");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parquet_column_of_another_type_is_an_error_that_names_file_and_column() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let session = session(dir.path());
+    let file = written("written-parquet-flat");
+    let name = file.file_name().unwrap().to_str().unwrap();
+    for (column, data_type) in [("i", DataType::String), ("s", DataType::Integer), ("d", DataType::Float)] {
+        let spec = SourceSpec {
+            format: "parquet".to_owned(),
+            paths: vec![file.to_str().unwrap().to_owned()],
+            schema: Some(vec![StructField::new(column, data_type, true)]),
+            ..SourceSpec::default()
+        };
+        let error = read(&session, spec).await.unwrap_err();
+        assert_eq!(error.class(), "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH", "{column}: {error:?}");
+        assert_eq!(error.parameters()["column"], format!("[{column}]"));
+        assert!(error.parameters()["path"].contains(name) && error.message().contains(name), "{error:?}");
+    }
+    let spec = SourceSpec {
+        format: "parquet".to_owned(),
+        paths: vec![file.to_str().unwrap().to_owned()],
+        schema: Some(vec![StructField::new("i", DataType::Long, true)]),
+        ..SourceSpec::default()
+    };
+    read(&session, spec).await.unwrap();
 }

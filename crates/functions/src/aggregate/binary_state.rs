@@ -24,8 +24,14 @@ pub(crate) trait BinaryState: Debug + Send + Sync {
     /// Takes in rows: one column an argument, constants repeated.
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()>;
 
-    /// Takes in what another state became in [`Self::bytes`].
+    /// Takes in what another state became in [`Self::bytes`], unless that is empty: then nothing was seen there.
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()>;
+
+    /// Takes in each binary of a column: the update of an aggregate whose rows are such states themselves.
+    fn merge_all(&mut self, states: &ArrayRef) -> DfResult<()> {
+        let bytes = Bytes::new(states, false)?;
+        (0..states.len()).filter_map(|row| bytes.get(row)).try_for_each(|state| self.merge(state))
+    }
 
     fn bytes(&self) -> DfResult<Vec<u8>>;
 
@@ -162,12 +168,10 @@ impl Accumulator for Holder {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> DfResult<()> {
         let bytes = Bytes::new(&states[0], false)?;
-        for row in 0..states[0].len() {
-            if let Some(state) = bytes.get(row) {
-                self.0.merge(state)?;
-            }
-        }
-        Ok(())
+        (0..states[0].len())
+            .filter_map(|row| bytes.get(row))
+            .filter(|state| !state.is_empty())
+            .try_for_each(|state| self.0.merge(state))
     }
 }
 

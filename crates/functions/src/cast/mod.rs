@@ -18,12 +18,9 @@ use crate::{
     udf::{Args, Ret, Udf, call, text_literal, type_literal},
 };
 
-/// Casts a value. The same type is no cast at all.
+/// Casts a value, to a string where char(n) or varchar(n) is wanted. The same type is no cast at all.
 pub fn cast(ctx: &FunctionContext, value: Typed, to: &DataType, mode: EvalMode) -> SparkResult<Typed> {
-    let to = match to {
-        DataType::Char(_) | DataType::Varchar(_) => &DataType::String,
-        other => other,
-    };
+    let to = to.in_queries();
     let nullable = value.nullable || can_answer_null(&value.data_type, to, mode);
     if same_but_nulls(&value.data_type, to) {
         return Ok(Typed::new(value.expr, to.clone(), value.nullable));

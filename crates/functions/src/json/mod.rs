@@ -6,10 +6,9 @@ pub(crate) mod parse;
 mod path;
 pub(crate) mod read;
 mod records;
-mod schema;
+pub(crate) mod schema;
+pub(crate) mod wanted;
 pub(crate) mod write;
-mod xml;
-mod xml_write;
 
 use std::sync::Arc;
 
@@ -25,8 +24,6 @@ pub use self::{
     options::{Mode, Options},
     records::{JsonInference, JsonRecords},
     write::JsonWriter,
-    xml::{Element, XmlInference, XmlRecords},
-    xml_write::XmlWriter,
 };
 use crate::{
     FunctionContext, Typed, errors, literal,

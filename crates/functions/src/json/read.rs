@@ -15,7 +15,7 @@ use arrow::{
     },
 };
 use datafusion::{common::exec_err, error::Result as DfResult};
-use firesteel_plan::{DataType, SparkError, types::StructField};
+use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{
     options::{Options, Times},
@@ -65,7 +65,7 @@ pub(super) fn from_json(args: &Args<'_>) -> DfResult<ArrayRef> {
     let texts = args.text(1)?;
     let options = Options::decode(args.parameter(2)?);
     let lenience = lenience(&options);
-    let reader = Reader::new(&options, args.parameter(3)?)?;
+    let reader = Reader::new(&options, args.parameter(3)?).map_err(external)?;
     let data_type = types::from_arrow(args.return_type).map_err(external)?;
     let wants_array_of_structs =
         matches!(&data_type, DataType::Array { element, .. } if matches!(**element, DataType::Struct(_)));
@@ -146,16 +146,16 @@ pub(crate) fn whole_rows(column: Column, data_type: &DataType, present: &[bool])
 }
 
 impl Reader {
-    pub(crate) fn new(options: &Options, zone: &str) -> DfResult<Self> {
+    pub(crate) fn new(options: &Options, zone: &str) -> SparkResult<Self> {
         Ok(Self {
-            times: Times::new(options, zone, Purpose::Parse).map_err(external)?,
+            times: Times::new(options, zone, Purpose::Parse)?,
             not_numbers: options.flag("allowNonNumericNumbers", true),
             exact: false,
         })
     }
 
     /// For files: what is wanted as text is as it is written.
-    pub(super) fn exact(options: &Options, zone: &str) -> DfResult<Self> {
+    pub(crate) fn exact(options: &Options, zone: &str) -> SparkResult<Self> {
         Ok(Self { exact: true, ..Self::new(options, zone)? })
     }
 

@@ -1,51 +1,31 @@
 //! What the JSON data source makes of its files: records as columns, and the schema of records.
 
-use std::sync::Arc;
-
-use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, StringArray, StructArray},
-    compute::filter_record_batch,
-    datatypes::{DataType as Arrow, Fields, SchemaRef},
-};
-use datafusion::{common::exec_err, error::Result as DfResult};
+use arrow::array::RecordBatch;
+use datafusion::error::Result as DfResult;
 use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
 
 use super::{
     options::{Mode, Options, Times},
     parse::{Json, Lenience, parse_prefix},
-    read::{Reader, lenience, malformed},
+    read::{Reader, lenience},
     schema,
+    wanted::Wanted,
 };
-use crate::{datetime::pattern::Purpose, errors, errors::external, types};
+use crate::{datetime::pattern::Purpose, errors};
 
 /// Reads records into the columns that are wanted of them.
 pub struct JsonRecords {
-    wanted: Vec<StructField>,
-    /// Which of them is for the text of records that cannot be read.
-    corrupt: Option<usize>,
-    /// The others.
-    read: Fields,
-    schema: SchemaRef,
+    wanted: Wanted,
     reader: Reader,
     lenience: Lenience,
-    mode: Mode,
 }
 
 impl JsonRecords {
     pub fn new(options: &Options, zone: &str, wanted: &[StructField]) -> SparkResult<Self> {
-        let wanted: Vec<StructField> = wanted.iter().map(|f| StructField { nullable: true, ..f.clone() }).collect();
-        let corrupt = wanted.iter().position(|f| f.name == options.corrupt_column());
-        let schema = types::schema_to_arrow(&wanted)?;
-        let read = schema.fields().iter().enumerate().filter(|(i, _)| Some(*i) != corrupt).map(|(_, f)| f.clone());
         Ok(Self {
-            corrupt,
-            read: read.collect(),
-            schema: Arc::new(schema),
-            wanted,
-            reader: Reader::exact(options, zone)
-                .map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
+            wanted: Wanted::new(options, wanted)?,
+            reader: Reader::exact(options, zone)?,
             lenience: lenience(options),
-            mode: options.mode(),
         })
     }
 
@@ -75,34 +55,12 @@ impl JsonRecords {
             }
             of.resize(objects.len(), record);
         }
-        let data: Vec<StructField> =
-            self.wanted.iter().enumerate().filter(|(i, _)| Some(*i) != self.corrupt).map(|(_, f)| f.clone()).collect();
-        let column = self.reader.build(&objects, &DataType::Struct(data), &Arrow::Struct(self.read.clone()))?;
-        for (row, partial) in column.partial.iter().enumerate() {
+        let (row, arrow) = self.wanted.row();
+        let rows = self.reader.build(&objects, &row, &arrow)?;
+        for (row, partial) in rows.partial.iter().enumerate() {
             bad[of[row]] |= partial;
         }
-        if self.mode == Mode::FailFast
-            && let Some(record) = bad.iter().position(|b| *b)
-        {
-            return Err(external(malformed(texts[record])));
-        }
-        let Some(fields) = column.array.as_any().downcast_ref::<StructArray>() else {
-            return exec_err!("JSON became {}", column.array.data_type());
-        };
-        let mut columns: Vec<ArrayRef> = fields.columns().to_vec();
-        if let Some(at) = self.corrupt {
-            let texts: StringArray = of.iter().map(|record| bad[*record].then_some(texts[*record])).collect();
-            columns.insert(at, Arc::new(texts));
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(objects.len()));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        match self.mode {
-            Mode::DropMalformed if bad.contains(&true) => {
-                let good: BooleanArray = of.iter().map(|record| Some(!bad[*record])).collect();
-                Ok(filter_record_batch(&batch, &good)?)
-            }
-            _ => Ok(batch),
-        }
+        self.wanted.batch_of_rows(&rows, |row| bad[of[row]].then_some(texts[of[row]]))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// `times` is how times are written, for those who look for them in texts.
-pub(super) fn infer(value: &Json<'_>, options: &Options, times: Option<&Times>) -> DataType {
+pub(crate) fn infer(value: &Json<'_>, options: &Options, times: Option<&Times>) -> DataType {
     let strings = options.flag("primitivesAsString", false);
     match value {
         Json::Null => DataType::Null,
@@ -54,7 +54,7 @@ fn of_text(text: &str, options: &Options, times: Option<&Times>) -> DataType {
 }
 
 /// `longs`: whether whole numbers that are a bigint are one.
-pub(super) fn number(text: &str, prefers_decimal: bool, longs: bool) -> DataType {
+pub(crate) fn number(text: &str, prefers_decimal: bool, longs: bool) -> DataType {
     let whole = !text.contains(['.', 'e', 'E', 'N', 'I']);
     if longs && whole && text.parse::<i64>().is_ok() {
         return DataType::Long;
@@ -79,7 +79,7 @@ pub(super) fn number(text: &str, prefers_decimal: bool, longs: bool) -> DataType
 }
 
 /// One type for both: strings where nothing else holds both.
-pub(super) fn common(a: &DataType, b: &DataType) -> DataType {
+pub(crate) fn common(a: &DataType, b: &DataType) -> DataType {
     use DataType::{Array, Decimal, Double, Long, Null, String, Struct};
     match (a, b) {
         (x, y) if x == y => x.clone(),
@@ -110,7 +110,7 @@ pub(super) fn common(a: &DataType, b: &DataType) -> DataType {
 }
 
 /// What was null everywhere becomes a string, or goes; structs without fields go.
-pub(super) fn settled(data_type: DataType, drops_null: bool) -> Option<DataType> {
+pub(crate) fn settled(data_type: DataType, drops_null: bool) -> Option<DataType> {
     Some(match data_type {
         DataType::Null if drops_null => return None,
         DataType::Null => DataType::String,

@@ -1,7 +1,7 @@
 //! Bitmaps of 32,768 bits, for counting different numbers exactly in buckets.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{ArrayRef, AsArray},
     datatypes::{DataType as Arrow, Int64Type},
 };
 use datafusion::error::Result as DfResult;
@@ -13,7 +13,7 @@ use crate::{
     aggregate::binary_state::{BinaryAggregate, BinaryState},
     errors::external,
     registry::{FunctionDef, check_count},
-    udf::{Bytes, Ret, Udf, numbers},
+    udf::{Ret, Udf, numbers},
 };
 
 const BYTES: usize = 4096;
@@ -97,8 +97,7 @@ impl Bitmap {
 impl BinaryState for Bitmap {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
         if self.what != What::Positions {
-            let bitmaps = Bytes::new(&columns[0], false)?;
-            return (0..columns[0].len()).filter_map(|row| bitmaps.get(row)).try_for_each(|bytes| self.merge(bytes));
+            return self.merge_all(&columns[0]);
         }
         for position in columns[0].as_primitive::<Int64Type>().iter().flatten() {
             let place = usize::try_from(position).ok().and_then(|p| self.bits.get_mut(p / 8));

@@ -18,7 +18,7 @@ use crate::{
     errors::external,
     literal,
     registry::{FunctionDef, check_count},
-    udf::{Args, Bytes, Ret, Udf, binaries, call, numbers},
+    udf::{Args, Ret, Udf, binaries, call, numbers},
 };
 
 const DEFAULT_LG_K: i32 = 12;
@@ -187,8 +187,12 @@ struct Union {
     any_lg_k: bool,
 }
 
-impl Union {
-    fn add(&mut self, bytes: &[u8]) -> DfResult<()> {
+impl BinaryState for Union {
+    fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
+        self.merge_all(&columns[0])
+    }
+
+    fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
         const NAME: &str = "hll_union_agg";
         let sketch = read(bytes, NAME)?;
         let union = match &mut self.union {
@@ -201,18 +205,6 @@ impl Union {
         }
         union.update(&sketch);
         Ok(())
-    }
-}
-
-impl BinaryState for Union {
-    fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.add(bytes))
-    }
-
-    fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
-        // Nothing was seen there.
-        if bytes.is_empty() { Ok(()) } else { self.add(bytes) }
     }
 
     fn bytes(&self) -> DfResult<Vec<u8>> {

@@ -22,7 +22,7 @@ use crate::{
     errors::external,
     literal,
     registry::{FunctionDef, check_count},
-    udf::{Args, Bytes, Ret, Udf, binaries, call, numbers, strings},
+    udf::{Args, Ret, Udf, binaries, call, numbers, strings},
 };
 
 const DEFAULT_K: i32 = 200;
@@ -411,15 +411,10 @@ struct Merging<I: Item> {
 
 impl<I: Item> BinaryState for Merging<I> {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.merge(bytes))
+        self.merge_all(&columns[0])
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
-        // Nothing was seen there.
-        if bytes.is_empty() {
-            return Ok(());
-        }
         let other = read::<I>(bytes, self.name)?;
         let sketch = match &mut self.sketch {
             Some(sketch) => sketch,

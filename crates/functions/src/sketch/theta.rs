@@ -21,7 +21,7 @@ use crate::{
     errors::external,
     literal,
     registry::{FunctionDef, check_count},
-    udf::{Args, Bytes, Ret, Udf, binaries, call, numbers},
+    udf::{Args, Ret, Udf, binaries, call, numbers},
 };
 
 const DEFAULT_LG_NOMINAL: i32 = 12;
@@ -215,8 +215,7 @@ struct Union(ThetaUnion);
 
 impl BinaryState for Union {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.merge(bytes))
+        self.merge_all(&columns[0])
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
@@ -238,16 +237,11 @@ struct Intersection(ThetaIntersection);
 
 impl BinaryState for Intersection {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.merge(bytes))
+        self.merge_all(&columns[0])
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
         const NAME: &str = "theta_intersection_agg";
-        // Nothing was seen there.
-        if bytes.is_empty() {
-            return Ok(());
-        }
         self.0.update(&read(bytes, NAME)?).map_err(invalid(NAME))
     }
 

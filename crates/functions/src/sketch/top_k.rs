@@ -266,10 +266,6 @@ impl BinaryState for Combining {
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
-        // Nothing was seen there.
-        if bytes.is_empty() {
-            return Ok(());
-        }
         let mut reader = Reader(bytes);
         let (tracked, length) = (reader.long()? as i32, reader.long()? as usize);
         let ddl = String::from_utf8_lossy(reader.take(length)?).into_owned();

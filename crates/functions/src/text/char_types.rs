@@ -76,7 +76,7 @@ pub fn pad(value: Typed, length: u32) -> SparkResult<Typed> {
 
 /// Whether a type has a char(n) or varchar(n) inside it.
 pub fn inside(data_type: &DataType) -> bool {
-    let is_or_has = |t: &DataType| matches!(t, DataType::Char(_) | DataType::Varchar(_)) || inside(t);
+    let is_or_has = |t: &DataType| t.is_char_or_varchar() || inside(t);
     match data_type {
         DataType::Array { element, .. } => is_or_has(element),
         DataType::Map { key, value, .. } => is_or_has(key) || is_or_has(value),

@@ -86,10 +86,7 @@ fn get(ctx: &FunctionContext, name: &'static str, mode: EvalMode, mut args: Vec<
 }
 
 fn got(ctx: &FunctionContext, value: Typed, path: Typed, wanted: DataType, mode: EvalMode) -> SparkResult<Typed> {
-    let wanted = match wanted {
-        DataType::Char(_) | DataType::Varchar(_) => DataType::String,
-        other => other,
-    };
+    let wanted = wanted.in_queries().clone();
     let udf = if mode == EvalMode::Try { "spark_variant_get_try" } else { "spark_variant_get_ansi" };
     let exprs = vec![
         type_literal(&wanted)?,

@@ -3,14 +3,17 @@
 use std::ops::Range;
 
 use quick_xml::{
-    Reader,
+    Reader, XmlVersion,
+    escape::resolve_predefined_entity,
     events::{BytesStart, Event},
 };
 
 /// How deep elements may be inside of each other.
-const MAX_DEPTH: usize = 1000;
+const MAX_DEPTH: usize = 512;
 
 pub(super) type NodeId = usize;
+
+const ROOT: NodeId = 0;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
@@ -29,120 +32,219 @@ pub(super) struct Node {
     pub end: NodeId,
     pub attributes: Vec<NodeId>,
     pub children: Vec<NodeId>,
+    /// Where an element's contents stand in the document.
+    content: Range<usize>,
+    /// The text of an element that has it in several pieces.
+    joined: Option<Box<str>>,
 }
 
 /// Its first node is the root above the outermost element.
 #[derive(Debug)]
 pub(super) struct Document {
     pub nodes: Vec<Node>,
+    /// The root, and elements within each other that have no end yet.
+    open: Vec<NodeId>,
+    /// Whether prefixes belong to names.
+    prefixes: bool,
 }
 
 impl Document {
-    /// What is wrong with the text, if anything.
+    /// A text that is one element, or what is wrong with it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader::from_str(text);
-        let mut document = Self { nodes: Vec::new() };
-        document.push(Kind::Root, 0);
-        let mut open: Vec<NodeId> = vec![0];
-        let mut pending = String::new();
-        loop {
-            let event = reader.read_event().map_err(|e| e.to_string())?;
-            let here = open.last().copied().unwrap_or(0);
-            match event {
-                Event::Text(part) => pending.push_str(&part.decode().map_err(|e| e.to_string())?),
-                Event::CData(part) => pending.push_str(&part.decode().map_err(|e| e.to_string())?),
-                Event::GeneralRef(entity) => {
-                    let name = entity.decode().map_err(|e| e.to_string())?;
-                    match entity.resolve_char_ref().map_err(|e| e.to_string())? {
-                        Some(c) => pending.push(c),
-                        None => match quick_xml::escape::resolve_predefined_entity(&name) {
-                            Some(text) => pending.push_str(text),
-                            None => return Err(format!("The entity \"{name}\" was referenced, but not declared.")),
-                        },
-                    }
-                }
-                other => {
-                    document.text(&mut pending, here)?;
-                    match other {
-                        Event::Start(start) => {
-                            let element = document.element(&start, here)?;
-                            open.push(element);
-                            if open.len() > MAX_DEPTH {
-                                return Err("the elements are too deep inside of each other".to_owned());
-                            }
-                        }
-                        Event::Empty(start) => {
-                            let element = document.element(&start, here)?;
-                            document.close(element);
-                        }
-                        Event::End(_) => {
-                            open.pop();
-                            document.close(here);
-                        }
-                        Event::Comment(comment) => {
-                            let comment = comment.decode().map_err(|e| e.to_string())?.into_owned();
-                            document.push(Kind::Comment(comment), here);
-                        }
-                        Event::Eof => break,
-                        _ => {}
-                    }
-                }
-            }
+        let (document, wrong) = Self::read(text, true);
+        if let Some(wrong) = wrong {
+            return Err(wrong);
         }
-        if open.len() != 1 {
-            return Err("XML document structures must start and end within the same entity.".to_owned());
+        let outermost = &document.nodes[ROOT].children;
+        if outermost.iter().any(|c| matches!(document.nodes[*c].kind, Kind::Text(_))) {
+            return Err("Content is not allowed in prolog.".to_owned());
         }
-        document.close(0);
-        let elements = document.nodes[0].children.iter().filter(|c| document.is_element(**c)).count();
-        match elements {
+        match outermost.iter().filter(|c| document.is_element(**c)).count() {
             1 => Ok(document),
             0 => Err("Premature end of file.".to_owned()),
             _ => Err("The markup in the document following the root element must be well-formed.".to_owned()),
         }
     }
 
+    /// As much of a text as can be read, and what is wrong behind it.
+    pub(super) fn read(text: &str, prefixes: bool) -> (Self, Option<String>) {
+        let mut document = Self { nodes: Vec::new(), open: vec![ROOT], prefixes };
+        document.push(Kind::Root, ROOT);
+        let wrong = document.fill(text).err();
+        document.close(ROOT, text.len());
+        (document, wrong)
+    }
+
+    fn fill(&mut self, text: &str) -> Result<(), String> {
+        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+        let mut reader = Reader::from_str(text);
+        let mut pending = String::new();
+        loop {
+            let before = place(reader.buffer_position());
+            let event = reader.read_event().map_err(|e| e.to_string())?;
+            let after = place(reader.buffer_position());
+            match event {
+                Event::Text(part) => {
+                    pending.push_str(&part.xml_content(XmlVersion::Explicit1_0).map_err(|e| e.to_string())?);
+                }
+                Event::CData(part) => {
+                    pending.push_str(&part.xml_content(XmlVersion::Explicit1_0).map_err(|e| e.to_string())?);
+                }
+                Event::GeneralRef(entity) => {
+                    let name = entity.decode().map_err(|e| e.to_string())?;
+                    match entity.resolve_char_ref().map_err(|e| e.to_string())? {
+                        Some(c) => pending.push(c),
+                        None => match resolve_predefined_entity(&name) {
+                            Some(text) => pending.push_str(text),
+                            None => return Err(format!("The entity \"{name}\" was referenced, but not declared.")),
+                        },
+                    }
+                }
+                other => {
+                    self.text(&mut pending);
+                    match other {
+                        Event::Start(start) => {
+                            self.start(&start, after)?;
+                            if self.open.len() > MAX_DEPTH + 1 {
+                                return Err("the elements are too deep inside of each other".to_owned());
+                            }
+                        }
+                        Event::Empty(start) => {
+                            self.start(&start, after)?;
+                            self.end(after);
+                        }
+                        Event::End(_) => self.end(before),
+                        Event::Comment(comment) => {
+                            let comment = comment.decode().map_err(|e| e.to_string())?.into_owned();
+                            self.push(Kind::Comment(comment), self.here());
+                        }
+                        Event::Eof if self.open.len() > 1 => {
+                            return Err("XML document structures must start and end within the same entity.".to_owned());
+                        }
+                        Event::Eof => {
+                            let is_blank = text.trim().is_empty();
+                            let has_element = (0..self.nodes.len()).any(|id| self.is_element(id));
+                            return if is_blank || has_element {
+                                Ok(())
+                            } else {
+                                Err("Content is not allowed in prolog.".to_owned())
+                            };
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn here(&self) -> NodeId {
+        self.open.last().copied().unwrap_or(ROOT)
+    }
+
     fn push(&mut self, kind: Kind, parent: NodeId) -> NodeId {
         let id = self.nodes.len();
         let attribute = matches!(kind, Kind::Attribute(..));
-        self.nodes.push(Node { kind, parent, end: id + 1, attributes: Vec::new(), children: Vec::new() });
-        if id > 0 {
+        self.nodes.push(Node {
+            kind,
+            parent,
+            end: id + 1,
+            attributes: Vec::new(),
+            children: Vec::new(),
+            content: 0..0,
+            joined: None,
+        });
+        if id != ROOT {
             let siblings = &mut self.nodes[parent];
             if attribute { siblings.attributes.push(id) } else { siblings.children.push(id) }
         }
         id
     }
 
-    fn close(&mut self, id: NodeId) {
-        self.nodes[id].end = self.nodes.len();
+    fn counted(&self, bytes: &[u8]) -> Result<String, String> {
+        let name = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
+        Ok(if self.prefixes { name } else { name.rsplit_once(':').map_or(name, |(_, local)| local) }.to_owned())
     }
 
-    fn element(&mut self, start: &BytesStart<'_>, parent: NodeId) -> Result<NodeId, String> {
-        let name = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|e| e.to_string());
-        let element = self.push(Kind::Element(name(start.name().as_ref())?), parent);
+    fn start(&mut self, start: &BytesStart<'_>, content: usize) -> Result<(), String> {
+        let name = self.counted(start.name().as_ref())?;
+        let element = self.push(Kind::Element(name), self.here());
+        self.nodes[element].content.start = content;
+        // It is open until all of it was good.
+        self.open.push(element);
         for attribute in start.attributes() {
             let attribute = attribute.map_err(|e| e.to_string())?;
-            let raw = name(&attribute.value)?;
-            let value = quick_xml::escape::unescape(&raw).map_err(|e| e.to_string())?.into_owned();
-            self.push(Kind::Attribute(name(attribute.key.as_ref())?, value), element);
-        }
-        Ok(element)
-    }
-
-    /// Ends a stretch of text.
-    fn text(&mut self, pending: &mut String, parent: NodeId) -> Result<(), String> {
-        let text = std::mem::take(pending);
-        if parent == 0 {
-            // Outside of the outermost element only blanks may stand.
-            return if text.trim().is_empty() { Ok(()) } else { Err("Content is not allowed in prolog.".to_owned()) };
-        }
-        if !text.is_empty() {
-            self.push(Kind::Text(text), parent);
+            let value = attribute.normalized_value(XmlVersion::Explicit1_0).map_err(|e| e.to_string())?.into_owned();
+            let name = self.counted(attribute.key.as_ref())?;
+            self.push(Kind::Attribute(name, value), element);
         }
         Ok(())
     }
 
+    fn end(&mut self, content: usize) {
+        if self.open.len() > 1
+            && let Some(element) = self.open.pop()
+        {
+            self.close(element, content);
+        }
+    }
+
+    fn close(&mut self, id: NodeId, content: usize) {
+        let joined = (self.texts(id).nth(1).is_some()).then(|| self.texts(id).collect::<String>().into_boxed_str());
+        let end = self.nodes.len();
+        let node = &mut self.nodes[id];
+        (node.end, node.content.end, node.joined) = (end, content, joined);
+    }
+
+    /// Ends a stretch of text. Blanks outside of all elements are none.
+    fn text(&mut self, pending: &mut String) {
+        let (text, here) = (std::mem::take(pending), self.here());
+        if !text.is_empty() && (here != ROOT || !text.trim().is_empty()) {
+            self.push(Kind::Text(text), here);
+        }
+    }
+
     pub(super) fn is_element(&self, id: NodeId) -> bool {
         matches!(self.nodes[id].kind, Kind::Element(_))
+    }
+
+    /// The outermost elements of a name, as far as they have an end.
+    pub(super) fn outermost(&self, name: &str) -> Vec<NodeId> {
+        let mut found = Vec::new();
+        let mut id = ROOT;
+        while let Some(node) = self.nodes.get(id) {
+            match &node.kind {
+                Kind::Element(own) if own == name => {
+                    // All that follows is in it.
+                    if self.open.contains(&id) {
+                        break;
+                    }
+                    found.push(id);
+                    id = node.end;
+                }
+                _ => id += 1,
+            }
+        }
+        found
+    }
+
+    fn texts(&self, element: NodeId) -> impl Iterator<Item = &str> {
+        self.nodes[element].children.iter().filter_map(move |c| match &self.nodes[*c].kind {
+            Kind::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The text that is directly in an element.
+    pub(super) fn own_text(&self, element: NodeId) -> &str {
+        match &self.nodes[element].joined {
+            Some(joined) => joined,
+            None => self.texts(element).next().unwrap_or_default(),
+        }
+    }
+
+    /// Where the contents of an element stand in the document.
+    pub(super) fn content(&self, element: NodeId) -> Range<usize> {
+        self.nodes[element].content.clone()
     }
 
     /// All nodes inside of one, itself first.

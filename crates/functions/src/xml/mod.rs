@@ -1,13 +1,18 @@
-//! XML: `xpath` and its kin, `from_xml`, `to_xml`, `schema_of_xml`.
+//! XML: `xpath` and its kin, `from_xml`, `to_xml`, `schema_of_xml`, and what the XML data source reads and writes.
 
 mod document;
+mod infer;
 mod read;
+mod records;
+mod rows;
 mod write;
+mod writer;
 mod xpath;
 
 use arrow::datatypes::DataType as Arrow;
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
+pub use self::{infer::XmlInference, records::XmlRecords, rows::XmlRows, writer::XmlWriter};
 use crate::{
     FunctionContext, Typed, errors,
     json::{only_text, options_of, sample, whole_intervals},
@@ -72,9 +77,9 @@ fn to_xml(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> Sp
     Ok(Typed::new(call("spark_to_xml", exprs)?, DataType::String, nullable))
 }
 
-fn schema_of_xml(_: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
+fn schema_of_xml(ctx: &FunctionContext, name: &'static str, mut args: Vec<Typed>) -> SparkResult<Typed> {
     check_count(name, args.len(), 1, 2)?;
     let options = options_of(name, &mut args, 1)?;
     let text = sample(name, "xml", &args[0])?;
-    Ok(literal::text(&errors::sql_type(&read::schema_of(&text, &options))))
+    Ok(literal::text(&errors::sql_type(&read::schema_of(&text, &options, &ctx.time_zone)?)))
 }

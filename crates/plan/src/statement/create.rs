@@ -21,6 +21,26 @@ pub struct CreateView {
     pub query_text: String,
 }
 
+impl CreateView {
+    /// `CREATE VIEW name AS query` and nothing else.
+    pub fn plain(name: MultipartName, query: Relation, query_text: String) -> Self {
+        Self {
+            name,
+            temporary: false,
+            global: false,
+            replace: false,
+            if_not_exists: false,
+            columns: Vec::new(),
+            comment: None,
+            properties: Vec::new(),
+            schema_binding: None,
+            collation: None,
+            query,
+            query_text,
+        }
+    }
+}
+
 /// What a view does when the tables below it change: `WITH SCHEMA …`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SchemaBinding {

@@ -87,7 +87,8 @@ fn has_subquery(node: &LogicalPlan) -> Result<bool> {
     Ok(found)
 }
 
-fn contains_subquery(expr: &Expr) -> bool {
+/// Whether a query is in the expression.
+pub fn contains_subquery(expr: &Expr) -> bool {
     expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)))).unwrap_or(false)
 }
 

@@ -14,7 +14,7 @@ use arrow::{
 use datafusion::{common::exec_err, error::Result as DfResult};
 use firesteel_plan::{DataType, SparkError, SparkResult};
 
-pub(in crate::json) use self::records::{Specials, as_json, java_double};
+pub(crate) use self::records::{Specials, as_json, java_double};
 pub use self::{
     dialect::{Dialect, Record, Value},
     infer::CsvInference,

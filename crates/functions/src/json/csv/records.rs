@@ -3,33 +3,27 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BinaryArray, BooleanArray, RecordBatch, RecordBatchOptions, StringArray},
-    compute::filter_record_batch,
-    datatypes::{DataType as Arrow, SchemaRef},
+    array::{ArrayRef, BinaryArray, RecordBatch, StringArray},
+    datatypes::DataType as Arrow,
 };
 use datafusion::error::Result as DfResult;
-use firesteel_plan::{DataType, SparkError, SparkResult, types::StructField};
+use firesteel_plan::{DataType, SparkResult, types::StructField};
 
 use super::{
-    super::{
-        options::{Mode, Options},
-        parse::Json,
-        read::{Reader, malformed},
-    },
+    super::{options::Options, parse::Json, read::Reader, wanted::Wanted},
     Value,
 };
-use crate::{errors, errors::external, types};
 
 /// The words for doubles that are no numbers.
 #[derive(Debug, Clone)]
-pub(in crate::json) struct Specials {
+pub(crate) struct Specials {
     nan: String,
     positive: String,
     negative: String,
 }
 
 impl Specials {
-    pub(in crate::json) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         let word = |key: &str, default: &str| options.get(key).unwrap_or(default).to_owned();
         Self {
             nan: word("nanValue", "NaN"),
@@ -57,7 +51,7 @@ impl Specials {
 }
 
 /// A text that Java reads as a double, as Rust reads it.
-pub(in crate::json) fn java_double(value: &str) -> Option<&str> {
+pub(crate) fn java_double(value: &str) -> Option<&str> {
     let text = value.trim_matches(|c| c <= ' ');
     match text {
         "NaN" | "+NaN" | "-NaN" => return Some("NaN"),
@@ -73,7 +67,7 @@ pub(in crate::json) fn java_double(value: &str) -> Option<&str> {
 }
 
 /// A value in the form in which its type is read.
-pub(in crate::json) fn as_json<'a>(value: &'a str, data_type: &DataType, specials: &Specials) -> Json<'a> {
+pub(crate) fn as_json<'a>(value: &'a str, data_type: &DataType, specials: &Specials) -> Json<'a> {
     match data_type {
         t if t.is_integral() => Json::Number(value),
         DataType::Float | DataType::Double => match specials.number(value) {
@@ -105,23 +99,16 @@ pub fn supports(data_type: &DataType) -> bool {
     )
 }
 
-enum Wanted {
-    /// The value at this place of a record.
-    Value { place: usize, data_type: DataType },
-    /// The text of a record that cannot be read.
-    Corrupt,
-}
-
 /// Reads records into the columns that are wanted of them.
 pub struct CsvRecords {
-    wanted: Vec<Wanted>,
-    schema: SchemaRef,
+    wanted: Wanted,
+    /// Where in a record the value of each is.
+    places: Vec<usize>,
     /// How many values a record has; nothing when it does not matter.
     values: Option<usize>,
     null_value: String,
     specials: Specials,
     reader: Reader,
-    mode: Mode,
 }
 
 /// Records cut into values.
@@ -185,25 +172,15 @@ impl CsvRecords {
                 (f.name != corrupt).then_some(own)
             })
             .collect();
-        let mut wanted = Vec::with_capacity(places.len());
-        for &i in places {
-            wanted.push(match positions[i] {
-                None => Wanted::Corrupt,
-                Some(place) => Wanted::Value { place, data_type: file[i].data_type.clone() },
-            });
-        }
-        let fields: Vec<StructField> =
-            places.iter().map(|i| StructField { nullable: true, ..file[*i].clone() }).collect();
-        let read = wanted.iter().filter(|w| matches!(w, Wanted::Value { .. })).count();
+        let fields: Vec<StructField> = places.iter().map(|i| file[*i].clone()).collect();
+        let places: Vec<usize> = places.iter().filter_map(|i| positions[*i]).collect();
         Ok(Self {
-            values: (!prunes || read == place).then_some(place),
-            wanted,
-            schema: Arc::new(types::schema_to_arrow(&fields)?),
+            values: (!prunes || places.len() == place).then_some(place),
+            wanted: Wanted::new(options, &fields)?,
+            places,
             null_value: options.get("nullValue").unwrap_or("").to_owned(),
             specials: Specials::new(options),
-            reader: Reader::new(options, zone)
-                .map_err(|e| errors::spark_error(&e).cloned().unwrap_or_else(|| SparkError::internal(e)))?,
-            mode: options.mode(),
+            reader: Reader::new(options, zone)?,
         })
     }
 
@@ -214,8 +191,7 @@ impl CsvRecords {
 
     /// As many rows without columns.
     pub fn count(&self, rows: usize) -> DfResult<RecordBatch> {
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), Vec::new(), &options)?)
+        self.wanted.batch(Vec::new(), rows, |_| None)
     }
 
     pub fn read(&self, records: &CutRecords<'_>) -> DfResult<RecordBatch> {
@@ -224,54 +200,27 @@ impl CsvRecords {
             Some(count) => (0..rows).map(|row| records.get(row).len() != count).collect(),
             None => vec![false; rows],
         };
-        let mut columns: Vec<Option<ArrayRef>> = Vec::with_capacity(self.wanted.len());
-        for (wanted, field) in self.wanted.iter().zip(self.schema.fields()) {
-            let Wanted::Value { place, data_type } = wanted else {
-                columns.push(None);
-                continue;
-            };
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.places.len());
+        for ((place, wanted), field) in self.places.iter().zip(&self.wanted.data).zip(&self.wanted.read) {
             let value =
                 |row: usize| records.get(row).get(*place).and_then(|v| v.as_deref()).filter(|v| *v != self.null_value);
             if *field.data_type() == Arrow::Binary {
                 let array: BinaryArray = (0..rows).map(|row| value(row).map(str::as_bytes)).collect();
-                columns.push(Some(Arc::new(array)));
+                columns.push(Arc::new(array));
                 continue;
             }
             if *field.data_type() == Arrow::Utf8 {
                 let array: StringArray = (0..rows).map(value).collect();
-                columns.push(Some(Arc::new(array)));
+                columns.push(Arc::new(array));
                 continue;
             }
             let values: Vec<Option<Json<'_>>> =
-                (0..rows).map(|row| value(row).map(|v| as_json(v, data_type, &self.specials))).collect();
+                (0..rows).map(|row| value(row).map(|v| as_json(v, &wanted.data_type, &self.specials))).collect();
             let values: Vec<Option<&Json<'_>>> = values.iter().map(Option::as_ref).collect();
-            let column = self.reader.build(&values, data_type, field.data_type())?;
+            let column = self.reader.build(&values, &wanted.data_type, field.data_type())?;
             bad.iter_mut().zip(&column.bad).for_each(|(bad, found)| *bad |= found);
-            columns.push(Some(column.array));
+            columns.push(column.array);
         }
-        if self.mode == Mode::FailFast
-            && let Some(row) = bad.iter().position(|b| *b)
-        {
-            return Err(external(malformed(records.texts[row])));
-        }
-        let columns = columns
-            .into_iter()
-            .map(|column| {
-                column.unwrap_or_else(|| {
-                    let texts: StringArray =
-                        bad.iter().zip(&records.texts).map(|(bad, text)| bad.then_some(*text)).collect();
-                    Arc::new(texts)
-                })
-            })
-            .collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
-        match self.mode {
-            Mode::DropMalformed if bad.contains(&true) => {
-                let good: BooleanArray = bad.iter().map(|b| Some(!b)).collect();
-                Ok(filter_record_batch(&batch, &good)?)
-            }
-            _ => Ok(batch),
-        }
+        self.wanted.batch(columns, rows, |row| bad[row].then_some(records.texts[row]))
     }
 }

@@ -24,7 +24,7 @@ use super::{LG_NOMINAL, invalid_buffer, invalid_lg_nominal, key, theta};
 use crate::{
     aggregate::binary_state::{BinaryAggregate, BinaryState, Call},
     errors::external,
-    udf::{Args, Bytes, Ret, Udf, binaries, numbers},
+    udf::{Args, Ret, Udf, binaries, numbers},
 };
 
 const INVALID: &str = "TUPLE_INVALID_INPUT_SKETCH_BUFFER";
@@ -286,8 +286,7 @@ struct Union<N: Number> {
 
 impl<N: Number> BinaryState for Union<N> {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.merge(bytes))
+        self.merge_all(&columns[0])
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
@@ -310,15 +309,10 @@ struct Intersection<N: Number> {
 
 impl<N: Number> BinaryState for Intersection<N> {
     fn update(&mut self, columns: &[ArrayRef]) -> DfResult<()> {
-        let sketches = Bytes::new(&columns[0], false)?;
-        (0..columns[0].len()).filter_map(|row| sketches.get(row)).try_for_each(|bytes| self.merge(bytes))
+        self.merge_all(&columns[0])
     }
 
     fn merge(&mut self, bytes: &[u8]) -> DfResult<()> {
-        // Nothing was seen there.
-        if bytes.is_empty() {
-            return Ok(());
-        }
         self.common.update(&read::<N>(bytes, self.name)?).map_err(invalid(self.name))
     }
 

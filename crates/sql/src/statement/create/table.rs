@@ -82,25 +82,10 @@ impl Parser<'_> {
                     like.format = Some(self.multipart_name()?.join("."));
                     "PROVIDER"
                 }
-                Some(K::LOCATION) => {
-                    self.advance();
-                    like.location = Some(self.string()?);
-                    "LOCATION"
-                }
-                Some(K::TBLPROPERTIES) => {
-                    self.advance();
-                    like.properties = self.property_list()?;
-                    "TBLPROPERTIES"
-                }
-                Some(K::ROW) => {
-                    like.storage.row_format = Some(self.row_format()?);
-                    "ROW FORMAT"
-                }
-                Some(K::STORED) => {
-                    like.storage.file_format = Some(self.file_format()?);
-                    "STORED AS/BY"
-                }
-                _ => break,
+                _ => match self.storage_clause(&mut like.location, &mut like.properties, &mut like.storage)? {
+                    Some(clause) => clause,
+                    None => break,
+                },
             };
             self.once(clause, &mut seen)?;
         }
@@ -189,42 +174,57 @@ impl Parser<'_> {
                     skewed = true;
                     "SKEWED BY"
                 }
-                Some(K::LOCATION) => {
-                    self.advance();
-                    table.location = Some(self.string()?);
-                    "LOCATION"
-                }
                 Some(K::COMMENT) => {
                     self.advance();
                     table.comment = Some(self.string()?);
                     "COMMENT"
                 }
-                Some(K::TBLPROPERTIES) => {
-                    self.advance();
-                    table.properties = self.property_list()?;
-                    "TBLPROPERTIES"
-                }
-                Some(K::ROW) => {
-                    table.storage.row_format = Some(self.row_format()?);
-                    "ROW FORMAT"
-                }
-                Some(K::STORED) => {
-                    table.storage.file_format = Some(self.file_format()?);
-                    "STORED AS/BY"
-                }
                 Some(K::DEFAULT) if self.is_at(1, K::COLLATION) => {
                     table.collation = Some(self.default_collation()?);
                     "DEFAULT COLLATION"
                 }
-                _ if skewed => {
-                    let operation =
-                        format!("{} TABLE ... SKEWED BY", if table.must_exist { "REPLACE" } else { "CREATE" });
-                    return Err(self.error_of_statement(super::super::not_spark(&operation)));
-                }
-                _ => return Ok(()),
+                _ => match self.storage_clause(&mut table.location, &mut table.properties, &mut table.storage)? {
+                    Some(clause) => clause,
+                    None if skewed => {
+                        let operation =
+                            format!("{} TABLE ... SKEWED BY", if table.must_exist { "REPLACE" } else { "CREATE" });
+                        return Err(self.error_of_statement(super::super::not_spark(&operation)));
+                    }
+                    None => return Ok(()),
+                },
             };
             self.once(clause, &mut seen)?;
         }
+    }
+
+    /// A clause that CREATE TABLE and CREATE TABLE LIKE have, if one is next; its name.
+    fn storage_clause(
+        &mut self,
+        location: &mut Option<String>,
+        properties: &mut Vec<(String, String)>,
+        storage: &mut TableStorage,
+    ) -> SparkResult<Option<&'static str>> {
+        Ok(Some(match self.keyword() {
+            Some(K::LOCATION) => {
+                self.advance();
+                *location = Some(self.string()?);
+                "LOCATION"
+            }
+            Some(K::TBLPROPERTIES) => {
+                self.advance();
+                *properties = self.property_list()?;
+                "TBLPROPERTIES"
+            }
+            Some(K::ROW) => {
+                storage.row_format = Some(self.row_format()?);
+                "ROW FORMAT"
+            }
+            Some(K::STORED) => {
+                storage.file_format = Some(self.file_format()?);
+                "STORED AS/BY"
+            }
+            _ => return Ok(None),
+        }))
     }
 
     fn once(&self, clause: &'static str, seen: &mut Vec<&'static str>) -> SparkResult<()> {

@@ -4,8 +4,10 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::error::Result as DfResult;
 use firesteel_plan::{DataType, types::StructField};
 
-use super::{options::Options, write::Writer};
-use crate::cast::write_value;
+use crate::{
+    cast::write_value,
+    json::{options::Options, write::Writer},
+};
 
 const INDENT: &str = "    ";
 
