@@ -10,7 +10,7 @@ use datafusion::{
     logical_expr::{
         BinaryExpr, Case, Cast, Expr, Like, Operator, Volatility,
         expr::InList,
-        utils::{conjunction, split_conjunction},
+        utils::{conjunction, split_conjunction, split_conjunction_owned},
     },
     scalar::ScalarValue,
 };
@@ -117,13 +117,46 @@ fn logical(ctx: &FunctionContext, op: BinaryOp, left: Typed, right: Typed) -> Sp
     let nullable = left.nullable || right.nullable;
     let operator = if op == BinaryOp::And { Operator::And } else { Operator::Or };
     if may_fail(&right.expr) && left.literal().is_none() {
-        let before = if op == BinaryOp::And { filtered_before(&left.expr) } else { Some(left.expr.clone()) };
-        if let Some(before) = before {
-            right.expr = guarded(op, before, right.expr)?;
-        }
+        right.expr = match op {
+            BinaryOp::And => guarded_conditions(&left.expr, right.expr)?,
+            _ => guarded(op, left.expr.clone(), right.expr)?,
+        };
     }
     let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)));
     Ok(Typed::new(expr, DataType::Boolean, nullable))
+}
+
+/// The conditions of `right`, with those that may fail behind those of `left`. The others stay for themselves: filters move
+/// below joins, and joins find their keys.
+fn guarded_conditions(left: &Expr, right: Expr) -> SparkResult<Expr> {
+    let Some(before) = filtered_before(left) else { return Ok(right) };
+    let (risky, safe): (Vec<Expr>, Vec<Expr>) = split_conjunction_owned(right).into_iter().partition(may_fail);
+    let Some(risky) = balanced(risky) else { return balanced(safe).ok_or_else(no_condition) };
+    let risky = guarded(BinaryOp::And, before, risky)?;
+    Ok(match balanced(safe) {
+        Some(safe) => safe.and(risky),
+        None => risky,
+    })
+}
+
+fn no_condition() -> SparkError {
+    SparkError::internal("a condition without conditions")
+}
+
+/// All of the conditions, no deeper than it must be.
+fn balanced(mut conditions: Vec<Expr>) -> Option<Expr> {
+    while conditions.len() > 1 {
+        let mut pairs = Vec::with_capacity(conditions.len().div_ceil(2));
+        let mut rest = conditions.into_iter();
+        while let Some(left) = rest.next() {
+            pairs.push(match rest.next() {
+                Some(right) => left.and(right),
+                None => left,
+            });
+        }
+        conditions = pairs;
+    }
+    conditions.pop()
 }
 
 /// `right`, evaluated only where `left` leaves the answer open. DataFusion evaluates both sides of AND and OR for whole
