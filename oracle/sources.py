@@ -214,7 +214,7 @@ def judge(answers):
 KNOWN = {
     "csv-quotes-stop_at_delimiter", "csv-quotes-stop_at_closing_quote", "csv-quotes-skip_value", "csv-quotes-back_to_delimiter",
     "ignore-corrupt-gzip", "json-bad-inferred-failfast", "json-duplicate-keys", "json-values", "parquet-no-parquet-ignored",
-    "written-orc-wide", "xml-null-value",
+    "written-avro-nested", "written-orc-wide", "xml-null-value",
 }
 # Spark fails with an exception of Java's or of a library here: an error with a class of ours is as good.
 OTHER_CLASS = {"avro-no-avro-inferred", "csv-line-sep-long", "csv-sep-empty", "json-utf16-no-line-sep", "parquet-no-parquet"}

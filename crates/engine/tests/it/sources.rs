@@ -37,7 +37,8 @@ fn written(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../oracle/expected/sources/data").join(name);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
-    files.swap_remove(0)
+    // Locations of stores have no `..`.
+    files.swap_remove(0).canonicalize().unwrap()
 }
 
 fn damaged(bytes: &[u8], random: &mut StdRng) -> Vec<u8> {
