@@ -14,6 +14,7 @@ use firesteel_protocol::ShuffleId;
 
 use crate::{
     exchange::ExchangeExec,
+    reuse::ReusedExec,
     shuffle::{BlockRange, ShuffleReaderExec},
     stage::{InputKind, grow_stack, over},
 };
@@ -39,6 +40,8 @@ fn child_is_free(plan: &Arc<dyn ExecutionPlan>, child: usize, free: bool) -> boo
         || plan.is::<ExchangeExec>()
         || plan.is::<CoalescePartitionsExec>()
         || plan.is::<SortPreservingMergeExec>()
+        // A stage of its own, whose readers take its partitions as they come.
+        || plan.is::<ReusedExec>()
     {
         return true;
     }

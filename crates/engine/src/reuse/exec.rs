@@ -114,7 +114,7 @@ impl ReusedExec {
         !self.is_revealed
     }
 
-    /// The same place over the same part, written otherwise.
+    /// The same place over the same part, written otherwise: it shows it, for nobody else has it.
     pub fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
         if Arc::ptr_eq(&self.input, &input) {
             return self.clone();
@@ -127,7 +127,8 @@ impl ReusedExec {
             Boundedness::Bounded,
         );
         // Nobody else reads what is computed from this input.
-        Self { rows: Arc::new(Rows::new(partitions, 1)), input, properties: Arc::new(properties), ..self.clone() }
+        let (rows, properties) = (Arc::new(Rows::new(partitions, 1)), Arc::new(properties));
+        Self { rows, input, properties, is_revealed: true, ..self.clone() }
     }
 }
 
