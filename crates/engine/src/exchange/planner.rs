@@ -28,29 +28,25 @@ pub struct Planner {
 #[async_trait]
 impl QueryPlanner for Planner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let Some(found) = reuse::find(plan)? else { return physical(plan, &Arc::default(), session).await };
-        let mut parts: Arc<Vec<Part>> = Arc::default();
+        let Some(found) = reuse::find(plan)? else { return physical(plan, &[], session).await };
+        let mut parts = Vec::with_capacity(found.parts.len());
         for part in found.parts {
             let planned = reuse::reveal(physical(&part.plan, &parts, session).await?)?;
-            let planned = Part::new(planned, part.readers, self.mode)?;
-            match Arc::get_mut(&mut parts) {
-                Some(parts) => parts.push(planned),
-                None => return internal_err!("a planner that outlives its plan"),
-            }
+            parts.push(Part::new(planned, part.readers, self.mode)?);
         }
         reuse::reveal(physical(&found.plan, &parts, session).await?)
     }
 }
 
-async fn physical(plan: &LogicalPlan, parts: &Arc<Vec<Part>>, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-    let ours = Arc::new(Ours { parts: parts.clone() });
+async fn physical(plan: &LogicalPlan, parts: &[Arc<Part>], session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
+    let ours = Arc::new(Ours { parts: parts.to_vec() });
     let planner = DefaultPhysicalPlanner::with_extension_planners(vec![ours]);
     planner.create_physical_plan(plan, session).await
 }
 
 struct Ours {
     /// Those that the plan has [`ReusedNode`]s of.
-    parts: Arc<Vec<Part>>,
+    parts: Vec<Arc<Part>>,
 }
 
 #[async_trait]

@@ -16,7 +16,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, TaskContext},
     physical_expr::{EquivalenceProperties, PhysicalExpr},
     physical_plan::{
-        DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+        DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
         execution_plan::{Boundedness, EmissionType},
         metrics::{ExecutionPlanMetricsSet, MetricsSet, SpillMetrics},
         statistics::StatisticsContext,
@@ -24,7 +24,7 @@ use datafusion::{
 };
 
 use super::rows::Rows;
-use crate::ExecutionMode;
+use crate::{ExecutionMode, stage::partitions};
 
 /// A part of a query as it is planned, for all of its places.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Part {
     /// Of this process.
     id: u64,
     plan: Arc<dyn ExecutionPlan>,
-    rows: Arc<Rows>,
+    rows: Rows,
     readers: usize,
     properties: Arc<PlanProperties>,
     statistics: Arc<Statistics>,
@@ -41,45 +41,40 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub fn new(plan: Arc<dyn ExecutionPlan>, readers: usize, mode: ExecutionMode) -> Result<Self> {
+    pub fn new(plan: Arc<dyn ExecutionPlan>, readers: usize, mode: ExecutionMode) -> Result<Arc<Self>> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let partitions = plan.output_partitioning().partition_count();
         let properties = match mode {
             ExecutionMode::InProcess => plan.properties().clone(),
             // Its stage may turn out to have other partitions, and readers take them as they come.
-            ExecutionMode::Cluster => Arc::new(PlanProperties::new(
-                EquivalenceProperties::new(plan.schema()),
-                Partitioning::UnknownPartitioning(partitions),
-                EmissionType::Incremental,
-                Boundedness::Bounded,
-            )),
+            ExecutionMode::Cluster => unordered(&plan),
         };
         let statistics = StatisticsContext::new().compute(plan.as_ref(), &Default::default())?;
-        Ok(Self {
+        Ok(Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            rows: Arc::new(Rows::new(partitions, readers)),
+            rows: Rows::new(partitions(&plan), readers),
             plan,
             readers,
             properties,
             statistics,
             is_shown: AtomicBool::new(false),
-        })
+        }))
     }
 
     /// One more place.
-    pub fn place(&self) -> ReusedExec {
-        ReusedExec {
-            id: self.id,
-            readers: self.readers,
-            input: self.plan.clone(),
-            shows: !self.is_shown.swap(true, Ordering::Relaxed),
-            is_revealed: false,
-            rows: self.rows.clone(),
-            properties: self.properties.clone(),
-            statistics: self.statistics.clone(),
-            metrics: ExecutionPlanMetricsSet::new(),
-        }
+    pub fn place(self: &Arc<Self>) -> ReusedExec {
+        let shows = !self.is_shown.swap(true, Ordering::Relaxed);
+        ReusedExec { part: self.clone(), shows, is_revealed: false, metrics: ExecutionPlanMetricsSet::new() }
     }
+}
+
+/// Partitions of which nothing is known.
+fn unordered(plan: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
+    Arc::new(PlanProperties::new(
+        EquivalenceProperties::new(plan.schema()),
+        Partitioning::UnknownPartitioning(partitions(plan)),
+        EmissionType::Incremental,
+        Boundedness::Bounded,
+    ))
 }
 
 /// Reads the rows of a part that has several readers.
@@ -87,26 +82,21 @@ impl Part {
 /// While plans are optimized it is a leaf: the part is optimized already, for all readers alike.
 #[derive(Debug, Clone)]
 pub struct ReusedExec {
-    id: u64,
-    readers: usize,
-    input: Arc<dyn ExecutionPlan>,
+    part: Arc<Part>,
     /// Of all places it is the one under which people see the part.
     shows: bool,
     is_revealed: bool,
-    rows: Arc<Rows>,
-    properties: Arc<PlanProperties>,
-    statistics: Arc<Statistics>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl ReusedExec {
     /// All places of a part have one.
     pub fn id(&self) -> u64 {
-        self.id
+        self.part.id
     }
 
     pub fn input(&self) -> &Arc<dyn ExecutionPlan> {
-        &self.input
+        &self.part.plan
     }
 
     /// A place that does not show its part: another does.
@@ -116,19 +106,20 @@ impl ReusedExec {
 
     /// The same place over the same part, written otherwise: it shows it, for nobody else has it.
     pub fn over(&self, input: Arc<dyn ExecutionPlan>) -> Self {
-        if Arc::ptr_eq(&self.input, &input) {
+        if Arc::ptr_eq(self.input(), &input) {
             return self.clone();
         }
-        let partitions = input.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(partitions),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        );
-        // Nobody else reads what is computed from this input.
-        let (rows, properties) = (Arc::new(Rows::new(partitions, 1)), Arc::new(properties));
-        Self { rows, input, properties, is_revealed: true, ..self.clone() }
+        let part = Part {
+            id: self.part.id,
+            // Nobody else reads what is computed from this input.
+            rows: Rows::new(partitions(&input), 1),
+            properties: unordered(&input),
+            plan: input,
+            readers: self.part.readers,
+            statistics: self.part.statistics.clone(),
+            is_shown: AtomicBool::new(true),
+        };
+        Self { part: Arc::new(part), is_revealed: true, ..self.clone() }
     }
 }
 
@@ -146,8 +137,8 @@ pub(crate) fn reveal(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPl
 
 impl DisplayAs for ReusedExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReusedExec: part {}", self.id)?;
-        if self.is_revealed { write!(f, ", computed once for {} readers", self.readers) } else { Ok(()) }
+        write!(f, "ReusedExec: part {}", self.id())?;
+        if self.is_revealed { write!(f, ", computed once for {} readers", self.part.readers) } else { Ok(()) }
     }
 }
 
@@ -157,11 +148,11 @@ impl ExecutionPlan for ReusedExec {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+        &self.part.properties
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        if self.is_revealed { vec![&self.input] } else { Vec::new() }
+        if self.is_revealed { vec![self.input()] } else { Vec::new() }
     }
 
     fn apply_expressions(
@@ -185,13 +176,13 @@ impl ExecutionPlan for ReusedExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = SpillMetrics::new(&self.metrics, partition);
-        self.rows.read(&self.input, partition, context, metrics)
+        self.part.rows.read(self.input(), partition, context, metrics)
     }
 
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         Ok(match partition {
             Some(_) => Arc::new(Statistics::new_unknown(&self.schema())),
-            None => self.statistics.clone(),
+            None => self.part.statistics.clone(),
         })
     }
 

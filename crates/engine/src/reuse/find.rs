@@ -68,7 +68,8 @@ struct Finder {
     at: HashMap<Address, usize>,
     /// Scalar subqueries that are the same as an earlier one.
     values: HashMap<Address, Arc<LogicalPlan>>,
-    first_values: HashMap<String, Arc<LogicalPlan>>,
+    /// By candidate.
+    first_values: HashMap<usize, Arc<LogicalPlan>>,
     parts: Vec<FoundPart>,
 }
 
@@ -127,20 +128,27 @@ impl Finder {
             && !plan.schema().fields().is_empty()
     }
 
+    /// What this node is a place of, unless nothing can be the same.
+    fn candidate(&mut self, plan: &LogicalPlan) -> Option<usize> {
+        if let Some(known) = self.at.get(&std::ptr::from_ref(plan)) {
+            return Some(*known);
+        }
+        let text = self.may_repeat(plan).then(|| canonical(plan))??;
+        let next = self.candidates.len();
+        let index = *self.by_text.entry(text).or_insert(next);
+        if index == next {
+            self.candidates.push(Candidate::default());
+        }
+        self.at.insert(plan, index);
+        Some(index)
+    }
+
     fn visit(&mut self, plan: &LogicalPlan) -> Result<()> {
         grow_stack(|| self.visit_node(plan))
     }
 
     fn visit_node(&mut self, plan: &LogicalPlan) -> Result<()> {
-        if self.may_repeat(plan)
-            && let Some(text) = canonical(plan)
-        {
-            let next = self.candidates.len();
-            let index = *self.by_text.entry(text).or_insert(next);
-            if index == next {
-                self.candidates.push(Candidate::default());
-            }
-            self.at.insert(plan, index);
+        if let Some(index) = self.candidate(plan) {
             self.candidates[index].places += 1;
             if self.candidates[index].places > 1 {
                 return Ok(());
@@ -154,15 +162,14 @@ impl Finder {
             let address = Arc::as_ptr(&subquery.subquery);
             if is_filter
                 && subquery.outer_ref_columns.is_empty()
-                && self.may_repeat(&subquery.subquery)
-                && let Some(text) = canonical(&subquery.subquery)
+                && let Some(index) = self.candidate(&subquery.subquery)
             {
-                match self.first_values.get(&text) {
+                match self.first_values.get(&index) {
                     Some(first) => {
                         self.values.insert(address, first.clone());
                         continue;
                     }
-                    None => _ = self.first_values.insert(text, subquery.subquery.clone()),
+                    None => _ = self.first_values.insert(index, subquery.subquery.clone()),
                 }
             }
             self.visit(&subquery.subquery)?;
